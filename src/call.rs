@@ -1,0 +1,150 @@
+//! One API call as plain data, and what it puts on the wire.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::credentials::{Credentials, Stamp};
+use crate::endpoint::{DEFAULT_API_DOMAIN, Endpoint};
+use crate::error::GSException;
+use crate::form::{Encoded, Field, Form, Masking, SIGNATURE};
+use crate::oauth1;
+use crate::pem::Pem;
+
+/// Everything that a caller has said about a request.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) api_method: String,
+    pub(crate) params: Map<String, Value>,
+    /// Why the parameters that the caller passed are not used.
+    pub(crate) params_error: Option<String>,
+    pub(crate) api_key: Option<String>,
+    pub(crate) secret_key: Option<String>,
+    pub(crate) user_key: Option<String>,
+    pub(crate) client_cert: Option<(Pem, Pem)>,
+    pub(crate) use_https: bool,
+    pub(crate) api_domain: String,
+    pub(crate) host_override: Option<String>,
+    pub(crate) proxy: Option<String>,
+    pub(crate) ca_certs: Option<Pem>,
+}
+
+/// The value of the parameter `sdk`.
+const SDK: &str = concat!("rust_", env!("CARGO_PKG_VERSION"));
+
+impl Call {
+    pub(crate) fn new(api_method: &str, params: Value) -> Self {
+        let (params, params_error) = match read_params(params) {
+            Ok(params) => (params, None),
+            Err(why) => (Map::new(), Some(why)),
+        };
+        Call {
+            api_method: api_method.to_string(),
+            params,
+            params_error,
+            api_key: None,
+            secret_key: None,
+            user_key: None,
+            client_cert: None,
+            use_https: false,
+            api_domain: DEFAULT_API_DOMAIN.to_string(),
+            host_override: None,
+            proxy: None,
+            ca_certs: None,
+        }
+    }
+
+    /// # Errors
+    /// 400006 when the parameters are no JSON object.
+    pub(crate) fn check_params(&self) -> Result<(), GSException> {
+        match &self.params_error {
+            None => Ok(()),
+            Some(why) => Err(GSException::invalid(why)),
+        }
+    }
+
+    pub(crate) fn credentials(&self) -> Result<Credentials<'_>, GSException> {
+        Credentials::choose(
+            self.api_key.as_deref(),
+            self.secret_key.as_deref(),
+            self.user_key.as_deref(),
+            self.client_cert.is_some(),
+        )
+    }
+
+    pub(crate) fn endpoint(&self, credentials: &Credentials) -> Result<Endpoint, GSException> {
+        Endpoint::resolve(
+            &self.api_method,
+            &self.api_domain,
+            self.host_override.as_deref(),
+            self.use_https || self.client_cert.is_some() || credentials.needs_https(),
+            self.client_cert.is_some(),
+        )
+    }
+
+    /// Whether client-side errors are to be worded as XML.
+    pub(crate) fn wants_xml(&self) -> bool {
+        self.params.get("format").and_then(Value::as_str) == Some("xml")
+    }
+
+    /// The body of one try, and its signature if it has one.
+    pub(crate) fn body(
+        &self,
+        credentials: &Credentials,
+        url: &str,
+        https: bool,
+        stamp: Stamp,
+    ) -> Result<(String, Option<String>), GSException> {
+        let form = self.form(credentials, stamp, Masking::Off);
+        match credentials {
+            Credentials::Secret(secret) => {
+                let signature = oauth1::sign(secret, "POST", url, https, &form.text)?;
+                Ok((form.signed(&signature), Some(signature)))
+            }
+            _ => Ok((form.text, None)),
+        }
+    }
+
+    /// The form of one try, without its signature.
+    pub(crate) fn form<'a>(
+        &'a self,
+        credentials: &Credentials<'a>,
+        stamp: Stamp,
+        masking: Masking,
+    ) -> Encoded {
+        let mut own = Vec::with_capacity(8);
+        own.push(("httpStatusCodes", Field::Text("false")));
+        own.push(("sdk", Field::Text(SDK)));
+        if self.params.get("format").is_none_or(Value::is_null) {
+            own.push(("format", Field::Text("json")));
+        }
+        let (api_key, user_key) = (self.api_key.as_deref(), self.user_key.as_deref());
+        credentials.add_fields(api_key, user_key, stamp, &mut own);
+        let without = match credentials {
+            Credentials::Secret(_) => Some(SIGNATURE),
+            _ => None,
+        };
+        Form::new(&self.params, &own, without).encode(masking)
+    }
+}
+
+fn read_params(params: Value) -> Result<Map<String, Value>, String> {
+    const EXPECTED: &str = "the parameters should be a JSON object, as in json!({\"UID\": \"…\"})";
+    match params {
+        Value::Object(params) => Ok(params),
+        Value::Null => Ok(Map::new()),
+        Value::String(text) => match text.trim_start().chars().next() {
+            Some('{') => serde_json::from_str(&text)
+                .map_err(|error| format!("the parameters are not valid JSON text: {error}")),
+            _ => Err(format!("{EXPECTED}, or the text of one")),
+        },
+        Value::Array(_) => Err(format!("{EXPECTED}, not an array")),
+        Value::Number(_) => Err(format!("{EXPECTED}, not a number")),
+        Value::Bool(_) => Err(format!("{EXPECTED}, not a boolean")),
+    }
+}
+
+/// `timeout` within what clocks can count: a century means none.
+pub(crate) fn bounded(timeout: Duration) -> Duration {
+    timeout.min(Duration::from_secs(100 * 365 * 24 * 3600))
+}

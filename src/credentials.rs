@@ -1,0 +1,121 @@
+//! Who signs, and what that puts on the wire.
+
+use crate::endpoint::missing_parameter;
+use crate::error::GSException;
+use crate::form::Field;
+
+/// What a caller passes where Python takes a string or `None`: `&str`,
+/// `&String`, `String`, `Option<&str>` or a bare `None`.
+///
+/// An empty string counts as `None`. This trait is sealed: it cannot be
+/// implemented outside this crate.
+///
+/// ```
+/// use gssdk::*;
+///
+/// let token = String::from("access token");
+/// GSRequest::new(token, None, "socialize.getUserInfo", ());
+/// GSRequest::new("api key", std::env::var("SECRET").ok().as_deref(), "accounts.search", ());
+/// ```
+pub trait OptionalKey: sealed::Sealed {}
+
+mod sealed {
+    pub trait Sealed {
+        fn into_key(self) -> Option<String>;
+    }
+}
+
+/// The key as text; an empty one is none.
+pub(crate) fn key(key: impl OptionalKey) -> Option<String> {
+    sealed::Sealed::into_key(key).filter(|key| !key.is_empty())
+}
+
+macro_rules! optional_key {
+    ($($type:ty, $key:ident => $into:expr;)*) => {$(
+        impl OptionalKey for $type {}
+        impl sealed::Sealed for $type {
+            fn into_key(self) -> Option<String> {
+                let $key = self;
+                $into
+            }
+        }
+    )*};
+}
+
+optional_key! {
+    &str, key => Some(key.to_string());
+    &String, key => Some(key.clone());
+    String, key => Some(key);
+    Option<&str>, key => key.map(str::to_string);
+}
+
+/// How one request authenticates.
+#[derive(Clone, Copy)]
+pub(crate) enum Credentials<'a> {
+    /// An OAuth1-style signature with the site's or the user key's secret.
+    Secret(&'a str),
+    /// A TLS client certificate.
+    ClientCert,
+    /// The first argument is an OAuth2 access token.
+    Token,
+}
+
+impl<'a> Credentials<'a> {
+    /// # Errors
+    /// 400002 when there is nothing to authenticate with.
+    pub(crate) fn choose(
+        api_key: Option<&str>,
+        secret_key: Option<&'a str>,
+        user_key: Option<&str>,
+        has_client_cert: bool,
+    ) -> Result<Self, GSException> {
+        if api_key.is_none() && user_key.is_none() && !has_client_cert {
+            return Err(missing_parameter());
+        }
+        Ok(match secret_key {
+            Some(secret) => Credentials::Secret(secret),
+            None if has_client_cert => Credentials::ClientCert,
+            None => Credentials::Token,
+        })
+    }
+
+    /// Whether the request must go over https: everything that is not signed
+    /// would hand its credentials to whoever listens.
+    pub(crate) fn needs_https(&self) -> bool {
+        !matches!(self, Credentials::Secret(_))
+    }
+
+    /// Adds the parameters that say who is asking.
+    pub(crate) fn add_fields(
+        &self,
+        api_key: Option<&'a str>,
+        user_key: Option<&'a str>,
+        stamp: Stamp,
+        fields: &mut Vec<(&'static str, Field<'a>)>,
+    ) {
+        if let Some(user_key) = user_key {
+            fields.push(("userKey", Field::Text(user_key)));
+        }
+        let name = match self {
+            Credentials::Secret(_) | Credentials::ClientCert => "apiKey",
+            Credentials::Token => "oauth_token",
+        };
+        if let Some(api_key) = api_key {
+            fields.push((name, Field::Text(api_key)));
+        }
+        if let Credentials::Secret(_) = self {
+            fields.push(("timestamp", Field::Number(stamp.timestamp)));
+            fields.push(("nonce", Field::Number(stamp.nonce)));
+        }
+    }
+}
+
+/// When a request is signed, and what makes it unique.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    /// Unix seconds.
+    pub(crate) timestamp: u64,
+    /// Unix milliseconds followed by random digits; no two sends of a process
+    /// have the same.
+    pub(crate) nonce: u64,
+}

@@ -1,0 +1,212 @@
+//! Method, API domain and what overrides it → scheme, host and path.
+//!
+//! Nothing that a caller passes in can make more of a URL than a plain host and
+//! a plain path: whatever could is refused before anything is signed or sent.
+
+use crate::error::{GSException, MISSING_PARAMETER};
+
+pub(crate) const DEFAULT_API_DOMAIN: &str = "us1.gigya.com";
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) https: bool,
+    /// Host, with `:port` if one was given.
+    pub(crate) host: String,
+    /// `/` and the method with its namespace.
+    pub(crate) path: String,
+}
+
+impl Endpoint {
+    /// * `mtls`: the request authenticates with a client certificate, which
+    ///   Gigya takes at hosts of their own.
+    pub(crate) fn resolve(
+        api_method: &str,
+        api_domain: &str,
+        host_override: Option<&str>,
+        https: bool,
+        mtls: bool,
+    ) -> Result<Self, GSException> {
+        let method = api_method.strip_prefix('/').unwrap_or(api_method);
+        if method.is_empty() {
+            return Err(missing_parameter());
+        }
+        check_method(method)?;
+        let (namespace, path) = match method.split_once('.') {
+            Some((namespace, _)) => (namespace, format!("/{method}")),
+            None => ("socialize", format!("/socialize.{method}")),
+        };
+
+        let host = match host_override {
+            Some(host) => {
+                check_host(host, "host override")?;
+                host.to_string()
+            }
+            None => {
+                check_api_domain(api_domain)?;
+                let host = if mtls {
+                    let data_centre = api_domain.split('.').next().unwrap_or_default();
+                    format!("mtls.{}.gigya.com", or(data_centre, "us1"))
+                } else {
+                    format!("{namespace}.{api_domain}")
+                };
+                check_host(&host, "API method or domain")?;
+                host
+            }
+        };
+        Ok(Endpoint { https, host, path })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.host, self.path)
+    }
+}
+
+pub(crate) fn missing_parameter() -> GSException {
+    GSException::new(MISSING_PARAMETER, "Required parameter is missing")
+}
+
+fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
+    if text.is_empty() { default } else { text }
+}
+
+fn check_method(method: &str) -> Result<(), GSException> {
+    match method.chars().find(|c| !is_plain(*c)) {
+        None => Ok(()),
+        Some(c) => Err(GSException::invalid(format_args!(
+            "the API method {method:?} holds {c:?}; \
+             it should be a namespace and a name, as in \"accounts.getAccountInfo\""
+        ))),
+    }
+}
+
+fn check_api_domain(domain: &str) -> Result<(), GSException> {
+    // An empty first label stands for the default data centre (client certificates).
+    check_host(domain.strip_prefix('.').unwrap_or(domain), "API domain")
+}
+
+/// Letters, digits, `-` and `_` in labels joined by dots, then perhaps a port;
+/// or an IPv6 address in brackets, then perhaps a port.
+pub(crate) fn check_host(host: &str, what: &str) -> Result<(), GSException> {
+    let refuse = |why: &str| {
+        Err(GSException::invalid(format_args!(
+            "the {what} {host:?} {why}; it should be a plain host name, as in \"eu1.gigya.com\""
+        )))
+    };
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => {
+            if address.parse::<std::net::Ipv6Addr>().is_err() {
+                return refuse("is not an IPv6 address");
+            }
+            match rest.strip_prefix(':') {
+                Some(port) => ("", Some(port)),
+                None if rest.is_empty() => ("", None),
+                None => return refuse("goes on after its address"),
+            }
+        }
+        None => match host.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (host, None),
+        },
+    };
+    if let Some(port) = port {
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits || port.parse::<u16>().unwrap_or(0) == 0 {
+            return refuse("has a port that is not a number from 1 to 65535");
+        }
+    }
+    if host.starts_with('[') {
+        return Ok(());
+    }
+    if let Some(c) = name.chars().find(|c| !is_plain(*c)) {
+        return refuse(&format!("holds {c:?}"));
+    }
+    // The limits of the domain name system (RFC 1035, 2.3.4).
+    if name.len() > 253 || name.split('.').any(|label| label.len() > 63) {
+        return refuse("is too long");
+    }
+    if name.split('.').any(str::is_empty) {
+        return refuse("has an empty label");
+    }
+    Ok(())
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(method: &str, domain: &str) -> Result<String, i64> {
+        Endpoint::resolve(method, domain, None, true, false)
+            .map(|endpoint| endpoint.url())
+            .map_err(|error| error.error_code())
+    }
+
+    #[test]
+    fn a_method_without_namespace_is_socialize() {
+        let url = "https://socialize.eu1.gigya.com/socialize.setStatus";
+        for method in ["setStatus", "/setStatus", "socialize.setStatus"] {
+            assert_eq!(resolve(method, "eu1.gigya.com"), Ok(url.into()));
+        }
+    }
+
+    #[test]
+    fn client_certificates_go_to_the_mtls_host_of_the_data_centre() {
+        for (domain, host) in [
+            ("eu1.gigya.com", "mtls.eu1.gigya.com"),
+            (".gigya.com", "mtls.us1.gigya.com"),
+            ("cn1.gigya-api.cn", "mtls.cn1.gigya.com"),
+        ] {
+            let endpoint = Endpoint::resolve("accounts.x", domain, None, true, true).unwrap();
+            assert_eq!(endpoint.host, host);
+        }
+    }
+
+    #[test]
+    fn what_is_no_plain_host_and_path_is_refused() {
+        for method in [
+            "a b", "a/b", "//x", "a@b", "a?b", "a#b", "a\r\nb", "a\0", "a%2e", "é.x", ".x", "a:b",
+            " ", "a\\b",
+        ] {
+            assert_eq!(resolve(method, "us1.gigya.com"), Err(400_006), "{method:?}");
+        }
+        for domain in [
+            "us1.gigya.com/",
+            "evil.com/x",
+            "a@evil.com",
+            "us1 .gigya.com",
+            "us1.gigya.com\r\nHost: x",
+            "a?b",
+            "a#b",
+            "a..b",
+            "gigya.com.",
+            "gigya.com:",
+            "gigya.com:0",
+            "gigya.com:65536",
+            "gigya.com:+80",
+            "gigya.com:80:80",
+            "gigyа.com", // a Cyrillic а
+            "[::1]x",
+        ] {
+            assert_eq!(resolve("accounts.x", domain), Err(400_006), "{domain:?}");
+        }
+        for host in ["evil.com/", "[::g]", "[::1]:", "[::1]9", "", "a@b", "[::1"] {
+            let endpoint = Endpoint::resolve("x", "us1.gigya.com", Some(host), true, false);
+            assert_eq!(endpoint.unwrap_err().error_code(), 400_006, "{host:?}");
+        }
+        for host in ["localhost:8080", "127.0.0.1", "[::1]:8443", "a_b.c-d"] {
+            let endpoint = Endpoint::resolve("x", "us1.gigya.com", Some(host), true, false);
+            assert_eq!(endpoint.unwrap().host, host);
+        }
+    }
+
+    #[test]
+    fn no_method_is_a_missing_parameter() {
+        assert_eq!(resolve("", "us1.gigya.com"), Err(400_002));
+        assert_eq!(resolve("/", "us1.gigya.com"), Err(400_002));
+    }
+}

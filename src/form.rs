@@ -1,0 +1,400 @@
+//! Parameters → bytes: percent-encoding, Python's JSON, the sorted query string.
+//!
+//! Everything is written in one pass to an [`Out`], so that neither a large
+//! parameter nor a nested one is ever copied along the way, and nothing here
+//! recurses, so that no depth of nesting overflows the stack.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Number, Value};
+
+use crate::mask::{MASK, is_secret, mask_text};
+
+/// Where encoded text goes.
+pub(crate) trait Out {
+    fn put(&mut self, ascii: &str);
+}
+
+impl Out for String {
+    fn put(&mut self, ascii: &str) {
+        self.push_str(ascii);
+    }
+}
+
+/// Percent-encodes what it is given and hands it on: RFC 3986's unreserved
+/// characters stay, all others become `%XX`.
+pub(crate) struct Percent<'a, O: Out>(pub(crate) &'a mut O);
+
+impl<O: Out> Out for Percent<'_, O> {
+    fn put(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        let mut start = 0;
+        for (i, &byte) in bytes.iter().enumerate() {
+            if !UNRESERVED[byte as usize] {
+                // A byte of a longer character never is unreserved, so both ends
+                // of the run are character boundaries whenever it is not empty.
+                if start < i {
+                    self.0.put(&text[start..i]);
+                }
+                self.0.put(escape(byte));
+                start = i + 1;
+            }
+        }
+        if start < bytes.len() {
+            self.0.put(&text[start..]);
+        }
+    }
+}
+
+const UNRESERVED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] =
+            (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
+
+/// `%00` to `%FF` in one string.
+const ESCAPES: [u8; 256 * 3] = {
+    let hex = b"0123456789ABCDEF";
+    let mut table = [b'%'; 256 * 3];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte * 3 + 1] = hex[byte >> 4];
+        table[byte * 3 + 2] = hex[byte & 15];
+        byte += 1;
+    }
+    table
+};
+
+fn escape(byte: u8) -> &'static str {
+    let start = byte as usize * 3;
+    // The table is ASCII, so this never falls back.
+    std::str::from_utf8(&ESCAPES[start..start + 3]).unwrap_or_default()
+}
+
+/// The value of a parameter, the caller's or the SDK's own.
+#[derive(Clone, Copy)]
+pub(crate) enum Field<'a> {
+    Json(&'a Value),
+    Text(&'a str),
+    Number(u64),
+}
+
+/// The parameters of one request, sorted by name.
+pub(crate) struct Form<'a> {
+    fields: Vec<(&'a str, Field<'a>)>,
+}
+
+impl<'a> Form<'a> {
+    /// `own`, the SDK's parameters, take the place of the caller's of the same
+    /// name; the caller's parameter named `without` is left out.
+    pub(crate) fn new(
+        params: &'a Map<String, Value>,
+        own: &[(&'a str, Field<'a>)],
+        without: Option<&str>,
+    ) -> Self {
+        let mut fields = Vec::with_capacity(params.len() + own.len());
+        fields.extend_from_slice(own);
+        for (name, value) in params {
+            let replaced = own.iter().any(|(own, _)| own == name);
+            // A null is left out, as Python leaves out None.
+            if !value.is_null() && !replaced && without != Some(name) {
+                fields.push((name, Field::Json(value)));
+            }
+        }
+        fields.sort_unstable_by_key(|(name, _)| *name);
+        Form { fields }
+    }
+
+    /// Writes `name=value` pairs joined with `&`.
+    pub(crate) fn encode(&self, masking: Masking) -> Encoded {
+        let lengths = self.fields.iter().map(|(name, field)| {
+            let length = match field {
+                Field::Json(Value::String(text)) => text.len() + text.len() / 8,
+                Field::Text(text) => text.len() + text.len() / 8,
+                Field::Json(_) | Field::Number(_) => 64,
+            };
+            name.len() + length + 2
+        });
+        let mut text = String::with_capacity(lengths.sum::<usize>() + SIGNATURE_PAIR);
+        let mut signature_at = None;
+        for (name, field) in &self.fields {
+            if signature_at.is_none() && *name > SIGNATURE {
+                signature_at = Some(text.len());
+            }
+            if !text.is_empty() {
+                text.push('&');
+            }
+            write_pair(name, *field, &mut text, masking);
+        }
+        Encoded {
+            signature_at: signature_at.unwrap_or(text.len()),
+            text,
+        }
+    }
+}
+
+/// The name of the signature parameter.
+pub(crate) const SIGNATURE: &str = "sig";
+
+/// `&sig=` and 20 bytes in base64, a few of its characters escaped.
+const SIGNATURE_PAIR: usize = 48;
+
+/// An encoded form, and where in it the signature belongs.
+pub(crate) struct Encoded {
+    pub(crate) text: String,
+    signature_at: usize,
+}
+
+impl Encoded {
+    /// The form with its signature in its place.
+    pub(crate) fn signed(mut self, signature: &str) -> String {
+        let mut pair = String::with_capacity(SIGNATURE_PAIR);
+        if self.signature_at > 0 {
+            pair.push('&');
+        }
+        write_pair(SIGNATURE, Field::Text(signature), &mut pair, Masking::Off);
+        if self.signature_at == 0 && !self.text.is_empty() {
+            pair.push('&');
+        }
+        self.text.insert_str(self.signature_at, &pair);
+        self.text
+    }
+}
+
+fn write_pair(name: &str, field: Field<'_>, out: &mut String, masking: Masking) {
+    Percent(out).put(name);
+    out.push('=');
+    if masking == Masking::On && is_secret(name) {
+        out.push_str(MASK);
+        return;
+    }
+    match field {
+        Field::Json(value) => write_value(value, out, masking),
+        Field::Text(text) => Percent(out).put(text),
+        Field::Number(number) => out.push_str(&number.to_string()),
+    }
+}
+
+/// A value as it goes on the wire: text percent-encoded, numbers in decimal,
+/// booleans in Python's spelling, objects and arrays as JSON, percent-encoded.
+pub(crate) fn write_value(value: &Value, out: &mut String, masking: Masking) {
+    match value {
+        Value::Null => {}
+        Value::Bool(true) => out.push_str("True"),
+        Value::Bool(false) => out.push_str("False"),
+        Value::Number(number) => write_number(number, &mut Percent(out)),
+        Value::String(text) => Percent(out).put(&masked(text, masking)),
+        Value::Array(_) | Value::Object(_) => write_json(value, &mut Percent(out), masking),
+    }
+}
+
+/// Whether values of secret-bearing names are replaced, for the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Masking {
+    Off,
+    On,
+}
+
+fn masked(text: &str, masking: Masking) -> Cow<'_, str> {
+    match masking {
+        Masking::Off => Cow::Borrowed(text),
+        Masking::On => mask_text(text),
+    }
+}
+
+/// Writes JSON as Python's `json.dumps` does by default: `", "` and `": "`
+/// between items, everything but printable ASCII as `\u` escapes.
+pub(crate) fn write_json(value: &Value, out: &mut impl Out, masking: Masking) {
+    enum Open<'a> {
+        Array(std::slice::Iter<'a, Value>),
+        Object(serde_json::map::Iter<'a>),
+    }
+    // The containers that are open; a recursive writer could overflow the stack.
+    let mut open = Vec::new();
+    let mut next = Some(value);
+    let mut first = true;
+    loop {
+        if let Some(value) = next.take() {
+            first = false;
+            match value {
+                Value::Null => out.put("null"),
+                Value::Bool(true) => out.put("true"),
+                Value::Bool(false) => out.put("false"),
+                Value::Number(number) => write_number(number, out),
+                Value::String(text) => write_json_string(&masked(text, masking), out),
+                Value::Array(items) => {
+                    out.put("[");
+                    open.push(Open::Array(items.iter()));
+                    first = true;
+                }
+                Value::Object(fields) => {
+                    out.put("{");
+                    open.push(Open::Object(fields.iter()));
+                    first = true;
+                }
+            }
+        }
+        let Some(innermost) = open.last_mut() else {
+            return;
+        };
+        let separator = if first { "" } else { ", " };
+        match innermost {
+            Open::Array(items) => match items.next() {
+                Some(item) => {
+                    out.put(separator);
+                    next = Some(item);
+                }
+                None => {
+                    out.put("]");
+                    open.pop();
+                    first = false;
+                }
+            },
+            Open::Object(fields) => match fields.next() {
+                Some((name, value)) => {
+                    out.put(separator);
+                    write_json_string(name, out);
+                    out.put(": ");
+                    if masking == Masking::On && is_secret(name) {
+                        write_json_string(MASK, out);
+                        first = false;
+                    } else {
+                        next = Some(value);
+                    }
+                }
+                None => {
+                    out.put("}");
+                    open.pop();
+                    first = false;
+                }
+            },
+        }
+    }
+}
+
+pub(crate) fn write_json_string(text: &str, out: &mut impl Out) {
+    out.put("\"");
+    let mut start = 0;
+    for (i, c) in text.char_indices() {
+        if matches!(c, ' '..='~') && c != '"' && c != '\\' {
+            continue;
+        }
+        if start < i {
+            out.put(&text[start..i]);
+        }
+        start = i + c.len_utf8();
+        match c {
+            '"' => out.put("\\\""),
+            '\\' => out.put("\\\\"),
+            '\n' => out.put("\\n"),
+            '\r' => out.put("\\r"),
+            '\t' => out.put("\\t"),
+            '\u{8}' => out.put("\\b"),
+            '\u{c}' => out.put("\\f"),
+            _ => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let hex = |shift: u32| b"0123456789abcdef"[(*unit >> shift) as usize & 15];
+                    let escape = [b'\\', b'u', hex(12), hex(8), hex(4), hex(0)];
+                    // ASCII by construction, so this never falls back.
+                    out.put(std::str::from_utf8(&escape).unwrap_or_default());
+                }
+            }
+        }
+    }
+    if start < text.len() {
+        out.put(&text[start..]);
+    }
+    out.put("\"");
+}
+
+/// Integers in decimal; floats as Python's `repr` and so its JSON writes them,
+/// which differs from Rust's only in the exponent: `1e-07`, `1e+16`.
+fn write_number(number: &Number, out: &mut impl Out) {
+    let text = number.to_string();
+    if !number.is_f64() {
+        out.put(&text);
+        return;
+    }
+    match text.split_once('e') {
+        None => out.put(&text),
+        Some((digits, exponent)) => {
+            let (sign, exponent) = match exponent.strip_prefix('-') {
+                Some(exponent) => ("-", exponent),
+                None => ("+", exponent.trim_start_matches('+')),
+            };
+            out.put(digits.strip_suffix(".0").unwrap_or(digits));
+            out.put(&format!("e{sign}{exponent:0>2}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn dumps(value: &Value) -> String {
+        let mut out = String::new();
+        write_json(value, &mut out, Masking::Off);
+        out
+    }
+
+    #[test]
+    fn json_is_written_as_python_writes_it() {
+        let value = json!({"a": [1, true, null, "é\u{1F600}\u{7f}\n\""], "b": {}, "c": [[], {}]});
+        assert_eq!(
+            dumps(&value),
+            r#"{"a": [1, true, null, "\u00e9\ud83d\ude00\u007f\n\""], "b": {}, "c": [[], {}]}"#
+        );
+    }
+
+    #[test]
+    fn floats_are_written_as_python_writes_them() {
+        // Each right side is what json.dumps prints.
+        for (float, text) in [
+            (1.5, "1.5"),
+            (-0.0, "-0.0"),
+            (100.0, "100.0"),
+            (0.1, "0.1"),
+            (1e15, "1000000000000000.0"),
+            (123456789012345680.0, "1.2345678901234568e+17"),
+            (1e16, "1e+16"),
+            (1e22, "1e+22"),
+            (1.5e300, "1.5e+300"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1.5e-7, "1.5e-07"),
+            (5e-324, "5e-324"),
+        ] {
+            assert_eq!(dumps(&json!(float)), text);
+        }
+    }
+
+    #[test]
+    fn no_depth_of_nesting_overflows_the_stack() {
+        let mut value = json!(1);
+        for _ in 0..5_000 {
+            value = Value::Array(vec![value]);
+        }
+        assert_eq!(dumps(&value).len(), 10_001);
+    }
+
+    #[test]
+    fn the_signature_goes_to_its_sorted_place() {
+        for (names, expected) in [
+            (&["a", "sif", "sih", "é"][..], "a=1&sif=1&sig=%3D&sih=1&%C3%A9=1"),
+            (&["a", "b"], "a=1&b=1&sig=%3D"),
+            (&["t", "z"], "sig=%3D&t=1&z=1"),
+            (&[], "sig=%3D"),
+        ] {
+            let params = names.iter().map(|name| (name.to_string(), json!(1))).collect();
+            let form = Form::new(&params, &[], None).encode(Masking::Off);
+            assert_eq!(form.signed("="), expected);
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The Gigya (SAP Customer Data Cloud) server SDK for Rust.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+#[cfg(feature = "client")]
+mod call;
+#[cfg(feature = "client")]
+mod clock;
+#[cfg(feature = "client")]
+mod credentials;
+#[cfg(feature = "client")]
+mod endpoint;
+mod error;
+#[cfg(feature = "client")]
+mod form;
+#[cfg(feature = "client")]
+mod mask;
+#[cfg(feature = "client")]
+mod oauth1;
+#[cfg(feature = "client")]
+mod pem;
+#[cfg(feature = "client")]
+mod request;
+#[cfg(feature = "client")]
+mod response;
+pub mod sig_utils;
+#[cfg(feature = "client")]
+mod trace;
+#[cfg(feature = "client")]
+mod transport;
+
+pub use error::GSException;
+#[doc(no_inline)]
+pub use sig_utils as SigUtils;
+
+#[cfg(feature = "client")]
+pub use {
+    credentials::OptionalKey,
+    pem::Pem,
+    request::GSRequest,
+    response::GSResponse,
+    serde_json::{Map, Value, json},
+};

@@ -1,0 +1,167 @@
+//! The OAuth1-style base string and its signature.
+
+use serde_json::{Map, Value};
+
+use crate::error::GSException;
+use crate::form::{Form, Masking, Out, Percent, SIGNATURE};
+use crate::sig_utils::Signer;
+
+/// `METHOD&enc(scheme://host[:port]/path)&enc(form)`; `form` must not hold `sig`.
+pub(crate) fn base_string(
+    http_method: &str,
+    url: &str,
+    is_secure_connection: bool,
+    form: &str,
+) -> Result<String, GSException> {
+    let mut out = String::with_capacity(url.len() * 2 + form.len() * 3 / 2 + 16);
+    write_base_string(http_method, url, is_secure_connection, form, &mut out)?;
+    Ok(out)
+}
+
+/// Signs what [`base_string`] would return, without ever holding it: for a
+/// large form it is up to five times the size of the parameters.
+pub(crate) fn sign(
+    secret: &str,
+    http_method: &str,
+    url: &str,
+    is_secure_connection: bool,
+    form: &str,
+) -> Result<String, GSException> {
+    let mut out = SigningOut {
+        signer: Signer::new(secret)?,
+        buffer: String::with_capacity(SigningOut::CAPACITY),
+    };
+    write_base_string(http_method, url, is_secure_connection, form, &mut out)?;
+    out.signer.update(out.buffer.as_bytes());
+    Ok(out.signer.sign())
+}
+
+/// `name=value` pairs, sorted by name and joined with `&`.
+pub(crate) fn query_string(params: &Map<String, Value>) -> String {
+    Form::new(params, &[], None).encode(Masking::Off).text
+}
+
+/// The caller's parameters as a form that can be signed.
+pub(crate) fn form_to_sign(params: &Map<String, Value>) -> String {
+    Form::new(params, &[], Some(SIGNATURE)).encode(Masking::Off).text
+}
+
+fn write_base_string(
+    http_method: &str,
+    url: &str,
+    is_secure_connection: bool,
+    form: &str,
+    out: &mut impl Out,
+) -> Result<(), GSException> {
+    let url = normalize(url, is_secure_connection)?;
+    out.put(&http_method.to_uppercase());
+    out.put("&");
+    Percent(out).put(&url);
+    out.put("&");
+    Percent(out).put(form);
+    Ok(())
+}
+
+/// Scheme and host in lower case, without default port, query and fragment.
+fn normalize(url: &str, is_secure_connection: bool) -> Result<String, GSException> {
+    let invalid = || GSException::invalid(format_args!("{url:?} is not an absolute URL"));
+    let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
+    let scheme = match is_secure_connection {
+        true => "https".to_string(),
+        false => scheme.to_ascii_lowercase(),
+    };
+
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let host_and_port = authority.rsplit('@').next().unwrap_or_default();
+    // The colons of an IPv6 address are inside its brackets.
+    let (host, port) = match host_and_port.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (host_and_port, ""),
+    };
+    if scheme.is_empty() || host.is_empty() {
+        return Err(invalid());
+    }
+
+    let path = &tail[..tail.find(['?', '#']).unwrap_or(tail.len())];
+    let last_segment = path.rfind('/').unwrap_or(0);
+    // `;parameters` of the last segment are no part of the path (RFC 2396).
+    let path = match path[last_segment..].find(';') {
+        Some(parameters) => &path[..last_segment + parameters],
+        None => path,
+    };
+
+    let mut normalized = scheme;
+    let default_port = match normalized.as_str() {
+        "http" => "80",
+        "https" => "443",
+        _ => port,
+    };
+    normalized.push_str("://");
+    normalized.push_str(&host.to_lowercase());
+    if !port.is_empty() && port != default_port {
+        normalized.push(':');
+        normalized.push_str(port);
+    }
+    normalized.push_str(path);
+    Ok(normalized)
+}
+
+/// Feeds a [`Signer`] in pieces that are worth its while.
+struct SigningOut {
+    signer: Signer,
+    buffer: String,
+}
+
+impl SigningOut {
+    const CAPACITY: usize = 2048;
+}
+
+impl Out for SigningOut {
+    fn put(&mut self, ascii: &str) {
+        if self.buffer.len() + ascii.len() > Self::CAPACITY {
+            self.signer.update(self.buffer.as_bytes());
+            self.buffer.clear();
+        }
+        if ascii.len() > Self::CAPACITY {
+            self.signer.update(ascii.as_bytes());
+        } else {
+            self.buffer.push_str(ascii);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_normalized() {
+        for (url, secure, normalized) in [
+            ("HTTP://Host.COM/Path.X", false, "http://host.com/Path.X"),
+            ("http://host:80/a", false, "http://host/a"),
+            ("http://host:443/a", false, "http://host:443/a"),
+            ("https://host:443/a?b=c#d", true, "https://host/a"),
+            ("http://host:8443/a", true, "https://host:8443/a"),
+            ("https://[::1]:8443/a", true, "https://[::1]:8443/a"),
+            ("https://[::1]/a;b", true, "https://[::1]/a"),
+            ("https://user:pass@host", true, "https://host"),
+        ] {
+            assert_eq!(normalize(url, secure).unwrap(), normalized);
+        }
+        for url in ["", "host/path", "http://", "://host", "http:///path"] {
+            assert_eq!(normalize(url, false).unwrap_err().error_code(), 400_006);
+        }
+    }
+
+    #[test]
+    fn a_signature_in_pieces_is_the_signature_of_the_whole() {
+        let form = "a=%C3%A9&".repeat(2_000);
+        let url = "http://socialize.us1.gigya.com/socialize.setStatus";
+        let whole = base_string("POST", url, false, &form).unwrap();
+        assert_eq!(
+            sign("c2VjcmV0", "POST", url, false, &form).unwrap(),
+            crate::sig_utils::calc_signature(&whole, "c2VjcmV0").unwrap()
+        );
+    }
+}

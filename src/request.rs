@@ -1,0 +1,480 @@
+//! [`GSRequest`]: what to call and with what; `send` conducts.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use crate::call::{Call, bounded};
+use crate::clock;
+use crate::credentials::{OptionalKey, key};
+use crate::endpoint::DEFAULT_API_DOMAIN;
+use crate::error::GSException;
+use crate::form::{Masking, write_value};
+use crate::oauth1;
+use crate::pem::Pem;
+use crate::response::GSResponse;
+use crate::trace::Trace;
+use crate::transport::{Answer, Route, Settings, redact};
+
+/// The CA certificates that [`GSRequest::set_ca_certs_path`] names.
+static CA_CERTS_PATH: RwLock<Option<Pem>> = RwLock::new(None);
+
+/// The API refuses a timestamp that is too far from its own clock.
+const EXPIRED_REQUEST: i64 = 403_002;
+
+/// A request to the Gigya API.
+///
+/// Mirrors `GSRequest` of `GSSDK.py`: the constructor's four positional
+/// arguments are those of [`new`](Self::new), the further ones are methods of
+/// the same name.
+///
+/// Sending changes nothing in the request: it can be sent again, also from
+/// several threads, and is signed anew each time.
+///
+/// ```
+/// use gssdk::*;
+///
+/// // Step 1 - Defining the request and adding parameters
+/// let mut request = GSRequest::new(
+///     "PUT-YOUR-APIKEY-HERE",
+///     "PUT-YOUR-SECRET-KEY-HERE",
+///     "socialize.setStatus",
+///     json!({"uid": "PUT-UID-HERE", "status": "I feel great"}),
+/// );
+/// # // Nobody listens there: the example runs without a network.
+/// # request.set_host_override("127.0.0.1:1");
+/// # request.set_param("format", "json");
+///
+/// // Step 2 - Sending the request
+/// let response = request.send();
+///
+/// // Step 3 - handling the request's response.
+/// if response.get_error_code() == 0 {
+///     println!("Success in setStatus operation.");
+/// } else {
+///     println!("Got error on setStatus: {}", response.get_error_message());
+/// }
+/// ```
+#[derive(Clone)]
+pub struct GSRequest {
+    /// Shared with the responses, whose logs are rendered from it.
+    call: Arc<Call>,
+}
+
+impl GSRequest {
+    /// The API domain of a request that sets none: `us1.gigya.com`.
+    pub const DEFAULT_API_DOMAIN: &'static str = DEFAULT_API_DOMAIN;
+
+    /// The version of this crate, sent as `sdk=rust_<VERSION>`.
+    pub const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+
+    /// A request for an API method.
+    ///
+    /// * `api_key`: the site's API key; or, without a secret key, an access token.
+    /// * `secret_key`: the site's secret key, or that of the
+    ///   [`user_key`](Self::user_key), in base64 as Gigya shows it. With it the
+    ///   request is signed, without it the request goes over https.
+    /// * `api_method`: namespace and name, as in `"accounts.getAccountInfo"`;
+    ///   without a namespace, `socialize` is assumed.
+    /// * `params`: a JSON object (`json!({…})` or a `Map`), the text of one, or
+    ///   `()` for none.
+    ///
+    /// What cannot be used is reported by [`send`](Self::send).
+    ///
+    /// Mirrors `GSRequest(apiKey, secretKey, apiMethod, params)`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let params = json!({"UID": "abc", "profile": {"age": 42}});
+    /// let request = GSRequest::new("api key", "c2VjcmV0", "accounts.setAccountInfo", params);
+    /// let same = GSRequest::new("api key", "c2VjcmV0", "accounts.setAccountInfo",
+    ///     r#"{"UID": "abc", "profile": {"age": 42}}"#);
+    /// assert_eq!(request.get_params(), same.get_params());
+    /// ```
+    pub fn new(
+        api_key: impl OptionalKey,
+        secret_key: impl OptionalKey,
+        api_method: &str,
+        params: impl Into<Value>,
+    ) -> Self {
+        let mut call = Call::new(api_method, params.into());
+        call.api_key = key(api_key);
+        call.secret_key = key(secret_key);
+        GSRequest {
+            call: Arc::new(call),
+        }
+    }
+
+    /// Whether to send over https. Requests without a secret key, and those
+    /// with a client certificate, always do.
+    ///
+    /// Mirrors the constructor's `useHTTPS`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// GSRequest::new("api key", "c2VjcmV0", "socialize.getUserInfo", ()).use_https(true);
+    /// ```
+    #[must_use]
+    pub fn use_https(mut self, use_https: bool) -> Self {
+        self.call_mut().use_https = use_https;
+        self
+    }
+
+    /// The key of a user or an application with permissions of its own. The
+    /// secret key is then that key's, not the site's.
+    ///
+    /// Mirrors the constructor's `userKey`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// GSRequest::new("api key", "c2VjcmV0", "accounts.search", ()).user_key("AKx_user");
+    /// ```
+    #[must_use]
+    pub fn user_key(mut self, user_key: impl OptionalKey) -> Self {
+        self.call_mut().user_key = key(user_key);
+        self
+    }
+
+    /// A TLS client certificate to authenticate with, instead of a secret key or
+    /// in addition to one. The request goes to the data centre's mTLS host.
+    ///
+    /// * `cert`: the certificate, and after it any intermediates.
+    /// * `key`: its private key, PKCS#8, PKCS#1 or SEC1, not encrypted.
+    ///
+    /// Both may be file paths or content, see [`Pem`]; files are read at each
+    /// send, so that renewed ones are used.
+    ///
+    /// Mirrors the constructor's `certFile` and `keyFile`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// GSRequest::new("api key", None, "accounts.search", ())
+    ///     .client_cert("client.pem", "client.key");
+    /// ```
+    #[must_use]
+    pub fn client_cert(mut self, cert: impl Into<Pem>, key: impl Into<Pem>) -> Self {
+        self.call_mut().client_cert = Some((cert.into(), key.into()));
+        self
+    }
+
+    /// Trusts these CA certificates, and no others, for this request.
+    ///
+    /// * `ca_certs`: PEM, a file path or content, see [`Pem`].
+    ///
+    /// Beyond Python, which knows the process-wide path only.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// GSRequest::new("api key", "c2VjcmV0", "accounts.search", ())
+    ///     .use_https(true)
+    ///     .ca_certs("company-ca.pem");
+    /// ```
+    #[must_use]
+    pub fn ca_certs(mut self, ca_certs: impl Into<Pem>) -> Self {
+        self.call_mut().ca_certs = Some(ca_certs.into());
+        self
+    }
+
+    /// Adds a parameter or replaces one.
+    ///
+    /// Mirrors `setParam`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let mut request = GSRequest::new("api key", "c2VjcmV0", "socialize.setStatus", ());
+    /// request.set_param("status", "I feel great");
+    /// assert_eq!(request.get_params()["status"], "I feel great");
+    /// ```
+    pub fn set_param(&mut self, param: impl Into<String>, value: impl Into<Value>) {
+        self.call_mut().params.insert(param.into(), value.into());
+    }
+
+    /// The caller's parameters; what `send` adds is not among them.
+    ///
+    /// Mirrors `getParams`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let request = GSRequest::new("api key", "c2VjcmV0", "x.y", json!({"UID": "abc"}));
+    /// assert_eq!(request.get_params()["UID"], "abc");
+    /// ```
+    pub fn get_params(&self) -> &Map<String, Value> {
+        &self.call.params
+    }
+
+    /// The data centre that serves the API key: `us1.gigya.com` (the default),
+    /// `eu1.gigya.com`, `eu2.gigya.com`, `au1.gigya.com`, `ru1.gigya.com`,
+    /// `cn1.gigya-api.cn` or `global.gigya.com`. `None` restores the default.
+    ///
+    /// Mirrors `setAPIDomain`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", ());
+    /// request.set_api_domain("eu1.gigya.com");
+    /// ```
+    pub fn set_api_domain(&mut self, api_domain: impl OptionalKey) {
+        let domain = key(api_domain);
+        self.call_mut().api_domain = domain.unwrap_or_else(|| DEFAULT_API_DOMAIN.to_string());
+    }
+
+    /// The proxy to go through: `"host:port"`, or
+    /// `"http://user:password@host:port"` with user and password
+    /// percent-encoded; `https://` for a proxy that is spoken to over TLS.
+    ///
+    /// `None` takes the explicit proxy back: then `HTTPS_PROXY`, `HTTP_PROXY`,
+    /// `ALL_PROXY` and `NO_PROXY` decide, as in Python.
+    ///
+    /// Mirrors `setProxy`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", ());
+    /// request.set_proxy("proxy.example.com:3128");
+    /// ```
+    pub fn set_proxy(&mut self, proxy: impl OptionalKey) {
+        self.call_mut().proxy = key(proxy);
+    }
+
+    /// Sends to this host, or `host:port`, whatever method and API domain say:
+    /// for gateways, and for tests on loopback. `None` takes it back.
+    ///
+    /// As in the Java SDK.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", ());
+    /// request.set_host_override("localhost:8080");
+    /// ```
+    pub fn set_host_override(&mut self, host: impl OptionalKey) {
+        self.call_mut().host_override = key(host);
+    }
+
+    /// Trusts the CA certificates in this file, and no others, in all later
+    /// sends of the process. An empty path restores the default trust store.
+    ///
+    /// Mirrors the static `setCACertsPath`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// GSRequest::set_ca_certs_path("/etc/ssl/certs/ca-certificates.crt");
+    /// GSRequest::set_ca_certs_path(""); // back to the default
+    /// ```
+    pub fn set_ca_certs_path(path: impl AsRef<Path>) {
+        let path = path.as_ref();
+        let pem = (!path.as_os_str().is_empty()).then(|| Pem::from(path));
+        *CA_CERTS_PATH.write().unwrap_or_else(PoisonError::into_inner) = pem;
+    }
+
+    /// Sends the request and waits for the answer.
+    ///
+    /// Without a timeout, connecting may take 30 s, and the server may be silent
+    /// for 120 s at a time.
+    ///
+    /// Every failure is reported in the response, see [`GSResponse`]. One that
+    /// leaves open whether the API executed the request says so.
+    ///
+    /// Mirrors `send`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let response = GSRequest::new(None, None, "socialize.setStatus", ()).send();
+    /// assert_eq!(response.get_error_code(), 400002);
+    /// ```
+    pub fn send(&self) -> GSResponse {
+        self.respond(None)
+    }
+
+    /// Sends the request and waits at most `timeout` for the whole answer.
+    ///
+    /// When the time is up, whatever is going on, the error is 504002 "Request
+    /// Timeout"; the API may have executed the request.
+    ///
+    /// Mirrors `send(timeout)`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// use std::time::Duration;
+    /// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", ());
+    /// # request.set_host_override("127.0.0.1:1");
+    /// let response = request.send_timeout(Duration::from_secs(5));
+    /// ```
+    pub fn send_timeout(&self, timeout: Duration) -> GSResponse {
+        self.respond(Some(bounded(timeout)))
+    }
+
+    fn respond(&self, timeout: Option<Duration>) -> GSResponse {
+        let call = &*self.call;
+        let mut trace = Trace::new(Arc::clone(&self.call), timeout);
+        match exchange(call, timeout, &mut trace) {
+            Ok(answer) => {
+                GSResponse::from_answer(&call.api_method, answer, trace, call.wants_xml())
+            }
+            Err(error) => GSResponse::from_error(&call.api_method, error, trace, call.wants_xml()),
+        }
+    }
+
+    /// The parameters as a query string: sorted by name, percent-encoded.
+    ///
+    /// Mirrors `buildQS`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let params = json!({"status": "I feel great", "uid": 7, "cid": null});
+    /// let query = GSRequest::build_qs(params.as_object().unwrap());
+    /// assert_eq!(query, "status=I%20feel%20great&uid=7");
+    /// ```
+    pub fn build_qs(params: &Map<String, Value>) -> String {
+        oauth1::query_string(params)
+    }
+
+    /// One value as it goes on the wire: strings percent-encoded, integers in
+    /// decimal, booleans as `True` and `False`, objects and arrays as Python's
+    /// `json.dumps` writes them, percent-encoded; `null` is empty.
+    ///
+    /// Mirrors `UrlEncode`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// assert_eq!(GSRequest::url_encode(&json!("a~b c")), "a~b%20c");
+    /// assert_eq!(GSRequest::url_encode(&json!({"a": 1})), "%7B%22a%22%3A%201%7D");
+    /// ```
+    pub fn url_encode(value: &Value) -> String {
+        let mut out = String::new();
+        write_value(value, &mut out, Masking::Off);
+        out
+    }
+
+    /// The text that is signed: `POST&<url>&<parameters>`, both encoded.
+    ///
+    /// * `http_method`: `"POST"`, as all requests of this SDK.
+    /// * `url`: where the request goes; a default port is left out.
+    /// * `is_secure_connection`: whether that is https, whatever `url` says.
+    /// * `request_params`: all parameters; `sig` is left out.
+    ///
+    /// # Errors
+    /// 400006 when `url` is not an absolute URL.
+    ///
+    /// Mirrors `calcOAuth1BaseString`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let params = json!({"apiKey": "key"});
+    /// let base_string = GSRequest::calc_oauth1_base_string(
+    ///     "POST", "http://socialize.US1.gigya.com:80/x", false, params.as_object().unwrap())?;
+    /// assert_eq!(base_string, "POST&http%3A%2F%2Fsocialize.us1.gigya.com%2Fx&apiKey%3Dkey");
+    /// # Ok::<(), GSException>(())
+    /// ```
+    pub fn calc_oauth1_base_string(
+        http_method: &str,
+        url: &str,
+        is_secure_connection: bool,
+        request_params: &Map<String, Value>,
+    ) -> Result<String, GSException> {
+        let form = oauth1::form_to_sign(request_params);
+        oauth1::base_string(http_method, url, is_secure_connection, &form)
+    }
+
+    /// The signature of a request: the base string, signed with a secret key.
+    ///
+    /// * `key`: the secret key, base64.
+    ///
+    /// For the other parameters see
+    /// [`calc_oauth1_base_string`](Self::calc_oauth1_base_string).
+    ///
+    /// # Errors
+    /// 400006 when `url` is not an absolute URL or `key` is not base64.
+    ///
+    /// Mirrors `getOAuth1Signature`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let params = json!({"apiKey": "key"});
+    /// let signature = GSRequest::get_oauth1_signature(
+    ///     "c2VjcmV0", "POST", "http://host/x", false, params.as_object().unwrap())?;
+    /// assert_eq!(signature.len(), 28);
+    /// # Ok::<(), GSException>(())
+    /// ```
+    pub fn get_oauth1_signature(
+        key: &str,
+        http_method: &str,
+        url: &str,
+        is_secure_connection: bool,
+        request_params: &Map<String, Value>,
+    ) -> Result<String, GSException> {
+        let form = oauth1::form_to_sign(request_params);
+        oauth1::sign(key, http_method, url, is_secure_connection, &form)
+    }
+
+    fn call_mut(&mut self) -> &mut Call {
+        Arc::make_mut(&mut self.call)
+    }
+}
+
+/// From the call to the answer, step by step.
+fn exchange(
+    call: &Call,
+    timeout: Option<Duration>,
+    trace: &mut Trace,
+) -> Result<Answer, GSException> {
+    let started = Instant::now();
+    let credentials = call.credentials()?;
+    call.check_params()?;
+    let endpoint = call.endpoint(&credentials)?;
+    let https = endpoint.https;
+    let url = endpoint.url();
+    let ca_certs_path = CA_CERTS_PATH.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let route = Route::find(&Settings {
+        https,
+        host: &endpoint.host,
+        ca_certs: call.ca_certs.as_ref().or(ca_certs_path.as_ref()),
+        client_cert: call.client_cert.as_ref().map(|(cert, key)| (cert, key)),
+        proxy: call.proxy.as_deref(),
+    })?;
+    trace.endpoint = Some(endpoint);
+
+    let mut offset_before = None;
+    loop {
+        let stamp = clock::stamp();
+        let (body, signature) = call.body(&credentials, &url, https, stamp)?;
+        trace.sending(stamp, signature);
+        let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+        let answer = route.post(&url, &body, None, left)?;
+
+        // A request refused for its time has not been executed, so that it may
+        // go out again, once, with the time that the server has.
+        let Some(refusal) = GSResponse::refusal(&answer, EXPIRED_REQUEST) else {
+            return Ok(answer);
+        };
+        if let Some(offset) = offset_before {
+            // The server's Date was no help: do not spoil later requests with it.
+            clock::set_offset(offset);
+            return Ok(answer);
+        }
+        offset_before = clock::learn(answer.date);
+        if offset_before.is_none() {
+            return Ok(answer);
+        }
+        trace.answered(refusal);
+    }
+}
+
+/// Shows what is called and how, but no secret key, client key or password.
+impl fmt::Debug for GSRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let call = &*self.call;
+        f.debug_struct("GSRequest")
+            .field("api_method", &call.api_method)
+            .field("api_domain", &call.api_domain)
+            .field("host_override", &call.host_override)
+            .field("use_https", &call.use_https)
+            .field("user_key", &call.user_key)
+            .field("client_cert", &call.client_cert.as_ref().map(|(cert, _)| cert))
+            .field("proxy", &call.proxy.as_deref().map(redact))
+            .field("params", &call.params.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,508 @@
+//! [`GSResponse`]: what came back, JSON, XML or a fault.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::error::{GENERAL_SERVER_ERROR, GSException, MISSING_PARAMETER};
+use crate::trace::{Trace, log_of_text};
+use crate::transport::Answer;
+
+/// No refusal of the API is longer, in bytes.
+const MAX_REFUSAL: usize = 16 * 1024;
+
+/// The answer to a request, or the reason why there is none.
+///
+/// Mirrors `GSResponse` of `GSSDK.py`. An error code of 0 means success; every
+/// other, whether the API's or this side's, comes with a message:
+///
+/// | code | this side's errors |
+/// | --- | --- |
+/// | 400002 | a required parameter is missing: method, or every key |
+/// | 400003 | the file of CA certificates is missing or holds none |
+/// | 400006 | a value cannot be used; the message says which and why |
+/// | 500000 | the network, the server or its answer is at fault |
+/// | 504002 | no answer within the timeout |
+///
+/// ```
+/// use gssdk::*;
+///
+/// let response = GSResponse::from_text(
+///     "socialize.getUserInfo",
+///     r#"{"errorCode": 0, "nickname": "Joe", "age": 42}"#,
+/// );
+/// if response.get_error_code() == 0 {
+///     assert_eq!(response.get_str("nickname"), Some("Joe"));
+///     assert_eq!(response.get_i64("age"), Some(42));
+/// }
+/// ```
+#[derive(Clone)]
+pub struct GSResponse {
+    method: String,
+    text: String,
+    data: Map<String, Value>,
+    code: i64,
+    message: String,
+    /// Absent when the text did not come from a request of ours.
+    trace: Option<Box<Trace>>,
+}
+
+impl GSResponse {
+    /// Reads the text of an API response, JSON or XML.
+    ///
+    /// * `method`: the API method that it answers, for the log.
+    /// * `response_text`: the body of the answer.
+    ///
+    /// Whatever is not a whole Gigya response is error 500000, never success.
+    ///
+    /// ```
+    /// use gssdk::GSResponse;
+    /// let text = r#"{"errorCode": 403003, "errorMessage": "Invalid signature"}"#;
+    /// let response = GSResponse::from_text("accounts.search", text);
+    /// assert_eq!(response.get_error_code(), 403003);
+    /// ```
+    pub fn from_text(method: &str, response_text: &str) -> Self {
+        Self::parse(method, response_text.to_string(), None)
+    }
+
+    /// What a server answered.
+    pub(crate) fn from_answer(method: &str, answer: Answer, trace: Trace, xml: bool) -> Self {
+        let fault = |message: String, trace| {
+            let error = GSException::new(GENERAL_SERVER_ERROR, message);
+            Self::from_error(method, error, trace, xml)
+        };
+        if (300..400).contains(&answer.status) {
+            let target = answer.location.as_deref().unwrap_or("nowhere");
+            let message = format!(
+                "HTTP {} {}: the server redirects to {target:?}, and redirects of signed \
+                 requests are not followed (is the API domain right?)",
+                answer.status, answer.reason
+            );
+            return fault(message, trace);
+        }
+        let body = String::from_utf8(answer.body);
+        if answer.status >= 400 {
+            let text = body.as_deref().unwrap_or_default();
+            if !matches!(read(text), Reading::Json(_, Some(_)) | Reading::Xml(..)) {
+                return fault(format!("HTTP Error {}: {}", answer.status, answer.reason), trace);
+            }
+        }
+        match body {
+            Ok(text) => Self::parse(method, text, Some(Box::new(trace))),
+            Err(error) => GSResponse {
+                method: method.to_string(),
+                message: format!("The response is not valid UTF-8: {}", error.utf8_error()),
+                text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+                data: Map::new(),
+                code: GENERAL_SERVER_ERROR,
+                trace: Some(Box::new(trace)),
+            },
+        }
+    }
+
+    /// The text of an answer that refuses the request with this error code.
+    pub(crate) fn refusal(answer: &Answer, error_code: i64) -> Option<&str> {
+        // A look before the parse: nearly all answers are none.
+        let text = std::str::from_utf8(&answer.body).ok()?;
+        if answer.body.len() > MAX_REFUSAL || !text.contains(&error_code.to_string()) {
+            return None;
+        }
+        match read(text) {
+            Reading::Json(_, Some(code)) | Reading::Xml(code, _) if code == error_code => Some(text),
+            _ => None,
+        }
+    }
+
+    /// An error of this side.
+    pub(crate) fn from_error(method: &str, error: GSException, trace: Trace, xml: bool) -> Self {
+        let (code, message) = (error.error_code(), error.error_message());
+        let text = match xml {
+            false => format!(r#"{{"errorCode":{code},"errorMessage":{}}}"#, Value::from(message)),
+            true => client_xml(method, code, message),
+        };
+        GSResponse {
+            method: method.to_string(),
+            text,
+            data: Map::new(),
+            code,
+            message: message.to_string(),
+            trace: Some(Box::new(trace)),
+        }
+    }
+
+    fn parse(method: &str, text: String, trace: Option<Box<Trace>>) -> Self {
+        let (code, message, data) = match read(&text) {
+            Reading::Json(data, Some(code)) => {
+                let message = data.get("errorMessage").and_then(Value::as_str);
+                (code, message.unwrap_or_default().to_string(), data)
+            }
+            Reading::Json(data, None) => {
+                let message = "The response has no usable errorCode";
+                (GENERAL_SERVER_ERROR, message.to_string(), data)
+            }
+            Reading::Xml(code, message) => (code, message, Map::new()),
+            Reading::Other(what) => {
+                let message = format!("The response is not a Gigya response: {what}");
+                (GENERAL_SERVER_ERROR, message, Map::new())
+            }
+        };
+        let message = match (code, message.as_str()) {
+            (MISSING_PARAMETER, "") => "Required parameter is missing".to_string(),
+            (GENERAL_SERVER_ERROR, "") => "General server error".to_string(),
+            _ => message,
+        };
+        GSResponse {
+            method: method.to_string(),
+            text,
+            data,
+            code,
+            message,
+            trace,
+        }
+    }
+
+    /// The error code; 0 means success.
+    ///
+    /// Mirrors `getErrorCode`.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let response = GSResponse::from_text("socialize.setStatus", r#"{"errorCode": 0}"#);
+    /// assert_eq!(response.get_error_code(), 0);
+    /// ```
+    pub fn get_error_code(&self) -> i64 {
+        self.code
+    }
+
+    /// The API's or this side's message; empty on success.
+    ///
+    /// Mirrors `getErrorMessage`.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let response = GSResponse::from_text("socialize.setStatus", "<html>");
+    /// assert!(response.get_error_message().contains("not a Gigya response"));
+    /// ```
+    pub fn get_error_message(&self) -> &str {
+        &self.message
+    }
+
+    /// The body of the answer as it came; for an error of this side, JSON (or
+    /// XML with `format=xml`) that says the same.
+    ///
+    /// Mirrors `getResponseText`.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let response = GSResponse::from_text("socialize.setStatus", r#"{"errorCode": 0}"#);
+    /// assert_eq!(response.get_response_text(), r#"{"errorCode": 0}"#);
+    /// ```
+    pub fn get_response_text(&self) -> &str {
+        &self.text
+    }
+
+    /// The fields of a JSON answer; empty for XML and for errors of this side.
+    ///
+    /// Mirrors `getData`.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let response = GSResponse::from_text("accounts.search", r#"{"errorCode": 0, "results": []}"#);
+    /// assert!(response.get_data()["results"].is_array());
+    /// ```
+    pub fn get_data(&self) -> &Map<String, Value> {
+        &self.data
+    }
+
+    /// One field of a JSON answer.
+    ///
+    /// Mirrors `getObject`.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let text = r#"{"errorCode": 0, "profile": {"age": 42}}"#;
+    /// let response = GSResponse::from_text("accounts.getAccountInfo", text);
+    /// assert_eq!(response.get_object("profile").unwrap()["age"], 42);
+    /// assert_eq!(response.get_object("missing"), None);
+    /// ```
+    pub fn get_object(&self, key: &str) -> Option<&Value> {
+        self.data.get(key)
+    }
+
+    /// One field, if it is a string.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let response = GSResponse::from_text("x.y", r#"{"errorCode": 0, "UID": "abc"}"#);
+    /// assert_eq!(response.get_str("UID"), Some("abc"));
+    /// assert_eq!(response.get_str("errorCode"), None);
+    /// ```
+    pub fn get_str(&self, key: &str) -> Option<&str> {
+        self.get_object(key)?.as_str()
+    }
+
+    /// One field, if it is an integer.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let response = GSResponse::from_text("x.y", r#"{"errorCode": 0, "totalCount": 7}"#);
+    /// assert_eq!(response.get_i64("totalCount"), Some(7));
+    /// ```
+    pub fn get_i64(&self, key: &str) -> Option<i64> {
+        self.get_object(key)?.as_i64()
+    }
+
+    /// One field, if it is a boolean.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let response = GSResponse::from_text("x.y", r#"{"errorCode": 0, "isActive": true}"#);
+    /// assert_eq!(response.get_bool("isActive"), Some(true));
+    /// ```
+    pub fn get_bool(&self, key: &str) -> Option<bool> {
+        self.get_object(key)?.as_bool()
+    }
+
+    /// What was sent and what came back, field by field, for a bug report or a
+    /// log file. Passwords, tokens and the like are shown as `***`.
+    ///
+    /// Fields, as far as they apply: `apiMethod`, `apiKey`, `proxy`, `timeout`
+    /// (seconds), `params`, `useHTTPS`, `userKey`, `baseString`, `URL`,
+    /// `postData`, `responseText`; the last four once a try. Rendered when
+    /// called: a log that nobody reads costs nothing.
+    ///
+    /// Mirrors `getLog`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let request = GSRequest::new("key", "c2VjcmV0", "a b", json!({"password": "hunter2"}));
+    /// let log = request.send().get_log();
+    /// assert!(log.starts_with("apiMethod='a b', apiKey='key'"));
+    /// assert!(!log.contains("hunter2"));
+    /// ```
+    pub fn get_log(&self) -> String {
+        match &self.trace {
+            Some(trace) => trace.render(&self.text),
+            None => log_of_text(&self.method, &self.text),
+        }
+    }
+
+    /// The response if it is a success, or its error: for `?`.
+    ///
+    /// # Errors
+    /// Every error code but 0, with the message; its `Display` also says what
+    /// to do about the errors that new users meet first.
+    ///
+    /// ```
+    /// use gssdk::*;
+    ///
+    /// fn nickname(response: GSResponse) -> Result<Option<String>, GSException> {
+    ///     Ok(response.into_result()?.get_str("nickname").map(String::from))
+    /// }
+    /// let text = r#"{"errorCode": 0, "nickname": "Joe"}"#;
+    /// let response = GSResponse::from_text("socialize.getUserInfo", text);
+    /// assert_eq!(nickname(response)?.as_deref(), Some("Joe"));
+    /// # Ok::<(), GSException>(())
+    /// ```
+    pub fn into_result(self) -> Result<Self, GSException> {
+        match self.code {
+            0 => Ok(self),
+            code => Err(GSException::new(code, self.message)),
+        }
+    }
+}
+
+/// The three lines of Python's `__str__`, the data as JSON.
+impl fmt::Display for GSResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let data = serde_json::to_string(&self.data).unwrap_or_default();
+        write!(
+            f,
+            "\terrorCode:{}\n\terrorMessage:{}\n\tdata:{data}",
+            self.code, self.message
+        )
+    }
+}
+
+/// The code and the message; the data may hold tokens and are not shown.
+impl fmt::Debug for GSResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GSResponse")
+            .field("method", &self.method)
+            .field("error_code", &self.code)
+            .field("error_message", &self.message)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a text turns out to be.
+enum Reading {
+    Json(Map<String, Value>, Option<i64>),
+    Xml(i64, String),
+    Other(String),
+}
+
+fn read(text: &str) -> Reading {
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
+    match body.chars().next() {
+        None => Reading::Other("it is empty".into()),
+        Some('{') => match parse_object(body) {
+            Ok(data) => {
+                let code = data.get("errorCode").and_then(Value::as_i64);
+                Reading::Json(data, code)
+            }
+            Err(error) if error.is_eof() => Reading::Other(format!("its JSON is cut short ({error})")),
+            Err(error) => Reading::Other(format!("its JSON is broken ({error})")),
+        },
+        Some('[') => Reading::Other("it is a JSON array, not an object".into()),
+        Some('<') => read_xml(body),
+        Some(_) => Reading::Other("it is neither JSON nor XML".into()),
+    }
+}
+
+/// Reads a JSON object; where it holds half a surrogate pair, which JavaScript
+/// lets slip into profiles and serde_json refuses, U+FFFD takes its place.
+fn parse_object(json: &str) -> serde_json::Result<Map<String, Value>> {
+    serde_json::from_str(json).or_else(|error| {
+        match mend_surrogates(json) {
+            Some(mended) => serde_json::from_str(&mended),
+            None => Err(error),
+        }
+    })
+}
+
+/// Replaces `\uD800` to `\uDFFF` escapes that are not part of a pair.
+fn mend_surrogates(json: &str) -> Option<String> {
+    let unit = |at: usize| -> Option<u16> {
+        let escape = json.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(escape, 16).ok()
+    };
+    let mut mended = String::new();
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(found) = json[at..].find('\\') {
+        at += found;
+        let Some(high) = unit(at) else {
+            // Any other escape: its second character is no start of another.
+            let next = json[at + 1..].chars().next();
+            at += 1 + next.map_or(0, char::len_utf8);
+            continue;
+        };
+        let low = unit(at + 6).filter(|low| (0xdc00..0xe000).contains(low));
+        match high {
+            0xd800..0xdc00 if low.is_some() => at += 12,
+            0xd800..0xe000 => {
+                mended.push_str(&json[copied..at]);
+                mended.push_str("\\ufffd");
+                at += 6;
+                copied = at;
+            }
+            _ => at += 6,
+        }
+    }
+    if copied == 0 {
+        return None;
+    }
+    mended.push_str(&json[copied..]);
+    Some(mended)
+}
+
+/// Gigya's XML: an element `<errorCode>` and perhaps an `<errorMessage>` in a
+/// root element that is closed, so that a document cut short is no success.
+fn read_xml(body: &str) -> Reading {
+    let lower: String = body.chars().take(16).collect::<String>().to_ascii_lowercase();
+    if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
+        return Reading::Other("it is an HTML page".into());
+    }
+    let root = body.rsplit("</").next().and_then(|end| end.strip_suffix('>'));
+    let is_closed = root.is_some_and(|root| {
+        let root = root.trim_end();
+        !root.is_empty() && body.contains(&format!("<{root}"))
+    });
+    if !is_closed {
+        return Reading::Other("its XML is cut short".into());
+    }
+    match element(body, "errorCode").and_then(|code| code.trim().parse().ok()) {
+        Some(code) => {
+            let message = element(body, "errorMessage").map(decode_entities);
+            Reading::Xml(code, message.unwrap_or_default())
+        }
+        None => Reading::Other("it is XML without a usable errorCode".into()),
+    }
+}
+
+fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    let (content, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(content)
+}
+
+fn decode_entities(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('&') {
+        out.push_str(before);
+        let decoded = after.split_once(';').and_then(|(entity, after)| {
+            let c = match entity {
+                "amp" => '&',
+                "lt" => '<',
+                "gt" => '>',
+                "quot" => '"',
+                "apos" => '\'',
+                _ => {
+                    let number = entity.strip_prefix('#')?;
+                    let number = match number.strip_prefix(['x', 'X']) {
+                        Some(hex) => u32::from_str_radix(hex, 16),
+                        None => number.parse(),
+                    };
+                    char::from_u32(number.ok()?)?
+                }
+            };
+            Some((c, after))
+        });
+        match decoded {
+            Some((c, after)) => {
+                out.push(c);
+                rest = after;
+            }
+            None => {
+                out.push('&');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The XML that Python builds for an error of its own side, escaped.
+fn client_xml(method: &str, code: i64, message: &str) -> String {
+    let name: String = method
+        .trim_start_matches('/')
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+        .collect();
+    let mut escaped = String::with_capacity(message.len());
+    for c in message.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            // What XML 1.0 cannot hold, not even escaped.
+            c if c.is_control() && !matches!(c, '\t' | '\n' | '\r') => escaped.push('\u{fffd}'),
+            c => escaped.push(c),
+        }
+    }
+    [
+        r#"<?xml version="1.0" encoding="utf-8"?>"#,
+        &format!(
+            "<{name}Response xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
+             xsi:schemaLocation=\"urn:com:gigya:api http://socialize-api.gigya.com/schema\" \
+             xmlns=\"urn:com:gigya:api\">"
+        ),
+        &format!("<errorCode>{code}</errorCode>"),
+        &format!("<errorMessage>{escaped}</errorMessage>"),
+        &format!("</{name}Response>"),
+    ]
+    .join("\r\n")
+}

@@ -1,0 +1,445 @@
+//! `SigUtils`: checking and making Gigya signatures, without any networking.
+//!
+//! Gigya signs what it sends through a browser: `UIDSignature` vouches for a
+//! user id, `friendshipSignature` for a friendship, both together with a
+//! timestamp. A server must check them before it believes them. Every check
+//! here is constant-time and fails closed: whatever is malformed is `false`.
+//!
+//! The same module is also exported under its Python name:
+//!
+//! ```
+//! use gssdk::SigUtils;
+//!
+//! let secret = "Cc5yFv4kcjAeqg/J7Xhn+A==";
+//! let timestamp = (SigUtils::current_time_millis() / 1000).to_string();
+//! let signature = SigUtils::calc_signature(&format!("{timestamp}_some-uid"), secret)?;
+//!
+//! assert!(SigUtils::validate_user_signature("some-uid", &timestamp, secret, &signature));
+//! assert!(!SigUtils::validate_user_signature("another", &timestamp, secret, &signature));
+//! # Ok::<(), gssdk::GSException>(())
+//! ```
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::DecodePaddingMode;
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::error::GSException;
+
+/// How far from now a signature's timestamp may be, in seconds, where the
+/// caller does not say: the five minutes that Gigya's guide promises.
+const DEFAULT_EXPIRATION: u64 = 300;
+
+/// Checks the signature of a user id (`UIDSignature`), made within five minutes
+/// of now.
+///
+/// * `uid`, `timestamp`, `signature`: the `UID`, `signatureTimestamp` (Unix
+///   seconds) and `UIDSignature` that Gigya sent.
+/// * `secret`: the site's secret key (or the user key's), base64 as Gigya shows it.
+///
+/// Returns `false` for a wrong signature, a timestamp more than 300 s away,
+/// and anything malformed.
+///
+/// Mirrors `SigUtils.validateUserSignature`, which checks the time only when
+/// told to: pass [`u64::MAX`] to [`validate_user_signature_with_expiration`]
+/// for that.
+///
+/// ```
+/// use gssdk::SigUtils;
+/// assert!(!SigUtils::validate_user_signature("uid", "1700000000", "c2VjcmV0", "forged"));
+/// ```
+pub fn validate_user_signature(uid: &str, timestamp: &str, secret: &str, signature: &str) -> bool {
+    validate_user_signature_with_expiration(uid, timestamp, secret, signature, DEFAULT_EXPIRATION)
+}
+
+/// Checks the signature of a user id, made within `expiration` seconds of now.
+///
+/// As [`validate_user_signature`], with the number of seconds that the
+/// timestamp may lie from now, on either side; [`u64::MAX`] accepts any time.
+///
+/// Mirrors `SigUtils.validateUserSignatureWithExpiration`.
+///
+/// ```
+/// use gssdk::SigUtils;
+/// let signature = SigUtils::calc_signature("1700000000_uid", "c2VjcmV0")?;
+/// let check = |expiration| {
+///     SigUtils::validate_user_signature_with_expiration(
+///         "uid", "1700000000", "c2VjcmV0", &signature, expiration)
+/// };
+/// assert!(check(u64::MAX));
+/// assert!(!check(60));
+/// # Ok::<(), gssdk::GSException>(())
+/// ```
+pub fn validate_user_signature_with_expiration(
+    uid: &str,
+    timestamp: &str,
+    secret: &str,
+    signature: &str,
+    expiration: u64,
+) -> bool {
+    !signature_timestamp_expired(timestamp, expiration)
+        && verify(&[timestamp, "_", uid], secret, signature)
+}
+
+/// Checks the signature of a friendship (`friendshipSignature`), made within
+/// five minutes of now.
+///
+/// * `uid`: the user; `friend_uid`: the friend.
+/// * `timestamp`, `signature`: the friend's `signatureTimestamp` (Unix seconds)
+///   and `friendshipSignature` as Gigya sent them.
+/// * `secret`: the site's secret key, base64.
+///
+/// Mirrors `SigUtils.validateFriendSignature`.
+///
+/// ```
+/// use gssdk::SigUtils;
+/// assert!(!SigUtils::validate_friend_signature("uid", "1700000000", "friend", "c2VjcmV0", ""));
+/// ```
+pub fn validate_friend_signature(
+    uid: &str,
+    timestamp: &str,
+    friend_uid: &str,
+    secret: &str,
+    signature: &str,
+) -> bool {
+    validate_friend_signature_with_expiration(
+        uid,
+        timestamp,
+        friend_uid,
+        secret,
+        signature,
+        DEFAULT_EXPIRATION,
+    )
+}
+
+/// Checks the signature of a friendship, made within `expiration` seconds of now.
+///
+/// As [`validate_friend_signature`], with the number of seconds that the
+/// timestamp may lie from now, on either side; [`u64::MAX`] accepts any time.
+///
+/// Mirrors `SigUtils.validateFriendSignatureWithExpiration`.
+///
+/// ```
+/// use gssdk::SigUtils;
+/// let signature = SigUtils::calc_signature("1700000000_friend_uid", "c2VjcmV0")?;
+/// assert!(SigUtils::validate_friend_signature_with_expiration(
+///     "uid", "1700000000", "friend", "c2VjcmV0", &signature, u64::MAX));
+/// # Ok::<(), gssdk::GSException>(())
+/// ```
+pub fn validate_friend_signature_with_expiration(
+    uid: &str,
+    timestamp: &str,
+    friend_uid: &str,
+    secret: &str,
+    signature: &str,
+    expiration: u64,
+) -> bool {
+    !signature_timestamp_expired(timestamp, expiration)
+        && verify(&[timestamp, "_", friend_uid, "_", uid], secret, signature)
+}
+
+/// Makes the value of the cookie `gltexp_<API key>`, which ends a session at a
+/// given time: `<expiry>_<signature>`.
+///
+/// * `glt_cookie`: the login token, the value of the cookie `glt_<API key>`.
+/// * `timeout_in_seconds`: how long from now the session lives.
+/// * `secret`: the site's secret key, base64.
+///
+/// # Errors
+/// 400006 when the secret is not base64.
+///
+/// Mirrors `SigUtils.getDynamicSessionSignature`.
+///
+/// ```
+/// let cookie = gssdk::SigUtils::get_dynamic_session_signature("token", 300, "c2VjcmV0")?;
+/// assert_eq!(cookie.split('_').count(), 2);
+/// # Ok::<(), gssdk::GSException>(())
+/// ```
+pub fn get_dynamic_session_signature(
+    glt_cookie: &str,
+    timeout_in_seconds: i64,
+    secret: &str,
+) -> Result<String, GSException> {
+    session_signature(now_seconds(), glt_cookie, timeout_in_seconds, None, secret)
+}
+
+/// Makes the value of the cookie `gltexp_<API key>`, signed with a user key:
+/// `<expiry>_<userKey>_<signature>`.
+///
+/// As [`get_dynamic_session_signature`], with the `user_key` (application key)
+/// whose `secret` signs.
+///
+/// # Errors
+/// 400006 when the secret is not base64.
+///
+/// Mirrors `SigUtils.getDynamicSessionSignatureUserSigned`.
+///
+/// ```
+/// let cookie = gssdk::SigUtils::get_dynamic_session_signature_user_signed(
+///     "token", 300, "AKey", "c2VjcmV0")?;
+/// assert_eq!(cookie.split('_').nth(1), Some("AKey"));
+/// # Ok::<(), gssdk::GSException>(())
+/// ```
+pub fn get_dynamic_session_signature_user_signed(
+    glt_cookie: &str,
+    timeout_in_seconds: i64,
+    user_key: &str,
+    secret: &str,
+) -> Result<String, GSException> {
+    session_signature(
+        now_seconds(),
+        glt_cookie,
+        timeout_in_seconds,
+        Some(user_key),
+        secret,
+    )
+}
+
+fn session_signature(
+    now: i64,
+    glt_cookie: &str,
+    timeout_in_seconds: i64,
+    user_key: Option<&str>,
+    secret: &str,
+) -> Result<String, GSException> {
+    let mut expiry = now.saturating_add(timeout_in_seconds).to_string();
+    if let Some(user_key) = user_key {
+        expiry.push('_');
+        expiry.push_str(user_key);
+    }
+    let signature = calc_signature(&format!("{glt_cookie}_{expiry}"), secret)?;
+    Ok(format!("{expiry}_{signature}"))
+}
+
+/// Signs a text: base64 of the HMAC-SHA1 of `base_string`, keyed with the
+/// base64-decoded `key`.
+///
+/// The key is decoded as Python's `b64decode` does: characters outside the
+/// alphabet, such as line ends, are skipped; wrong padding is an error.
+///
+/// # Errors
+/// 400006 when `key` is not base64; the text says why and never shows the key.
+///
+/// Mirrors `SigUtils.calcSignature`.
+///
+/// ```
+/// let signature = gssdk::SigUtils::calc_signature("text", "c2VjcmV0")?;
+/// assert_eq!(signature, "uDksI2kMz4cfN+wnC+FYLexXpQM=");
+/// # Ok::<(), gssdk::GSException>(())
+/// ```
+pub fn calc_signature(base_string: &str, key: &str) -> Result<String, GSException> {
+    let mut signer = Signer::new(key)?;
+    signer.update(base_string.as_bytes());
+    Ok(signer.sign())
+}
+
+/// The current Unix time in milliseconds.
+///
+/// Mirrors `SigUtils.currentTimeMillis`.
+///
+/// ```
+/// assert!(gssdk::SigUtils::current_time_millis() > 1_700_000_000_000);
+/// ```
+pub fn current_time_millis() -> u64 {
+    // A clock before 1970 reads as 1970: every signature is then expired.
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_epoch.map_or(0, |elapsed| elapsed.as_millis() as u64)
+}
+
+/// Whether a signature's timestamp lies more than `expiration` seconds from
+/// now, on either side.
+///
+/// A timestamp that is not a whole number of Unix seconds counts as expired.
+///
+/// Mirrors `SigUtils.signatureTimestampExpired`.
+///
+/// ```
+/// use gssdk::SigUtils;
+/// assert!(SigUtils::signature_timestamp_expired("1000000000", 300));
+/// assert!(SigUtils::signature_timestamp_expired("yesterday", u64::MAX));
+/// assert!(!SigUtils::signature_timestamp_expired("1000000000", u64::MAX));
+/// ```
+pub fn signature_timestamp_expired(signature_timestamp: &str, expiration: u64) -> bool {
+    expired_at(now_seconds(), signature_timestamp, expiration)
+}
+
+fn expired_at(now: i64, signature_timestamp: &str, expiration: u64) -> bool {
+    match signature_timestamp.trim().parse::<i128>() {
+        Ok(timestamp) => {
+            // Saturating: a timestamp of 39 digits must not overflow.
+            timestamp.saturating_sub(now.into()).unsigned_abs() > expiration.into()
+        }
+        Err(_) => true,
+    }
+}
+
+/// The current Unix time, rounded to the nearest second as Python does.
+fn now_seconds() -> i64 {
+    ((current_time_millis() + 500) / 1000) as i64
+}
+
+/// Whether `signature` is the canonical base64 of the HMAC-SHA1 of the joined
+/// `parts`, compared in constant time on the decoded bytes.
+fn verify(parts: &[&str], secret: &str, signature: &str) -> bool {
+    let Ok(mut signer) = Signer::new(secret) else {
+        return false;
+    };
+    if signer.key_is_empty {
+        // Anybody can sign with an empty key: a server whose secret is not
+        // configured must refuse everyone, not accept everyone.
+        return false;
+    }
+    for part in parts {
+        signer.update(part.as_bytes());
+    }
+    signer.verify(signature)
+}
+
+/// An HMAC-SHA1 on its way, keyed with a base64 secret.
+pub(crate) struct Signer {
+    mac: Hmac<Sha1>,
+    key_is_empty: bool,
+}
+
+impl Signer {
+    pub(crate) fn new(secret: &str) -> Result<Self, GSException> {
+        let key = decode_secret(secret)?;
+        let mac = Hmac::new_from_slice(&key)
+            .map_err(|_| GSException::invalid("the secret key has an unusable length"))?;
+        Ok(Signer {
+            mac,
+            key_is_empty: key.is_empty(),
+        })
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.mac.update(bytes);
+    }
+
+    pub(crate) fn sign(self) -> String {
+        STANDARD.encode(self.mac.finalize().into_bytes())
+    }
+
+    fn verify(self, signature: &str) -> bool {
+        // STANDARD refuses every spelling but the canonical one, so equal bytes
+        // mean equal strings.
+        let mut expected = [0; 24]; // 20 bytes, and room for what the decoder estimates
+        match STANDARD.decode_slice(signature, &mut expected) {
+            Ok(length) => self.mac.verify_slice(&expected[..length]).is_ok(),
+            Err(_) => false,
+        }
+    }
+}
+
+/// Decodes base64 as Python's `b64decode` does by default: bytes outside the
+/// alphabet are skipped, decoding ends where padding completes a group, and
+/// bits left over in the last character are ignored.
+fn decode_secret(secret: &str) -> Result<Vec<u8>, GSException> {
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new()
+            .with_decode_allow_trailing_bits(true)
+            .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+    );
+
+    // The ordinary case, in one step.
+    if let Ok(key) = STANDARD.decode(secret) {
+        return Ok(key);
+    }
+
+    let mut digits = Vec::with_capacity(secret.len());
+    let mut pads = 0;
+    let mut padded = false;
+    for byte in secret.bytes() {
+        match byte {
+            b'=' => {
+                pads += 1;
+                // Padding counts after two digits of a group; elsewhere Python skips it.
+                if digits.len() % 4 < 2 {
+                    pads = 0;
+                } else if digits.len() % 4 + pads >= 4 {
+                    padded = true;
+                    break;
+                }
+            }
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => {
+                pads = 0;
+                digits.push(byte);
+            }
+            _ => {}
+        }
+    }
+    let why = match digits.len() % 4 {
+        1 => "its number of base64 characters cannot be right (is it cut short?)",
+        2 | 3 if !padded => "its base64 padding is incomplete (is it cut short?)",
+        _ => {
+            return LENIENT
+                .decode(&digits)
+                .map_err(|_| GSException::invalid("the secret key is not base64"));
+        }
+    };
+    Err(GSException::invalid(format_args!(
+        "the secret key is not base64: {why}"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "Cc5yFv4kcjAeqg/J7Xhn+A==";
+
+    #[test]
+    fn both_edges_of_the_expiration_are_inside() {
+        let now = 1_700_000_000;
+        for (offset, expired) in [(-301, true), (-300, false), (300, false), (301, true)] {
+            let timestamp = (now + offset).to_string();
+            assert_eq!(expired_at(now, &timestamp, 300), expired, "offset {offset}");
+        }
+    }
+
+    #[test]
+    fn the_cookie_expires_the_given_time_from_now() {
+        let cookie = session_signature(1_412_209_560, "", 86_400, None, "KJnW").unwrap();
+        assert_eq!(cookie, "1412295960_g9bfBsObDepti8jKl7+wOFc0BAw=");
+    }
+
+    #[test]
+    fn only_the_canonical_spelling_of_a_signature_passes() {
+        let good = calc_signature("1_uid", SECRET).unwrap();
+        let verify = |signature: &str| verify(&["1", "_", "uid"], SECRET, signature);
+        assert!(verify(&good));
+        // 27 characters hold 20 bytes and two spare bits: three more spellings.
+        let stem = &good[..26];
+        let spellings = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+            .chars()
+            .map(|last| format!("{stem}{last}="))
+            .filter(|text| verify(text))
+            .count();
+        assert_eq!(spellings, 1);
+        let url_safe = good.replace('+', "-").replace('/', "_");
+        assert!(url_safe == good || !verify(&url_safe));
+        for bad in [
+            good.trim_end_matches('=').to_string(),
+            format!("{good}="),
+            format!("{good}\n"),
+            format!(" {good}"),
+            format!("{good}{good}"),
+            String::new(),
+            "=".to_string(),
+        ] {
+            assert!(!verify(&bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_secret_validates_nothing() {
+        for secret in ["", "====", "!!"] {
+            let forged = calc_signature("1_uid", secret).unwrap();
+            assert!(!verify(&["1", "_", "uid"], secret, &forged), "{secret:?}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The log: collected as references while sending, rendered and masked when
+//! asked for.
+//!
+//! Nothing is formatted or copied for a log that nobody reads. What is not kept,
+//! the form and the base string of each try, is built again from what is: the
+//! call, the stamp and the signature.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::credentials::Stamp;
+use crate::endpoint::Endpoint;
+use crate::form::{Masking, Out, Percent, write_json};
+use crate::mask::{MASK, is_secret, mask_text};
+use crate::oauth1;
+use crate::transport::redact;
+
+/// What happened to one request.
+#[derive(Clone)]
+pub(crate) struct Trace {
+    call: Arc<Call>,
+    timeout: Option<Duration>,
+    pub(crate) endpoint: Option<Endpoint>,
+    /// The try whose answer is the response's.
+    last_try: Option<Try>,
+    earlier_tries: Vec<Try>,
+}
+
+/// One time that the request went out.
+#[derive(Clone)]
+struct Try {
+    stamp: Stamp,
+    signature: Option<String>,
+    /// The answer, where another try followed.
+    answer: Option<String>,
+}
+
+impl Trace {
+    pub(crate) fn new(call: Arc<Call>, timeout: Option<Duration>) -> Self {
+        Trace {
+            call,
+            timeout,
+            endpoint: None,
+            last_try: None,
+            earlier_tries: Vec::new(),
+        }
+    }
+
+    pub(crate) fn sending(&mut self, stamp: Stamp, signature: Option<String>) {
+        let this = Try {
+            stamp,
+            signature,
+            answer: None,
+        };
+        self.earlier_tries.extend(self.last_try.replace(this));
+    }
+
+    /// The try under way was answered, and another will follow.
+    pub(crate) fn answered(&mut self, answer: &str) {
+        if let Some(last_try) = &mut self.last_try {
+            last_try.answer = Some(answer.to_string());
+        }
+    }
+
+    /// Python's fields in Python's order.
+    pub(crate) fn render(&self, response_text: &str) -> String {
+        let call = &*self.call;
+        let mut log = Log(String::new());
+        log.text("apiMethod", &call.api_method);
+        if call.secret_key.is_some() || call.client_cert.is_some() {
+            log.text("apiKey", call.api_key.as_deref().unwrap_or_default());
+        } else if call.api_key.is_some() {
+            // Without a secret or a certificate it is an access token.
+            log.text("apiKey", MASK);
+        }
+        log.text("proxy", &redact(call.proxy.as_deref().unwrap_or_default()));
+        if let Some(timeout) = self.timeout {
+            log.raw("timeout", &format!("{:?}", timeout.as_secs_f64()));
+        }
+        if let Some(endpoint) = &self.endpoint {
+            self.render_request(endpoint, &mut log);
+        }
+        let response_text = mask_text(response_text);
+        log.text("responseText", &self.mask_echoes(&response_text));
+        log.0
+    }
+
+    fn render_request(&self, endpoint: &Endpoint, log: &mut Log) {
+        let call = &*self.call;
+        let mut params = call.params.clone();
+        if params.get("format").is_none_or(Value::is_null) {
+            params.insert("format".into(), "json".into());
+        }
+        params.insert("httpStatusCodes".into(), "false".into());
+        let mut text = String::new();
+        write_json(&Value::Object(params), &mut text, Masking::On);
+        log.raw("params", &text);
+        if call.use_https {
+            log.raw("useHTTPS", "True");
+        }
+        log.text("userKey", call.user_key.as_deref().unwrap_or_default());
+
+        let Ok(credentials) = call.credentials() else {
+            return;
+        };
+        let url = endpoint.url();
+        for this in self.earlier_tries.iter().chain(&self.last_try) {
+            let form = call.form(&credentials, this.stamp, Masking::On);
+            let body = match &this.signature {
+                Some(signature) => {
+                    let base_string =
+                        oauth1::base_string("POST", &url, endpoint.https, &form.text);
+                    let base_string = base_string.unwrap_or_default();
+                    log.text("baseString", &base_string.replace("%252A%252A%252A", MASK)
+                        .replace("%2A%2A%2A", MASK));
+                    form.signed(signature)
+                }
+                None => form.text,
+            };
+            log.text("URL", &url);
+            log.text("postData", &body.replace("%2A%2A%2A", MASK));
+            if let Some(answer) = &this.answer {
+                log.text("responseText", &self.mask_echoes(&mask_text(answer)));
+            }
+        }
+    }
+
+    /// Replaces the values of secret parameters where an answer repeats them.
+    fn mask_echoes(&self, text: &str) -> String {
+        let mut text = text.to_string();
+        let mut secrets: Vec<&str> = Vec::new();
+        let mut open: Vec<(&String, &Value)> = self.call.params.iter().collect();
+        while let Some((name, value)) = open.pop() {
+            match value {
+                Value::String(secret) if is_secret(name) => secrets.push(secret),
+                Value::Object(fields) => open.extend(fields),
+                _ => {}
+            }
+        }
+        let token = match (&self.call.secret_key, &self.call.client_cert) {
+            (None, None) => self.call.api_key.as_deref(),
+            _ => None,
+        };
+        secrets.extend(token);
+        for secret in secrets {
+            // Shorter ones occur by chance, in every error code.
+            if secret.len() < 4 {
+                continue;
+            }
+            let mut encoded = String::new();
+            Percent(&mut encoded).put(secret);
+            let mut dumped = String::new();
+            write_json(&Value::from(secret), &mut dumped, Masking::Off);
+            let quoted = Value::from(secret).to_string();
+            let spellings = [
+                secret,
+                encoded.as_str(),
+                dumped.trim_matches('"'),
+                quoted.trim_matches('"'),
+            ];
+            for spelling in spellings {
+                if !spelling.is_empty() {
+                    text = text.replace(spelling, MASK);
+                }
+            }
+        }
+        text
+    }
+}
+
+/// `name=value` fields joined with `", "`; empty ones are left out, as Python
+/// leaves out what is false.
+struct Log(String);
+
+impl Log {
+    fn text(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.raw(name, &python_repr(value));
+        }
+    }
+
+    fn raw(&mut self, name: &str, value: &str) {
+        if !self.0.is_empty() {
+            self.0.push_str(", ");
+        }
+        self.0.push_str(name);
+        self.0.push('=');
+        self.0.push_str(value);
+    }
+}
+
+/// The log of a response that no request of ours brought.
+pub(crate) fn log_of_text(method: &str, response_text: &str) -> String {
+    let mut log = Log(String::new());
+    log.text("apiMethod", method);
+    log.text("responseText", &mask_text(response_text));
+    log.0
+}
+
+/// A string as Python's `repr` shows it, but for rare unprintable characters.
+fn python_repr(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push(quote);
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c == quote => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if c.is_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+    out
+}

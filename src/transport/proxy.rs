@@ -1,0 +1,270 @@
+//! Which proxy a request goes through: the caller's, or the environment's.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::endpoint::check_host;
+use crate::error::GSException;
+
+/// A proxy that takes plain HTTP in absolute form and HTTPS by CONNECT.
+///
+/// Neither `Debug` nor `Display` shows its password.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Proxy {
+    /// Whether the proxy itself is spoken to over TLS.
+    pub(super) https: bool,
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// The value of `Proxy-Authorization`.
+    pub(super) authorization: Option<String>,
+}
+
+impl Proxy {
+    /// `[http[s]://][user[:password]@]host[:port][/]`, user and password
+    /// percent-encoded.
+    pub(super) fn parse(text: &str) -> Result<Self, GSException> {
+        let invalid = |why: &str| {
+            GSException::invalid(format_args!(
+                "the proxy \"{}\" {why}; it should be like \"host:port\" or \
+                 \"http://user:password@host:port\"",
+                redact(text)
+            ))
+        };
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let https = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return Err(invalid("has a scheme that is neither http nor https")),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (user, address) = match rest.rsplit_once('@') {
+            Some((user, address)) => (Some(user), address),
+            None => (None, rest),
+        };
+        check_host(address, "proxy address").map_err(|_| invalid("has no plain host and port"))?;
+        let (host, port) = match address.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
+            _ => (address, None),
+        };
+        let authorization = match user {
+            Some(user) => {
+                let (name, password) = user.split_once(':').unwrap_or((user, ""));
+                let decode = |text| {
+                    percent_decode(text).ok_or_else(|| invalid("has a broken %-escape in its user"))
+                };
+                let mut basic = decode(name)?;
+                basic.push(b':');
+                basic.extend(decode(password)?);
+                Some(format!("Basic {}", STANDARD.encode(basic)))
+            }
+            None => None,
+        };
+        Ok(Proxy {
+            https,
+            host: host.to_string(),
+            port: port.unwrap_or(if https { 443 } else { 80 }),
+            authorization,
+        })
+    }
+
+    /// The proxy that the environment names for a request, chosen as Python's
+    /// `urllib` does: `https_proxy` or `http_proxy` by the request's scheme,
+    /// lower case first, unless `no_proxy` lists the host. `all_proxy` stands
+    /// in for either.
+    ///
+    /// * `host`: the target, with its port if the URL has one.
+    pub(super) fn from_environment(https: bool, host: &str) -> Result<Option<Self>, GSException> {
+        Self::from_variables(https, host, |name| std::env::var(name).ok())
+    }
+
+    fn from_variables(
+        https: bool,
+        host: &str,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, GSException> {
+        let names = match https {
+            true => [("https_proxy", "HTTPS_PROXY"), ("all_proxy", "ALL_PROXY")],
+            false => [("http_proxy", "HTTP_PROXY"), ("all_proxy", "ALL_PROXY")],
+        };
+        let found = names.iter().find_map(|(lower, upper)| {
+            if let Some(value) = variable(lower) {
+                // Set and empty switches the upper-case one off.
+                return Some((lower, value)).filter(|(_, value)| !value.is_empty());
+            }
+            // A CGI program gets the header `Proxy:` of its caller as HTTP_PROXY.
+            if *upper == "HTTP_PROXY" && variable("REQUEST_METHOD").is_some() {
+                return None;
+            }
+            let value = variable(upper)?;
+            Some((upper, value)).filter(|(_, value)| !value.is_empty())
+        });
+        let Some((name, text)) = found else {
+            return Ok(None);
+        };
+        let exceptions = variable("no_proxy").or_else(|| variable("NO_PROXY"));
+        if exceptions.is_some_and(|exceptions| bypassed(host, &exceptions)) {
+            return Ok(None);
+        }
+        match Self::parse(&text) {
+            Ok(proxy) => Ok(Some(proxy)),
+            Err(error) => Err(GSException::new(
+                error.error_code(),
+                format!("{} (from the variable {name})", error.error_message()),
+            )),
+        }
+    }
+}
+
+/// `host` as it may be shown: without the password.
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy({self})")
+    }
+}
+
+/// The text of a proxy with `***` in place of its password.
+pub(crate) fn redact(text: &str) -> String {
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), text),
+    };
+    match rest.rsplit_once('@') {
+        Some((user, address)) => match user.split_once(':') {
+            Some((name, _)) => format!("{scheme}{name}:***@{address}"),
+            None => text.to_string(),
+        },
+        None => text.to_string(),
+    }
+}
+
+/// Whether `no_proxy` lists the host: `*`, its name, a domain that it is in,
+/// with or without a leading dot and port.
+fn bypassed(host: &str, exceptions: &str) -> bool {
+    if exceptions.trim() == "*" {
+        return true;
+    }
+    let host = host.to_ascii_lowercase();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host.as_str(),
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    exceptions.split(',').any(|exception| {
+        let exception = exception.trim().trim_start_matches('.').to_ascii_lowercase();
+        !exception.is_empty()
+            && [host.as_str(), name, bare].iter().any(|host| {
+                host.strip_suffix(exception.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            })
+    })
+}
+
+fn percent_decode(text: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let high = (bytes.next()? as char).to_digit(16)?;
+        let low = (bytes.next()? as char).to_digit(16)?;
+        decoded.push((high * 16 + low) as u8);
+    }
+    Some(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(https: bool, host: &str, variables: &[(&str, &str)]) -> Option<String> {
+        Proxy::from_variables(https, host, |name| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| value.to_string())
+        })
+        .unwrap()
+        .map(|proxy| proxy.to_string())
+    }
+
+    #[test]
+    fn a_proxy_is_a_host_or_a_url() {
+        for (text, https, host, port) in [
+            ("proxy:3128", false, "proxy", 3128),
+            ("proxy", false, "proxy", 80),
+            ("http://proxy:3128/", false, "proxy", 3128),
+            ("HTTPS://proxy", true, "proxy", 443),
+            ("[::1]:3128", false, "[::1]", 3128),
+            ("http://[::1]", false, "[::1]", 80),
+        ] {
+            let proxy = Proxy::parse(text).unwrap();
+            let got = (proxy.https, proxy.host.as_str(), proxy.port);
+            assert_eq!(got, (https, host, port), "{text}");
+            assert_eq!(proxy.authorization, None);
+        }
+        let proxy = Proxy::parse("http://us%3aer:p%40s:s@proxy:1").unwrap();
+        let expected = format!("Basic {}", STANDARD.encode("us:er:p@s:s"));
+        assert_eq!(proxy.authorization, Some(expected));
+    }
+
+    #[test]
+    fn a_bad_proxy_is_refused_without_showing_its_password() {
+        for text in [
+            "socks5://user:hunter2@proxy:1",
+            "http://user:hunter2@",
+            "http://user:hunter2@proxy:port",
+            "user:hunter2@proxy:99999",
+            "http://user:hunter2@pro xy:1",
+            "http://user:hunter2@proxy:1/path",
+            "http://user:hunter2%4@proxy:1",
+            "://",
+            "http://",
+            "proxy\r\n:1",
+        ] {
+            let error = Proxy::parse(text).unwrap_err();
+            assert_eq!(error.error_code(), 400_006, "{text}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_environment_is_read_as_python_reads_it() {
+        let both = [("HTTP_PROXY", "plain:1"), ("HTTPS_PROXY", "secure:2")];
+        assert_eq!(chosen(false, "h", &both), Some("plain:1".into()));
+        assert_eq!(chosen(true, "h", &both), Some("secure:2".into()));
+        let lower = [("http_proxy", "lower:3"), ("HTTP_PROXY", "upper:4")];
+        assert_eq!(chosen(false, "h", &lower), Some("lower:3".into()));
+        let off = [("http_proxy", ""), ("HTTP_PROXY", "upper:4")];
+        assert_eq!(chosen(false, "h", &off), None);
+        let all = [("ALL_PROXY", "all:5")];
+        assert_eq!(chosen(false, "h", &all), Some("all:5".into()));
+        let cgi = [("HTTP_PROXY", "attacker:6"), ("REQUEST_METHOD", "GET")];
+        assert_eq!(chosen(false, "h", &cgi), None);
+    }
+
+    #[test]
+    fn no_proxy_lists_hosts_and_domains() {
+        for (host, exceptions, bypass) in [
+            ("socialize.us1.gigya.com", "gigya.com", true),
+            ("socialize.us1.gigya.com", ".gigya.com", true),
+            ("socialize.us1.gigya.com", "x, US1.gigya.com ,y", true),
+            ("socialize.us1.gigya.com", "*", true),
+            ("socialize.us1.gigya.com", "igya.com", false),
+            ("socialize.us1.gigya.com", "", false),
+            ("127.0.0.1:8080", "127.0.0.1", true),
+            ("127.0.0.1:8080", "127.0.0.1:8080", true),
+            ("127.0.0.1:8080", "127.0.0.1:9090", false),
+            ("[::1]:8080", "::1", true),
+        ] {
+            assert_eq!(bypassed(host, exceptions), bypass, "{host} in {exceptions:?}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Names → addresses, remembered for a short while.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a look-up stays valid. Resolvers do not tell how long an address
+/// may be kept; Gigya's own records live for a minute.
+const LIFE_TIME: Duration = Duration::from_secs(30);
+
+/// How many names are kept.
+const CAPACITY: usize = 64;
+
+type Name = (String, u16);
+type Addresses = Arc<[SocketAddr]>;
+type Lookup = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
+
+/// A resolver with a memory, which never has more than one look-up of a name
+/// under way, however many callers wait and however long it takes.
+pub(super) struct Names {
+    lookup: Lookup,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    known: HashMap<Name, (Instant, Addresses)>,
+    waiting: HashMap<Name, Vec<SyncSender<Result<Addresses, String>>>>,
+}
+
+impl Names {
+    /// The operating system's resolver.
+    pub(super) fn system() -> Arc<Self> {
+        Self::with_lookup(|host, port| (host, port).to_socket_addrs().map(Iterator::collect))
+    }
+
+    fn with_lookup(lookup: Lookup) -> Arc<Self> {
+        Arc::new(Names {
+            lookup,
+            state: Mutex::default(),
+        })
+    }
+
+    /// The addresses of `host`, at least one, by `deadline`.
+    pub(super) fn resolve(
+        self: &Arc<Self>,
+        host: &str,
+        port: u16,
+        deadline: Instant,
+    ) -> io::Result<Addresses> {
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(address) = literal.parse::<IpAddr>() {
+            return Ok(Arc::new([SocketAddr::new(address, port)]));
+        }
+
+        let name = (host.to_ascii_lowercase(), port);
+        let answer = {
+            let mut state = self.lock();
+            if let Some((since, addresses)) = state.known.get(&name) {
+                if since.elapsed() < LIFE_TIME {
+                    return Ok(addresses.clone());
+                }
+            }
+            let (sender, receiver) = mpsc::sync_channel(1);
+            let waiting = state.waiting.entry(name.clone()).or_default();
+            waiting.push(sender);
+            if waiting.len() == 1 {
+                self.start_lookup(&mut state, name)?;
+            }
+            receiver
+        };
+
+        let left = deadline.saturating_duration_since(Instant::now());
+        match answer.recv_timeout(left) {
+            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Err(why)) => Err(io::Error::other(why)),
+            Err(RecvTimeoutError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
+            Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("the look-up was lost")),
+        }
+    }
+
+    /// Drops what is remembered: none of its addresses could be reached.
+    pub(super) fn forget(&self, host: &str, port: u16) {
+        self.lock().known.remove(&(host.to_ascii_lowercase(), port));
+    }
+
+    /// A thread of its own, because the system's resolver knows no timeout.
+    fn start_lookup(self: &Arc<Self>, state: &mut State, name: Name) -> io::Result<()> {
+        let names = Arc::clone(self);
+        let key = name.clone();
+        let thread = thread::Builder::new().name("gssdk-lookup".into());
+        let started = thread.spawn(move || {
+            let found = match (names.lookup)(&key.0, key.1) {
+                Ok(addresses) if addresses.is_empty() => Err("it has no address".to_string()),
+                Ok(addresses) => Ok(Addresses::from(addresses)),
+                Err(error) => Err(error.to_string()),
+            };
+            names.finish_lookup(key, found);
+        });
+        if let Err(error) = started {
+            state.waiting.remove(&name);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn finish_lookup(&self, name: Name, found: Result<Addresses, String>) {
+        let mut state = self.lock();
+        for waiting in state.waiting.remove(&name).unwrap_or_default() {
+            // One that has given up meanwhile is no matter.
+            let _ = waiting.try_send(found.clone());
+        }
+        if let Ok(addresses) = found {
+            if state.known.len() >= CAPACITY {
+                state.known.clear();
+            }
+            state.known.insert(name, (Instant::now(), addresses));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is whole between any two statements: a panic elsewhere
+        // while it was locked leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
+    #[test]
+    fn a_name_is_looked_up_once_until_it_is_forgotten() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let names = Names::with_lookup(|_, port| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
+        });
+        for _ in 0..3 {
+            let found = names.resolve("Example.test", 80, soon()).unwrap();
+            assert_eq!(found[0].port(), 80);
+        }
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
+        names.forget("example.TEST", 80);
+        names.resolve("example.test", 80, soon()).unwrap();
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 2);
+        assert!(names.resolve("127.0.0.1", 80, soon()).is_ok());
+        assert!(names.resolve("[::1]", 80, soon()).is_ok());
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_stalled_lookup_times_out_and_is_not_started_twice() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let names = Names::with_lookup(|_, _| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            loop {
+                thread::park();
+            }
+        });
+        for _ in 0..3 {
+            let deadline = Instant::now() + Duration::from_millis(20);
+            let error = names.resolve("stalled.test", 80, deadline).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        }
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_failed_lookup_says_why_and_is_tried_again() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let names = Names::with_lookup(|_, _| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            Err(io::Error::other("no such host"))
+        });
+        for tries in 1..=2 {
+            let error = names.resolve("missing.test", 80, soon()).unwrap_err();
+            assert!(error.to_string().contains("no such host"));
+            assert_eq!(LOOKUPS.load(Ordering::SeqCst), tries);
+        }
+    }
+}
