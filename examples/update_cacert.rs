@@ -1,8 +1,11 @@
 //! Renews `cacert.pem` from the `webpki-root-certs` crate, Mozilla's root
-//! certificates as published to the registry:
+//! certificates as published to the registry, in the version that `Cargo.lock`
+//! names. Keep it at the version of `webpki-roots`, which holds the same roots:
 //!
 //! ```text
-//! cargo update -p webpki-root-certs && cargo run --example update_cacert
+//! cargo update webpki-roots
+//! cargo update webpki-root-certs --precise <the version of webpki-roots>
+//! cargo run --example update_cacert
 //! ```
 
 use std::fmt::Write;

@@ -312,24 +312,23 @@ pub(crate) fn write_json_string(text: &str, out: &mut impl Out) {
     out.put("\"");
 }
 
-/// Integers in decimal; floats as Python's `repr` and so its JSON writes them,
-/// which differs from Rust's only in the exponent: `1e-07`, `1e+16`.
+/// Integers in decimal; floats as Python's `repr`, and so its JSON, writes them.
 fn write_number(number: &Number, out: &mut impl Out) {
-    let text = number.to_string();
-    if !number.is_f64() {
-        out.put(&text);
-        return;
-    }
-    match text.split_once('e') {
-        None => out.put(&text),
-        Some((digits, exponent)) => {
+    let float = match number.as_f64() {
+        Some(float) if number.is_f64() => float,
+        _ => return out.put(&number.to_string()),
+    };
+    let scientific = format!("{float:e}");
+    match scientific.split_once('e') {
+        // Python counts in powers of ten from 1e16 up and below 1e-4.
+        Some((digits, exponent)) if !(-4..16).contains(&exponent.parse().unwrap_or(0)) => {
             let (sign, exponent) = match exponent.strip_prefix('-') {
-                Some(exponent) => ("-", exponent),
-                None => ("+", exponent.trim_start_matches('+')),
+                Some(exponent) => ('-', exponent),
+                None => ('+', exponent),
             };
-            out.put(digits.strip_suffix(".0").unwrap_or(digits));
-            out.put(&format!("e{sign}{exponent:0>2}"));
+            out.put(&format!("{digits}e{sign}{exponent:0>2}"));
         }
+        _ => out.put(&format!("{float:?}")),
     }
 }
 

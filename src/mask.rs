@@ -36,7 +36,7 @@ pub(crate) fn mask_text(text: &str) -> Cow<'_, str> {
         if !is_secret(&text[start..end]) {
             continue;
         }
-        if let Some(value) = secret_after(&text[end..]) {
+        if let Some(value) = secret_after(&text[..start], &text[end..]) {
             masked.push_str(&text[copied..end + value.start]);
             masked.push_str(MASK);
             at = end + value.end;
@@ -55,12 +55,12 @@ fn is_name_char(c: char) -> bool {
 }
 
 /// Where the value is in what follows a secret's name.
-fn secret_after(text: &str) -> Option<std::ops::Range<usize>> {
+fn secret_after(before: &str, text: &str) -> Option<std::ops::Range<usize>> {
     if let Some(value) = text.strip_prefix('=') {
         let length = value.find(['&', '"', '\'', ' ', '\n', '<']);
         return Some(1..1 + length.unwrap_or(value.len()));
     }
-    if let Some(value) = text.strip_prefix('>') {
+    if let (true, Some(value)) = (before.ends_with('<'), text.strip_prefix('>')) {
         return Some(1..1 + value.find("</").unwrap_or(value.len()));
     }
     // JSON: the closing quote of the name, perhaps escaped, a colon, a value.

@@ -146,11 +146,6 @@ impl GSResponse {
                 (GENERAL_SERVER_ERROR, message, Map::new())
             }
         };
-        let message = match (code, message.as_str()) {
-            (MISSING_PARAMETER, "") => "Required parameter is missing".to_string(),
-            (GENERAL_SERVER_ERROR, "") => "General server error".to_string(),
-            _ => message,
-        };
         GSResponse {
             method: method.to_string(),
             text,
@@ -184,7 +179,11 @@ impl GSResponse {
     /// assert!(response.get_error_message().contains("not a Gigya response"));
     /// ```
     pub fn get_error_message(&self) -> &str {
-        &self.message
+        match (self.code, self.message.as_str()) {
+            (MISSING_PARAMETER, "") => "Required parameter is missing",
+            (GENERAL_SERVER_ERROR, "") => "General server error",
+            (_, message) => message,
+        }
     }
 
     /// The body of the answer as it came; for an error of this side, JSON (or
@@ -307,7 +306,7 @@ impl GSResponse {
     pub fn into_result(self) -> Result<Self, GSException> {
         match self.code {
             0 => Ok(self),
-            code => Err(GSException::new(code, self.message)),
+            code => Err(GSException::new(code, self.get_error_message())),
         }
     }
 }
@@ -414,10 +413,14 @@ fn read_xml(body: &str) -> Reading {
     if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
         return Reading::Other("it is an HTML page".into());
     }
-    let root = body.rsplit("</").next().and_then(|end| end.strip_suffix('>'));
-    let is_closed = root.is_some_and(|root| {
-        let root = root.trim_end();
-        !root.is_empty() && body.contains(&format!("<{root}"))
+    let mut root = body;
+    while let Some((_, rest)) = root.strip_prefix("<?").and_then(|rest| rest.split_once("?>")) {
+        root = rest.trim_start();
+    }
+    let name = root.trim_start_matches('<').split([' ', '>', '/', '\t', '\r', '\n']).next();
+    let is_closed = name.is_some_and(|name| {
+        let end = body.strip_suffix('>').and_then(|body| body.trim_end().strip_suffix(name));
+        !name.is_empty() && end.is_some_and(|end| end.ends_with("</"))
     });
     if !is_closed {
         return Reading::Other("its XML is cut short".into());

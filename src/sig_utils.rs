@@ -402,9 +402,23 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_expires_the_given_time_from_now() {
-        let cookie = session_signature(1_412_209_560, "", 86_400, None, "KJnW").unwrap();
-        assert_eq!(cookie, "1412295960_g9bfBsObDepti8jKl7+wOFc0BAw=");
+    fn session_cookies_are_pythons() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/sigutils.json");
+        let rows: Vec<serde_json::Value> =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let mut made = 0;
+        for row in rows.iter().filter(|row| row["gltCookie"].is_string()) {
+            let cookie = session_signature(
+                row["now"].as_i64().unwrap(),
+                row["gltCookie"].as_str().unwrap(),
+                row["timeoutInSeconds"].as_i64().unwrap(),
+                row["userKey"].as_str(),
+                row["secret"].as_str().unwrap(),
+            );
+            assert_eq!(cookie.unwrap(), row["expect"]["value"], "{row}");
+            made += 1;
+        }
+        assert_eq!(made, 30);
     }
 
     #[test]
