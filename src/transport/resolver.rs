@@ -38,7 +38,7 @@ impl Names {
         Self::with_lookup(|host, port| (host, port).to_socket_addrs().map(Iterator::collect))
     }
 
-    fn with_lookup(lookup: Lookup) -> Arc<Self> {
+    pub(super) fn with_lookup(lookup: Lookup) -> Arc<Self> {
         Arc::new(Names {
             lookup,
             state: Mutex::default(),

@@ -567,3 +567,99 @@ impl fmt::Debug for Wire {
         f.debug_struct("Wire").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{SocketAddr, TcpListener};
+    use std::sync::Mutex;
+    use ureq::unversioned::transport::NextTimeout;
+
+    /// Two addresses: nobody listens at the first.
+    static ADDRESSES: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
+
+    #[test]
+    fn every_address_of_a_name_is_tried_in_turn() {
+        let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let live = listener.local_addr().unwrap();
+        *ADDRESSES.lock().unwrap() = vec![dead, live];
+        let connector = WireConnector {
+            names: Names::with_lookup(|_, _| Ok(ADDRESSES.lock().unwrap().clone())),
+            tls: None,
+            proxy: None,
+        };
+        let soon = || Instant::now() + Duration::from_secs(5);
+        let dialled = connector.dial("", "two.test", 80, soon());
+        let peer = dialled.ok().map(|socket| socket.stream.peer_addr().unwrap());
+        assert_eq!(peer, Some(live));
+
+        // When none answers, the addresses are forgotten and asked for again.
+        *ADDRESSES.lock().unwrap() = vec![dead];
+        drop(listener);
+        assert!(connector.dial("", "two.test", 80, soon()).is_err());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        *ADDRESSES.lock().unwrap() = vec![listener.local_addr().unwrap()];
+        assert!(connector.dial("", "two.test", 80, soon()).is_ok());
+    }
+
+    /// A layer whose kernel takes so many bytes and then reports a reset.
+    struct Breaking {
+        socket: Socket,
+        takes: usize,
+    }
+
+    impl Read for Breaking {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::ConnectionReset.into())
+        }
+    }
+
+    impl Write for Breaking {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = self.takes.min(bytes.len());
+            if taken == 0 {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            self.takes -= taken;
+            self.socket.accepted += taken as u64;
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Layer for Breaking {
+        fn socket(&mut self) -> &mut Socket {
+            &mut self.socket
+        }
+
+        fn is_open(&mut self) -> bool {
+            true
+        }
+    }
+
+    /// The fault of a request when the kernel takes so many of its bytes.
+    fn fault_after(takes: usize, reused: bool) -> Fault {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Socket::new(stream, Instant::now());
+        let mut wire = Wire::new(Box::new(Breaking { socket, takes }), false, None);
+        wire.reused = reused;
+        let request = b"POST / HTTP/1.1\r\n\r\n";
+        wire.buffers().output()[..request.len()].copy_from_slice(request);
+        let timeout = NextTimeout::default();
+        let sent = wire.transmit_output(request.len(), timeout);
+        Fault::from(sent.and_then(|()| wire.await_input(timeout)).unwrap_err())
+    }
+
+    #[test]
+    fn only_a_reused_connection_that_took_not_one_byte_is_stale() {
+        assert!(matches!(fault_after(0, true), Fault::Stale));
+        assert!(matches!(fault_after(0, false), Fault::NotSent(_)));
+        assert!(matches!(fault_after(1, true), Fault::Lost(_)));
+        assert!(matches!(fault_after(1000, true), Fault::Lost(_)));
+    }
+}

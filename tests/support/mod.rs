@@ -170,6 +170,10 @@ impl StandIn {
         self.state.faults.lock().unwrap().push_back(fault);
     }
 
+    pub fn faults_are_used_up(&self) -> bool {
+        self.state.faults.lock().unwrap().is_empty()
+    }
+
     pub fn received(&self) -> Vec<Received> {
         self.state.received.lock().unwrap().clone()
     }
