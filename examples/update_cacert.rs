@@ -36,6 +36,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         pem.push_str("-----END CERTIFICATE-----\n");
     }
     std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/cacert.pem"), pem)?;
-    println!("cacert.pem: {} roots from webpki-root-certs {version}", roots.len());
+    println!(
+        "cacert.pem: {} roots from webpki-root-certs {version}",
+        roots.len()
+    );
     Ok(())
 }

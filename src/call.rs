@@ -152,8 +152,8 @@ pub(crate) fn bounded(timeout: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::form::Percent;
     use crate::form::Out;
+    use crate::form::Percent;
     use crate::sig_utils::calc_signature;
 
     /// Every whole request that GSSDK.py recorded: URL, base string and body,
@@ -172,8 +172,12 @@ mod tests {
             };
             let mut call = Call::new(text("method").unwrap(), row["params"].clone());
             call.api_key = text("apiKey").map(str::to_string);
-            call.secret_key = text("secretKey").filter(|key| !key.is_empty()).map(str::to_string);
-            call.user_key = text("userKey").filter(|key| !key.is_empty()).map(str::to_string);
+            call.secret_key = text("secretKey")
+                .filter(|key| !key.is_empty())
+                .map(str::to_string);
+            call.user_key = text("userKey")
+                .filter(|key| !key.is_empty())
+                .map(str::to_string);
             call.use_https = row["useHTTPS"].as_bool().unwrap();
             if let Some(domain) = text("apiDomain") {
                 call.api_domain = domain.to_string();
@@ -197,8 +201,9 @@ mod tests {
             assert_eq!(url, https(expected_url), "{row}");
 
             let ours = |text: &str| text.replace("python_3.6.0", SDK);
-            let (body, signature) =
-                call.body(&credentials, &url, endpoint.https, stamp).unwrap();
+            let (body, signature) = call
+                .body(&credentials, &url, endpoint.https, stamp)
+                .unwrap();
             let mut expected_body = ours(expect["body"].as_str().unwrap());
             if let Some(base_string) = expect["baseString"].as_str() {
                 let secret = call.secret_key.as_deref().unwrap();
@@ -216,7 +221,9 @@ mod tests {
                 let expected = calc_signature(&base_string, secret).unwrap();
                 assert!(expected_body.contains(&encoded(&theirs.unwrap())), "{row}");
                 expected_body = ours(expect["body"].as_str().unwrap()).replace(
-                    &encoded(&calc_signature(expect["baseString"].as_str().unwrap(), secret).unwrap()),
+                    &encoded(
+                        &calc_signature(expect["baseString"].as_str().unwrap(), secret).unwrap(),
+                    ),
                     &encoded(&expected),
                 );
                 assert_eq!(signature.as_deref(), Some(expected.as_str()));

@@ -63,7 +63,9 @@ mod tests {
         let threads: Vec<_> = (0..4)
             .map(|_| std::thread::spawn(|| (0..10_000).map(|_| stamp().nonce).collect::<Vec<_>>()))
             .collect();
-        let nonces = threads.into_iter().flat_map(|thread| thread.join().unwrap());
+        let nonces = threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap());
         assert_eq!(nonces.collect::<HashSet<_>>().len(), 40_000);
         let millis = current_time_millis().to_string();
         assert!(stamp().nonce.to_string().starts_with(&millis[..8]));

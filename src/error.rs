@@ -51,6 +51,7 @@ impl GSException {
         Self::new(INVALID_VALUE, format!("Invalid parameter value: {what}"))
     }
 
+    /// What the caller can do about it, for `Display`.
     #[cfg(feature = "client")]
     pub(crate) fn with_advice(mut self, advice: Option<String>) -> Self {
         self.advice = advice;

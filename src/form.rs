@@ -386,12 +386,18 @@ mod tests {
     #[test]
     fn the_signature_goes_to_its_sorted_place() {
         for (names, expected) in [
-            (&["a", "sif", "sih", "é"][..], "a=1&sif=1&sig=%3D&sih=1&%C3%A9=1"),
+            (
+                &["a", "sif", "sih", "é"][..],
+                "a=1&sif=1&sig=%3D&sih=1&%C3%A9=1",
+            ),
             (&["a", "b"], "a=1&b=1&sig=%3D"),
             (&["t", "z"], "sig=%3D&t=1&z=1"),
             (&[], "sig=%3D"),
         ] {
-            let params = names.iter().map(|name| (name.to_string(), json!(1))).collect();
+            let params = names
+                .iter()
+                .map(|name| (name.to_string(), json!(1)))
+                .collect();
             let form = Form::new(&params, &[], None).encode(Masking::Off);
             assert_eq!(form.signed("="), expected);
         }

@@ -31,7 +31,9 @@ pub(crate) fn mask_text(text: &str) -> Cow<'_, str> {
     let mut copied = 0;
     let mut at = 0;
     while let Some(start) = text[at..].find(is_name_char).map(|i| at + i) {
-        let end = text[start..].find(|c| !is_name_char(c)).map_or(text.len(), |i| start + i);
+        let end = text[start..]
+            .find(|c| !is_name_char(c))
+            .map_or(text.len(), |i| start + i);
         at = end;
         if !is_secret(&text[start..end]) {
             continue;
@@ -107,8 +109,14 @@ mod tests {
     #[test]
     fn secrets_are_masked_wherever_they_stand() {
         for (text, masked) in [
-            (r#"{"password":"a\"b","x":1}"#, r#"{"password":"***","x":1}"#),
-            (r#"{"password" : "a\\", "x":1}"#, r#"{"password" : "***", "x":1}"#),
+            (
+                r#"{"password":"a\"b","x":1}"#,
+                r#"{"password":"***","x":1}"#,
+            ),
+            (
+                r#"{"password" : "a\\", "x":1}"#,
+                r#"{"password" : "***", "x":1}"#,
+            ),
             (r#"{"regToken": "cut sho"#, r#"{"regToken": "***"#),
             (r#"{"secret": 12345, "x": 1}"#, r#"{"secret": ***, "x": 1}"#),
             (r#"{"secret": {"a": "b"}, "x": 1}"#, r#"{"secret": ***"#),
@@ -118,11 +126,20 @@ mod tests {
             ),
             ("<regToken>abc</regToken>", "<regToken>***</regToken>"),
             ("a=1&access_token=abc&b=2", "a=1&access_token=***&b=2"),
-            (r#"{"x_app_sessionToken":"abc"}"#, r#"{"x_app_sessionToken":"***"}"#),
+            (
+                r#"{"x_app_sessionToken":"abc"}"#,
+                r#"{"x_app_sessionToken":"***"}"#,
+            ),
         ] {
             assert_eq!(mask_text(text), masked);
         }
-        for text in ["", "password", "the password is long", r#"{"passwords":"x"}"#, "é\"\\"] {
+        for text in [
+            "",
+            "password",
+            "the password is long",
+            r#"{"passwords":"x"}"#,
+            "é\"\\",
+        ] {
             assert_eq!(mask_text(text), text);
         }
     }

@@ -43,7 +43,9 @@ pub(crate) fn query_string(params: &Map<String, Value>) -> String {
 
 /// The caller's parameters as a form that can be signed.
 pub(crate) fn form_to_sign(params: &Map<String, Value>) -> String {
-    Form::new(params, &[], Some(SIGNATURE)).encode(Masking::Off).text
+    Form::new(params, &[], Some(SIGNATURE))
+        .encode(Masking::Off)
+        .text
 }
 
 fn write_base_string(

@@ -34,10 +34,9 @@ impl Pem {
     /// The PEM text, read now if it is in a file.
     pub(crate) fn read(&self) -> io::Result<Cow<'_, [u8]>> {
         match &self.0 {
-            Source::Path(path) if path.as_os_str().is_empty() => Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                "the path is empty",
-            )),
+            Source::Path(path) if path.as_os_str().is_empty() => {
+                Err(io::Error::new(io::ErrorKind::NotFound, "the path is empty"))
+            }
             Source::Path(path) => std::fs::read(path).map(Cow::Owned),
             Source::Content(content) => Ok(Cow::Borrowed(content)),
         }

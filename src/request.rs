@@ -266,7 +266,9 @@ impl GSRequest {
     pub fn set_ca_certs_path(path: impl AsRef<Path>) {
         let path = path.as_ref();
         let pem = (!path.as_os_str().is_empty()).then(|| Pem::from(path));
-        *CA_CERTS_PATH.write().unwrap_or_else(PoisonError::into_inner) = pem;
+        *CA_CERTS_PATH
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = pem;
     }
 
     /// Sends the request and waits for the answer.
@@ -426,7 +428,10 @@ fn exchange(
     let endpoint = call.endpoint(&credentials)?;
     let https = endpoint.https;
     let url = endpoint.url();
-    let ca_certs_path = CA_CERTS_PATH.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let ca_certs_path = CA_CERTS_PATH
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
     let route = Route::find(&Settings {
         https,
         host: &endpoint.host,
@@ -472,7 +477,10 @@ impl fmt::Debug for GSRequest {
             .field("host_override", &call.host_override)
             .field("use_https", &call.use_https)
             .field("user_key", &call.user_key)
-            .field("client_cert", &call.client_cert.as_ref().map(|(cert, _)| cert))
+            .field(
+                "client_cert",
+                &call.client_cert.as_ref().map(|(cert, _)| cert),
+            )
             .field("proxy", &call.proxy.as_deref().map(redact))
             .field("params", &call.params.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()

@@ -84,7 +84,10 @@ impl GSResponse {
         if answer.status >= 400 {
             let text = body.as_deref().unwrap_or_default();
             if !matches!(read(text), Reading::Json(_, Some(_)) | Reading::Xml(..)) {
-                return fault(format!("HTTP Error {}: {}", answer.status, answer.reason), trace);
+                return fault(
+                    format!("HTTP Error {}: {}", answer.status, answer.reason),
+                    trace,
+                );
             }
         }
         match body {
@@ -108,7 +111,9 @@ impl GSResponse {
             return None;
         }
         match read(text) {
-            Reading::Json(_, Some(code)) | Reading::Xml(code, _) if code == error_code => Some(text),
+            Reading::Json(_, Some(code)) | Reading::Xml(code, _) if code == error_code => {
+                Some(text)
+            }
             _ => None,
         }
     }
@@ -117,7 +122,10 @@ impl GSResponse {
     pub(crate) fn from_error(method: &str, error: GSException, trace: Trace, xml: bool) -> Self {
         let (code, message) = (error.error_code(), error.error_message());
         let text = match xml {
-            false => format!(r#"{{"errorCode":{code},"errorMessage":{}}}"#, Value::from(message)),
+            false => format!(
+                r#"{{"errorCode":{code},"errorMessage":{}}}"#,
+                Value::from(message)
+            ),
             true => client_xml(method, code, message),
         };
         GSResponse {
@@ -306,9 +314,37 @@ impl GSResponse {
     pub fn into_result(self) -> Result<Self, GSException> {
         match self.code {
             0 => Ok(self),
-            code => Err(GSException::new(code, self.get_error_message())),
+            code => {
+                let error = GSException::new(code, self.get_error_message());
+                Err(error.with_advice(advice(code, &self.data)))
+            }
         }
     }
+}
+
+/// What to do about the errors that users meet first.
+fn advice(code: i64, data: &Map<String, Value>) -> Option<String> {
+    let advice = match code {
+        301_001 => {
+            let domain = data.get("apiDomain").and_then(Value::as_str)?;
+            return Some(format!(
+                "this API key is served by {domain}: call set_api_domain({domain:?})"
+            ));
+        }
+        400_093 => "check the API key: is it the site's, whole, and of this data centre?",
+        403_002 => "the request's time is too far from the API's: check this machine's clock",
+        403_003 => {
+            "check the secret key: is it the site's own, or, where user_key is set, \
+             that user key's?"
+        }
+        403_006 => "a secret must not go over http: call use_https(true)",
+        403_007 => {
+            "check the permissions: of the user key if one is set; \
+             otherwise the method may need one, see user_key"
+        }
+        _ => return None,
+    };
+    Some(advice.to_string())
 }
 
 /// The three lines of Python's `__str__`, the data as JSON.
@@ -350,7 +386,9 @@ fn read(text: &str) -> Reading {
                 let code = data.get("errorCode").and_then(Value::as_i64);
                 Reading::Json(data, code)
             }
-            Err(error) if error.is_eof() => Reading::Other(format!("its JSON is cut short ({error})")),
+            Err(error) if error.is_eof() => {
+                Reading::Other(format!("its JSON is cut short ({error})"))
+            }
             Err(error) => Reading::Other(format!("its JSON is broken ({error})")),
         },
         Some('[') => Reading::Other("it is a JSON array, not an object".into()),
@@ -362,11 +400,9 @@ fn read(text: &str) -> Reading {
 /// Reads a JSON object; where it holds half a surrogate pair, which JavaScript
 /// lets slip into profiles and serde_json refuses, U+FFFD takes its place.
 fn parse_object(json: &str) -> serde_json::Result<Map<String, Value>> {
-    serde_json::from_str(json).or_else(|error| {
-        match mend_surrogates(json) {
-            Some(mended) => serde_json::from_str(&mended),
-            None => Err(error),
-        }
+    serde_json::from_str(json).or_else(|error| match mend_surrogates(json) {
+        Some(mended) => serde_json::from_str(&mended),
+        None => Err(error),
     })
 }
 
@@ -409,17 +445,29 @@ fn mend_surrogates(json: &str) -> Option<String> {
 /// Gigya's XML: an element `<errorCode>` and perhaps an `<errorMessage>` in a
 /// root element that is closed, so that a document cut short is no success.
 fn read_xml(body: &str) -> Reading {
-    let lower: String = body.chars().take(16).collect::<String>().to_ascii_lowercase();
+    let lower: String = body
+        .chars()
+        .take(16)
+        .collect::<String>()
+        .to_ascii_lowercase();
     if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
         return Reading::Other("it is an HTML page".into());
     }
     let mut root = body;
-    while let Some((_, rest)) = root.strip_prefix("<?").and_then(|rest| rest.split_once("?>")) {
+    while let Some((_, rest)) = root
+        .strip_prefix("<?")
+        .and_then(|rest| rest.split_once("?>"))
+    {
         root = rest.trim_start();
     }
-    let name = root.trim_start_matches('<').split([' ', '>', '/', '\t', '\r', '\n']).next();
+    let name = root
+        .trim_start_matches('<')
+        .split([' ', '>', '/', '\t', '\r', '\n'])
+        .next();
     let is_closed = name.is_some_and(|name| {
-        let end = body.strip_suffix('>').and_then(|body| body.trim_end().strip_suffix(name));
+        let end = body
+            .strip_suffix('>')
+            .and_then(|body| body.trim_end().strip_suffix(name));
         !name.is_empty() && end.is_some_and(|end| end.ends_with("</"))
     });
     if !is_closed {

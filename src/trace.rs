@@ -111,11 +111,14 @@ impl Trace {
             let form = call.form(&credentials, this.stamp, Masking::On);
             let body = match &this.signature {
                 Some(signature) => {
-                    let base_string =
-                        oauth1::base_string("POST", &url, endpoint.https, &form.text);
+                    let base_string = oauth1::base_string("POST", &url, endpoint.https, &form.text);
                     let base_string = base_string.unwrap_or_default();
-                    log.text("baseString", &base_string.replace("%252A%252A%252A", MASK)
-                        .replace("%2A%2A%2A", MASK));
+                    log.text(
+                        "baseString",
+                        &base_string
+                            .replace("%252A%252A%252A", MASK)
+                            .replace("%2A%2A%2A", MASK),
+                    );
                     form.signed(signature)
                 }
                 None => form.text,
@@ -202,7 +205,11 @@ pub(crate) fn log_of_text(method: &str, response_text: &str) -> String {
 
 /// A string as Python's `repr` shows it, but for rare unprintable characters.
 fn python_repr(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     let mut out = String::with_capacity(text.len() + 2);
     out.push(quote);
     for c in text.chars() {

@@ -16,7 +16,8 @@ fn mtls(client_ca: &Ca) -> StandIn {
 fn request(api: &StandIn, identity: &Identity) -> GSRequest {
     let params = json!({"UID": UID});
     let request = GSRequest::new(API_KEY, None, "accounts.getAccountInfo", params);
-    api.aim(request).client_cert(identity.cert.as_bytes(), identity.key.as_bytes())
+    api.aim(request)
+        .client_cert(identity.cert.as_bytes(), identity.key.as_bytes())
 }
 
 #[test]
@@ -37,7 +38,11 @@ fn a_client_certificate_authenticates_with_the_api_key_alone() {
     std::fs::write(&key, &identity.key).unwrap();
     let by_path = request(&api, &identity).client_cert(cert.to_str().unwrap(), key.as_path());
     assert_eq!(by_path.send().get_error_code(), 0);
-    assert_eq!(api.connections(), 1, "the same certificate shares the connection");
+    assert_eq!(
+        api.connections(),
+        1,
+        "the same certificate shares the connection"
+    );
 }
 
 #[test]
@@ -63,7 +68,12 @@ fn openssl(arguments: &[&str], input: &str) -> String {
         .stderr(std::process::Stdio::null())
         .spawn()
         .expect("openssl is installed");
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "openssl {arguments:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -93,7 +103,12 @@ fn rsa_and_ec_keys_are_read_in_every_form() {
         for form in forms {
             identity.key = form;
             let response = request(&api, &identity).send();
-            assert_eq!(response.get_error_code(), 0, "{response} {}", &identity.key[..30]);
+            assert_eq!(
+                response.get_error_code(),
+                0,
+                "{response} {}",
+                &identity.key[..30]
+            );
         }
         let encrypted = ["pkcs8", "-topk8", "-passout", "pass:hunter2"];
         identity.key = openssl(&encrypted, key);
@@ -117,17 +132,29 @@ fn each_mistake_is_named() {
     let plain = || request(&api, &us);
     let (cert, key) = (us.cert.as_str(), us.key.as_str());
 
-    bad(plain().client_cert("/missing.pem", key), "the client certificate \"/missing.pem\" cannot be read");
-    bad(plain().client_cert(cert, "/missing.key"), "the client key \"/missing.key\" cannot be read");
+    bad(
+        plain().client_cert("/missing.pem", key),
+        "the client certificate \"/missing.pem\" cannot be read",
+    );
+    bad(
+        plain().client_cert(cert, "/missing.key"),
+        "the client key \"/missing.key\" cannot be read",
+    );
     bad(plain().client_cert("", key), "the path is empty");
     bad(plain().client_cert(b"", key), "holds no certificate");
     bad(plain().client_cert(cert, b""), "holds no private key");
     bad(plain().client_cert(b"text", key), "holds no certificate");
     bad(plain().client_cert(key, cert), "swapped");
     bad(plain().client_cert(cert, cert), "swapped");
-    bad(plain().client_cert(cert, them.key.as_str()), "do not belong together");
+    bad(
+        plain().client_cert(cert, them.key.as_str()),
+        "do not belong together",
+    );
     let broken = format!("{}!!!{}", &key[..60], &key[60..]);
-    bad(plain().client_cert(cert, broken), "key content is not valid PEM");
+    bad(
+        plain().client_cert(cert, broken),
+        "key content is not valid PEM",
+    );
     let truncated = format!("{}\n-----END CERTIFICATE-----\n", &cert[..100]);
     bad(plain().client_cert(truncated, key), "cannot be used");
     assert_eq!(api.connections(), 0);
@@ -147,14 +174,22 @@ fn a_refused_certificate_is_an_error_with_the_alert() {
     // A server that requires a certificate, and a request without one.
     let response = api.set_status().send();
     assert_eq!(response.get_error_code(), 500_000);
-    assert!(response.get_error_message().contains("requires a client certificate"), "{response}");
+    assert!(
+        response
+            .get_error_message()
+            .contains("requires a client certificate"),
+        "{response}"
+    );
     assert_eq!(api.executed(), 0);
 }
 
 #[test]
 fn different_certificates_never_share_a_connection() {
     let api = mtls(ca());
-    let identities = [ca().issue(client_params("a")), ca().issue(client_params("b"))];
+    let identities = [
+        ca().issue(client_params("a")),
+        ca().issue(client_params("b")),
+    ];
     for _ in 0..3 {
         for identity in &identities {
             assert_eq!(request(&api, identity).send().get_error_code(), 0);

@@ -148,9 +148,15 @@ fn send_timeout_returns_in_time_whatever_stalls() {
         let took = started.elapsed();
         assert_eq!(response.get_error_code(), 504_002, "{what}: {response}");
         assert_eq!(response.get_error_message(), "Request Timeout");
-        assert!(took >= timeout - Duration::from_millis(20), "{what} took {took:?}");
+        assert!(
+            took >= timeout - Duration::from_millis(20),
+            "{what} took {took:?}"
+        );
         // Generous, for a loaded machine: what matters is that it returns.
-        assert!(took < timeout + Duration::from_secs(3), "{what} took {took:?}");
+        assert!(
+            took < timeout + Duration::from_secs(3),
+            "{what} took {took:?}"
+        );
     };
     for api in both() {
         api.fault(Fault::StallOnAccept);
@@ -173,7 +179,9 @@ fn send_timeout_returns_in_time_whatever_stalls() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let held: Vec<_> = (0..400)
-        .filter_map(|_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(5)).ok())
+        .filter_map(|_| {
+            std::net::TcpStream::connect_timeout(&address, Duration::from_millis(5)).ok()
+        })
         .collect();
     if held.len() < 400 {
         let mut request = StandIn::plain().set_status();
@@ -186,7 +194,8 @@ fn send_timeout_returns_in_time_whatever_stalls() {
 
 fn raw(status: u16, reason: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    format!("HTTP/1.1 {status} {reason}\r\n{headers}Content-Length: {length}\r\n\r\n{body}").into_bytes()
+    format!("HTTP/1.1 {status} {reason}\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
 }
 
 fn gzip(body: &[u8]) -> Vec<u8> {
@@ -196,8 +205,11 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 }
 
 fn with_body(headers: &str, body: &[u8]) -> Vec<u8> {
-    let mut answer =
-        format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
+    let mut answer = format!(
+        "HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
     answer.extend_from_slice(body);
     answer
 }
@@ -208,11 +220,31 @@ fn http_errors_count_unless_the_body_is_gigyas() {
     let gigya = r#"{"errorCode": 403007, "errorMessage": "Permission denied"}"#;
     let xml = "<r><errorCode>500001</errorCode><errorMessage>m</errorMessage></r>";
     for (answer, code, words) in [
-        (raw(404, "Not Found", "", "<html>not here</html>"), 500_000, "HTTP Error 404: Not Found"),
-        (raw(502, "x", "", ""), 500_000, "HTTP Error 502: Bad Gateway"),
-        (raw(503, "x", "", "{}"), 500_000, "HTTP Error 503: Service Unavailable"),
-        (raw(500, "x", "", r#"{"errorCode": "#), 500_000, "HTTP Error 500"),
-        (raw(403, "Forbidden", "", gigya), 403_007, "Permission denied"),
+        (
+            raw(404, "Not Found", "", "<html>not here</html>"),
+            500_000,
+            "HTTP Error 404: Not Found",
+        ),
+        (
+            raw(502, "x", "", ""),
+            500_000,
+            "HTTP Error 502: Bad Gateway",
+        ),
+        (
+            raw(503, "x", "", "{}"),
+            500_000,
+            "HTTP Error 503: Service Unavailable",
+        ),
+        (
+            raw(500, "x", "", r#"{"errorCode": "#),
+            500_000,
+            "HTTP Error 500",
+        ),
+        (
+            raw(403, "Forbidden", "", gigya),
+            403_007,
+            "Permission denied",
+        ),
         (raw(500, "x", "", xml), 500_001, "m"),
     ] {
         api.fault(Fault::RawKeep(answer));
@@ -225,7 +257,12 @@ fn redirects_are_refused_and_their_target_named() {
     let api = StandIn::plain();
     for status in [301, 302, 303, 307, 308] {
         let location = "Location: https://elsewhere.example/path\r\n";
-        api.fault(Fault::RawKeep(raw(status, "Moved", location, r#"{"errorCode":0}"#)));
+        api.fault(Fault::RawKeep(raw(
+            status,
+            "Moved",
+            location,
+            r#"{"errorCode":0}"#,
+        )));
         expect(&api.set_status(), 500_000, "https://elsewhere.example/path");
     }
     api.fault(Fault::RawKeep(raw(302, "Found", "", "")));
@@ -245,9 +282,18 @@ fn compressed_and_chunked_answers_are_decoded() {
     chunked.extend_from_slice(b"0\r\nTrailer: x\r\n\r\n");
     let closed = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{body}").into_bytes();
     for answer in [
-        Fault::RawKeep(with_body("Content-Encoding: gzip\r\n", &gzip(body.as_bytes()))),
+        Fault::RawKeep(with_body(
+            "Content-Encoding: gzip\r\n",
+            &gzip(body.as_bytes()),
+        )),
         Fault::RawKeep(chunked),
-        Fault::RawKeep(format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()),
+        Fault::RawKeep(
+            format!(
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .into_bytes(),
+        ),
         Fault::Raw(closed),
     ] {
         let api = StandIn::plain();
@@ -259,7 +305,10 @@ fn compressed_and_chunked_answers_are_decoded() {
 
 #[test]
 fn what_is_no_whole_http_answer_is_an_error() {
-    let flood = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X-Flood: yes\r\n".repeat(10_000));
+    let flood = format!(
+        "HTTP/1.1 200 OK\r\n{}\r\n",
+        "X-Flood: yes\r\n".repeat(10_000)
+    );
     let long = format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n", "x".repeat(1 << 20));
     let body = r#"{"errorCode":0}"#;
     let damaged = {
@@ -275,12 +324,29 @@ fn what_is_no_whole_http_answer_is_an_error() {
         (b"HTTP/1.1 999999 x\r\n\r\n".to_vec(), ""),
         (flood.into_bytes(), ""),
         (long.into_bytes(), ""),
-        (format!("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{body}").into_bytes(), ""),
-        (format!("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{body}").into_bytes(), ""),
-        (format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nf\r\n{body}").into_bytes(), ""),
-        (format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n{body}").into_bytes(), ""),
+        (
+            format!("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{body}").into_bytes(),
+            "",
+        ),
+        (
+            format!("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{body}").into_bytes(),
+            "",
+        ),
+        (
+            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nf\r\n{body}")
+                .into_bytes(),
+            "",
+        ),
+        (
+            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n{body}")
+                .into_bytes(),
+            "",
+        ),
         (damaged, ""),
-        (with_body("Content-Encoding: gzip\r\n", b"not gzip"), "compressed body is damaged"),
+        (
+            with_body("Content-Encoding: gzip\r\n", b"not gzip"),
+            "compressed body is damaged",
+        ),
     ] {
         for api in both() {
             api.fault(Fault::Raw(answer.clone()));
@@ -353,7 +419,9 @@ fn the_apis_clock_is_learned_once_and_never_in_a_loop() {
         assert_eq!(log.matches("baseString=").count(), 2, "{log}");
         assert!(log.contains("403002"), "{log}");
         let tries = api.received();
-        let [.., first, second] = tries.as_slice() else { panic!() };
+        let [.., first, second] = tries.as_slice() else {
+            panic!()
+        };
         assert_ne!(first.param("nonce"), second.param("nonce"));
         // Later requests know.
         expect(&api.set_status(), 0, "");

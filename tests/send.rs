@@ -30,9 +30,16 @@ fn the_whole_request_is_as_promised() {
     assert_eq!(response.get_error_code(), 0, "{response}");
 
     let received = api.last();
-    assert!(received.head.starts_with("POST /accounts.setAccountInfo HTTP/1.1\r\n"));
+    assert!(
+        received
+            .head
+            .starts_with("POST /accounts.setAccountInfo HTTP/1.1\r\n")
+    );
     assert_eq!(received.header("host"), Some(api.host().as_str()));
-    assert_eq!(received.header("content-type"), Some("application/x-www-form-urlencoded"));
+    assert_eq!(
+        received.header("content-type"),
+        Some("application/x-www-form-urlencoded")
+    );
     assert_eq!(received.header("accept-encoding"), Some("gzip"));
     assert_eq!(received.header("authorization"), None);
     let length = received.body.len().to_string();
@@ -55,7 +62,11 @@ fn the_whole_request_is_as_promised() {
         )
     );
     let millis: String = param("nonce").chars().take(10).collect();
-    assert_eq!(millis, param("timestamp"), "the nonce begins with the milliseconds");
+    assert_eq!(
+        millis,
+        param("timestamp"),
+        "the nonce begins with the milliseconds"
+    );
 }
 
 #[test]
@@ -75,7 +86,11 @@ fn a_request_sent_twice_is_signed_twice() {
             thread::spawn(move || request.send().get_error_code())
         })
         .collect();
-    assert!(threads.into_iter().all(|thread| thread.join().unwrap() == 0));
+    assert!(
+        threads
+            .into_iter()
+            .all(|thread| thread.join().unwrap() == 0)
+    );
     assert_eq!(api.executed(), 7);
 }
 
@@ -84,11 +99,20 @@ fn the_apis_own_errors_come_through() {
     let api = StandIn::plain();
     let code = |request: GSRequest| request.send().get_error_code();
     let with = |api_key: &str, secret: &str| {
-        api.aim(GSRequest::new(api_key, secret, "socialize.setStatus", json!({"uid": "x"})))
+        api.aim(GSRequest::new(
+            api_key,
+            secret,
+            "socialize.setStatus",
+            json!({"uid": "x"}),
+        ))
     };
     assert_eq!(code(with("3_unknown", SECRET)), 400_093);
     assert_eq!(code(with(API_KEY, USER_SECRET)), 403_003);
-    assert_eq!(code(with(API_KEY, SECRET)), 400_002, "the status is missing");
+    assert_eq!(
+        code(with(API_KEY, SECRET)),
+        400_002,
+        "the status is missing"
+    );
     assert_eq!(code(api.request("socialize.unknown", ())), 400_124);
     assert_eq!(api.executed(), 2);
 }
@@ -121,7 +145,9 @@ fn an_access_token_goes_over_https_unsigned() {
 #[test]
 fn signatures_that_the_api_makes_validate() {
     let api = StandIn::plain();
-    let user = api.request("socialize.getUserInfo", json!({"UID": UID})).send();
+    let user = api
+        .request("socialize.getUserInfo", json!({"UID": UID}))
+        .send();
     let field = |name| user.get_str(name).unwrap();
     let validate = |uid: &str| {
         let (timestamp, signature) = (field("signatureTimestamp"), field("UIDSignature"));
@@ -203,7 +229,11 @@ fn bad_input_is_refused_and_nothing_is_sent() {
         request.set_host_override(domain);
         refused(request, 400_006, "host override");
     }
-    refused(api.request("", ()), 400_002, "Required parameter is missing");
+    refused(
+        api.request("", ()),
+        400_002,
+        "Required parameter is missing",
+    );
     let keyless = |key| api.aim(GSRequest::new(key, SECRET, "socialize.setStatus", ()));
     refused(keyless(None), 400_002, "Required parameter is missing");
     refused(keyless(Some("")), 400_002, "Required parameter is missing");
@@ -220,7 +250,10 @@ fn bad_input_is_refused_and_nothing_is_sent() {
 #[test]
 fn every_kind_of_value_arrives_as_it_was() {
     let api = StandIn::plain();
-    let every_char: String = (0..=0x10_ffff).step_by(97).filter_map(char::from_u32).collect();
+    let every_char: String = (0..=0x10_ffff)
+        .step_by(97)
+        .filter_map(char::from_u32)
+        .collect();
     let mut deep = json!("bottom");
     for _ in 0..100 {
         deep = json!([deep]);
@@ -235,7 +268,10 @@ fn every_kind_of_value_arrives_as_it_was() {
     let received = api.last();
     assert_eq!(received.param("uid"), Some(every_char));
     assert!(received.param("status") == Some(megabytes));
-    assert_eq!(received.param("deep").unwrap().parse::<Value>().unwrap(), deep);
+    assert_eq!(
+        received.param("deep").unwrap().parse::<Value>().unwrap(),
+        deep
+    );
     assert_eq!(received.param("empty").as_deref(), Some(""));
     assert_eq!(received.param("").as_deref(), Some("no name"));
     assert_eq!(received.param("ключ &=").as_deref(), Some("v"));
@@ -249,33 +285,62 @@ fn the_log_has_pythons_fields_and_no_secrets() {
         "data": {"inner": {"secretAnswer": "rosebud"}}, "json": "{\"regToken\": \"tok-1\"}",
         "x_app_sessionToken": "sess-1",
     });
-    let mut request = api.request("accounts.setAccountInfo", params).user_key(USER_KEY);
+    let mut request = api
+        .request("accounts.setAccountInfo", params)
+        .user_key(USER_KEY);
     request.set_proxy("http://joe:proxypass@127.0.0.1:1");
     let log = request.send_timeout(Duration::from_secs(5)).get_log();
     assert!(log.contains("proxy='http://joe:***@127.0.0.1:1'"), "{log}");
     request.set_proxy(None);
     let mut with_echo = api.request("accounts.setAccountInfo", request.get_params().clone());
     with_echo.set_param("x", 1);
-    api.fault(Fault::RawKeep(raw_answer(r#"{"errorCode":0,"seen":"hunter2","id_token":"jwt-1"}"#)));
+    api.fault(Fault::RawKeep(raw_answer(
+        r#"{"errorCode":0,"seen":"hunter2","id_token":"jwt-1"}"#,
+    )));
     let log2 = with_echo.send_timeout(Duration::from_secs(5)).get_log();
 
     let mut at = 0;
     for field in [
-        "apiMethod='accounts.setAccountInfo'", "apiKey='3_standIn-key'", "timeout=5.0", "params={",
-        "useHTTPS=True", "baseString='POST&https%3A%2F%2Flocalhost", "URL='https://localhost",
-        "postData='UID=", "responseText='{",
+        "apiMethod='accounts.setAccountInfo'",
+        "apiKey='3_standIn-key'",
+        "timeout=5.0",
+        "params={",
+        "useHTTPS=True",
+        "baseString='POST&https%3A%2F%2Flocalhost",
+        "URL='https://localhost",
+        "postData='UID=",
+        "responseText='{",
     ] {
-        let found = log2[at..].find(field).unwrap_or_else(|| panic!("{field} after {at} in {log2}"));
+        let found = log2[at..]
+            .find(field)
+            .unwrap_or_else(|| panic!("{field} after {at} in {log2}"));
         at += found;
     }
-    assert!(log2.contains("password=***") && log2.contains("password%3D***"), "{log2}");
+    assert!(
+        log2.contains("password=***") && log2.contains("password%3D***"),
+        "{log2}"
+    );
     for secret in [
-        "hunter2", "s3cr3t", "rosebud", "tok-1", "sess-1", "jwt-1", "proxypass", SECRET, USER_SECRET,
+        "hunter2",
+        "s3cr3t",
+        "rosebud",
+        "tok-1",
+        "sess-1",
+        "jwt-1",
+        "proxypass",
+        SECRET,
+        USER_SECRET,
     ] {
-        assert!(!log.contains(secret) && !log2.contains(secret), "{secret} in {log}\n{log2}");
+        assert!(
+            !log.contains(secret) && !log2.contains(secret),
+            "{secret} in {log}\n{log2}"
+        );
     }
     let debug = format!("{request:?}");
-    assert!(!debug.contains("hunter2") && !debug.contains(SECRET), "{debug}");
+    assert!(
+        !debug.contains("hunter2") && !debug.contains(SECRET),
+        "{debug}"
+    );
 
     let token = GSRequest::new(TOKEN, None, "socialize.getUserInfo", json!({"UID": UID}));
     let log = api.aim(token).send().get_log();
@@ -283,7 +348,11 @@ fn the_log_has_pythons_fields_and_no_secrets() {
 }
 
 pub fn raw_answer(body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 #[test]
@@ -303,7 +372,10 @@ fn answers_that_are_none_are_errors() {
         ("{}", "no usable errorCode"),
         ("null", "neither JSON nor XML"),
         ("<r><errorCode>0</errorCode>", "cut short"),
-        ("<r><errorCode></errorCode></r>", "without a usable errorCode"),
+        (
+            "<r><errorCode></errorCode></r>",
+            "without a usable errorCode",
+        ),
     ] {
         api.fault(Fault::RawKeep(raw_answer(body)));
         let response = api.set_status().send();
@@ -321,7 +393,10 @@ fn answers_that_are_none_are_errors() {
 
     let xml = "<r><errorCode>7</errorCode><errorMessage>a &lt;b&gt; &amp;amp; &#233;&#x41;&bad;</errorMessage></r>";
     let response = GSResponse::from_text("x.y", xml);
-    assert_eq!((response.get_error_code(), response.get_error_message()), (7, "a <b> &amp; éA&bad;"));
+    assert_eq!(
+        (response.get_error_code(), response.get_error_message()),
+        (7, "a <b> &amp; éA&bad;")
+    );
     let lone = r#"{"errorCode": 0, "name": "\ud83d\ude00 \ud83d x \\ud83d"}"#;
     let response = GSResponse::from_text("x.y", lone);
     assert_eq!(response.get_str("name"), Some("😀 \u{fffd} x \\ud83d"));
@@ -330,8 +405,42 @@ fn answers_that_are_none_are_errors() {
 #[test]
 fn a_result_carries_the_error() {
     let api = StandIn::plain();
-    let error = api.request("socialize.setStatus", ()).send().into_result().unwrap_err();
+    let error = api
+        .request("socialize.setStatus", ())
+        .send()
+        .into_result()
+        .unwrap_err();
     assert_eq!(error.error_code(), 400_002);
     assert_eq!(error.error_message(), "Missing required parameter");
     assert!(api.set_status().send().into_result().is_ok());
+}
+
+#[test]
+fn the_errors_that_new_users_meet_say_what_to_do() {
+    for (code, more, advice) in [
+        (
+            301_001,
+            r#","apiDomain":"eu1.gigya.com","location":"eu1""#,
+            "this API key is served by eu1.gigya.com: call set_api_domain(\"eu1.gigya.com\")",
+        ),
+        (403_003, "", "secret key"),
+        (403_002, "", "clock"),
+        (400_093, "", "API key"),
+        (403_006, "", "use_https(true)"),
+        (403_007, "", "user_key"),
+    ] {
+        let text = format!(r#"{{"errorCode":{code},"errorMessage":"Server says"{more}}}"#);
+        let response = GSResponse::from_text("x.y", &text);
+        assert_eq!(response.get_error_message(), "Server says");
+        let error = response.into_result().unwrap_err();
+        assert_eq!(
+            (error.error_code(), error.error_message()),
+            (code, "Server says")
+        );
+        let shown = error.to_string();
+        assert!(
+            shown.starts_with("Server says") && shown.contains(advice),
+            "{shown}"
+        );
+    }
 }

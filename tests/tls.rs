@@ -36,11 +36,22 @@ static CA_PATH: Mutex<()> = Mutex::new(());
 fn the_right_ca_passes_and_others_do_not() {
     let api = StandIn::tls();
     let request = api.set_status();
-    refused(&api, &request.clone().ca_certs(Ca::new("Another").pem.as_bytes()), "unknown issuer");
+    refused(
+        &api,
+        &request.clone().ca_certs(Ca::new("Another").pem.as_bytes()),
+        "unknown issuer",
+    );
     assert_eq!(request.send().get_error_code(), 0);
     // A file of several certificates, comments between them.
     let bundle = format!("# ours\n{}\n# more\n{}", Ca::new("Another").pem, ca_pem());
-    assert_eq!(request.clone().ca_certs(bundle.as_str()).send().get_error_code(), 0);
+    assert_eq!(
+        request
+            .clone()
+            .ca_certs(bundle.as_str())
+            .send()
+            .get_error_code(),
+        0
+    );
     let path = file("bundle.pem", &bundle);
     assert_eq!(request.ca_certs(path.as_path()).send().get_error_code(), 0);
 }
@@ -50,7 +61,8 @@ fn the_default_trust_store_does_not_know_the_stand_in() {
     let _lock = CA_PATH.lock().unwrap();
     let api = StandIn::tls();
     let params = json!({"uid": UID, "status": "x"});
-    let mut request = GSRequest::new(API_KEY, SECRET, "socialize.setStatus", params).use_https(true);
+    let mut request =
+        GSRequest::new(API_KEY, SECRET, "socialize.setStatus", params).use_https(true);
     request.set_host_override(api.host().as_str());
     refused(&api, &request, "unknown issuer");
 }
@@ -60,7 +72,8 @@ fn the_process_wide_ca_file_takes_effect_on_the_next_send() {
     let _lock = CA_PATH.lock().unwrap();
     let api = StandIn::tls();
     let params = json!({"uid": UID, "status": "x"});
-    let mut request = GSRequest::new(API_KEY, SECRET, "socialize.setStatus", params).use_https(true);
+    let mut request =
+        GSRequest::new(API_KEY, SECRET, "socialize.setStatus", params).use_https(true);
     request.set_host_override(api.host().as_str());
     let code = || request.send().get_error_code();
 
@@ -81,16 +94,29 @@ fn the_process_wide_ca_file_takes_effect_on_the_next_send() {
         let response = request.send();
         assert_eq!(response.get_error_code(), 400_003, "{response}");
         let message = response.get_error_message();
-        assert!(message.contains(words) && message.contains(&path.display().to_string()), "{message}");
+        assert!(
+            message.contains(words) && message.contains(&path.display().to_string()),
+            "{message}"
+        );
         // For its request, ca_certs overrules the path.
         assert_eq!(api.set_status().send().get_error_code(), 0);
     };
     bad(Some(""), "holds no certificate");
     bad(Some("not PEM at all"), "holds no certificate");
-    bad(Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "no usable");
+    bad(
+        Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        "no usable",
+    );
     bad(None, "cannot be read");
     // Plain http needs no certificates.
-    assert_eq!(StandIn::plain().set_status().ca_certs("/missing").send().get_error_code(), 0);
+    assert_eq!(
+        StandIn::plain()
+            .set_status()
+            .ca_certs("/missing")
+            .send()
+            .get_error_code(),
+        0
+    );
 
     GSRequest::set_ca_certs_path("");
     assert_eq!(code(), 500_000, "the default store again");
@@ -101,7 +127,10 @@ fn a_missing_ca_file_of_one_request_is_named() {
     let api = StandIn::tls();
     let response = api.set_status().ca_certs("/missing/ca.pem").send();
     assert_eq!(response.get_error_code(), 400_003);
-    assert!(response.get_error_message().contains("/missing/ca.pem"), "{response}");
+    assert!(
+        response.get_error_message().contains("/missing/ca.pem"),
+        "{response}"
+    );
     assert_eq!(api.connections(), 0);
 }
 
@@ -139,7 +168,10 @@ fn tls_1_2_and_1_3_are_spoken_and_sessions_resume() {
         thread::sleep(std::time::Duration::from_millis(100));
         assert_eq!(request.send().get_error_code(), 0);
         assert_eq!(api.connections(), 2);
-        assert_eq!(api.state.resumed.load(std::sync::atomic::Ordering::SeqCst), 1);
+        assert_eq!(
+            api.state.resumed.load(std::sync::atomic::Ordering::SeqCst),
+            1
+        );
     }
 }
 

@@ -12,7 +12,9 @@ fn rows(file: &str) -> Vec<Value> {
 }
 
 fn text<'a>(row: &'a Value, key: &str) -> &'a str {
-    row[key].as_str().unwrap_or_else(|| panic!("{key} of {row}"))
+    row[key]
+        .as_str()
+        .unwrap_or_else(|| panic!("{key} of {row}"))
 }
 
 #[test]
@@ -96,13 +98,20 @@ mod client {
                 Some(text) => ("x.y", text),
                 // Python's own: in JSON it writes them without quotes.
                 None => match text(&row["clientError"], "format") {
-                    "xml" => (text(&row["clientError"], "method"), text(expect, "responseText")),
+                    "xml" => (
+                        text(&row["clientError"], "method"),
+                        text(expect, "responseText"),
+                    ),
                     _ => continue,
                 },
             };
             let response = GSResponse::from_text(method, response_text);
             assert_eq!(expect["errorCode"], response.get_error_code(), "{row}");
-            assert_eq!(expect["errorMessage"], response.get_error_message(), "{row}");
+            assert_eq!(
+                expect["errorMessage"],
+                response.get_error_message(),
+                "{row}"
+            );
             assert_eq!(response.get_response_text(), response_text);
             if let Some(data) = expect["data"].as_object() {
                 assert_eq!(response.get_data(), data, "{row}");
@@ -110,7 +119,11 @@ mod client {
             if let Some(lines) = expect["str"].as_str() {
                 let (head, _) = lines.split_once("\n\tdata:").unwrap();
                 let shown = response.to_string();
-                let data = shown.strip_prefix(head).unwrap().strip_prefix("\n\tdata:").unwrap();
+                let data = shown
+                    .strip_prefix(head)
+                    .unwrap()
+                    .strip_prefix("\n\tdata:")
+                    .unwrap();
                 let data: Map<String, Value> = serde_json::from_str(data).unwrap();
                 assert_eq!(&data, response.get_data());
             }
@@ -120,8 +133,10 @@ mod client {
     #[test]
     fn requests_without_keys_are_refused_as_in_python() {
         let rows = rows("send.json");
-        let refused: Vec<_> =
-            rows.iter().filter(|row| row["expect"]["errorCode"].is_i64()).collect();
+        let refused: Vec<_> = rows
+            .iter()
+            .filter(|row| row["expect"]["errorCode"].is_i64())
+            .collect();
         assert!(refused.len() > 30);
         for row in refused {
             let response = GSRequest::new(
@@ -131,8 +146,16 @@ mod client {
                 row["params"].clone(),
             )
             .send();
-            assert_eq!(row["expect"]["errorCode"], response.get_error_code(), "{row}");
-            assert_eq!(row["expect"]["errorMessage"], response.get_error_message(), "{row}");
+            assert_eq!(
+                row["expect"]["errorCode"],
+                response.get_error_code(),
+                "{row}"
+            );
+            assert_eq!(
+                row["expect"]["errorMessage"],
+                response.get_error_message(),
+                "{row}"
+            );
         }
     }
 }

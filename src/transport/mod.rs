@@ -36,7 +36,7 @@ const MAX_IDLE: Duration = Duration::from_secs(15);
 const MAX_IDLE_CONNECTIONS: usize = 64;
 
 /// How many agents are kept, the most recently used ones.
-const MAX_AGENTS: usize = 16;
+const MAX_AGENTS: usize = 64;
 
 /// What a request needs of the transport.
 pub(crate) struct Settings<'a> {
@@ -195,8 +195,14 @@ impl Route {
             return Err(Error::BodyExceedsLimit(MAX_ANSWER).into());
         }
         let mut body = Vec::with_capacity(length as usize);
-        let reader = response.body_mut().with_config().limit(MAX_ANSWER).reader();
-        { reader }.read_to_end(&mut body).map_err(|error| Fault::from(Error::from(error)))?;
+        let mut reader = response.body_mut().with_config().limit(MAX_ANSWER).reader();
+        if let Err(error) = reader.read_to_end(&mut body) {
+            match Fault::from(Error::from(error)) {
+                // Refusals are often cut short, and the status says enough.
+                Fault::Lost(_) if status.as_u16() >= 400 => {}
+                fault => return Err(fault),
+            }
+        }
         Ok(Answer {
             status: status.as_u16(),
             reason: status.canonical_reason().unwrap_or("unknown status"),
@@ -225,22 +231,26 @@ impl Key {
         static AGENTS: Mutex<Vec<(Key, Agent)>> = Mutex::new(Vec::new());
         let lock = || AGENTS.lock().unwrap_or_else(PoisonError::into_inner);
 
-        {
-            let mut agents = lock();
-            if let Some(at) = agents.iter().rposition(|(key, _)| *key == self) {
-                let last = agents.len() - 1;
-                agents[at..=last].rotate_left(1);
-                return Ok(agents[last].1.clone());
-            }
+        if let Some(agent) = self.find(&mut lock()) {
+            return Ok(agent);
         }
         // Made without the lock: others need not wait while certificates are read.
         let agent = self.new_agent(settings)?;
         let mut agents = lock();
+        if let Some(agent) = self.find(&mut agents) {
+            return Ok(agent); // another thread was faster
+        }
         if agents.len() >= MAX_AGENTS {
             agents.remove(0);
         }
         agents.push((self, agent.clone()));
         Ok(agent)
+    }
+
+    fn find(&self, agents: &mut [(Key, Agent)]) -> Option<Agent> {
+        let at = agents.iter().rposition(|(key, _)| key == self)?;
+        agents[at..].rotate_left(1);
+        agents.last().map(|(_, agent)| agent.clone())
     }
 
     fn new_agent(&self, settings: &Settings) -> Result<Agent, GSException> {
@@ -392,10 +402,11 @@ fn describe_tls(error: &rustls::Error) -> String {
                 format!("{certificate}it has expired ({error})")
             }
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                format!("{certificate}it is not valid yet, is this machine's clock right? ({error})")
+                format!(
+                    "{certificate}it is not valid yet, is this machine's clock right? ({error})"
+                )
             }
-            CertificateError::NotValidForName
-            | CertificateError::NotValidForNameContext { .. } => {
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 format!("{certificate}it is for another host name ({error})")
             }
             _ => format!("{certificate}{error}"),
@@ -418,4 +429,3 @@ fn describe_tls(error: &rustls::Error) -> String {
         _ => error.to_string(),
     }
 }
-

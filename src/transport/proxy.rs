@@ -158,7 +158,10 @@ fn bypassed(host: &str, exceptions: &str) -> bool {
     };
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     exceptions.split(',').any(|exception| {
-        let exception = exception.trim().trim_start_matches('.').to_ascii_lowercase();
+        let exception = exception
+            .trim()
+            .trim_start_matches('.')
+            .to_ascii_lowercase();
         !exception.is_empty()
             && [host.as_str(), name, bare].iter().any(|host| {
                 host.strip_suffix(exception.as_str())
@@ -264,7 +267,11 @@ mod tests {
             ("127.0.0.1:8080", "127.0.0.1:9090", false),
             ("[::1]:8080", "::1", true),
         ] {
-            assert_eq!(bypassed(host, exceptions), bypass, "{host} in {exceptions:?}");
+            assert_eq!(
+                bypassed(host, exceptions),
+                bypass,
+                "{host} in {exceptions:?}"
+            );
         }
     }
 }

@@ -26,7 +26,10 @@ pub(super) fn default_roots() -> Arc<RootCertStore> {
         let (mut roots, _) = read_roots(BUNDLED);
         let mut known: HashSet<_> = roots.roots.iter().map(key_of).collect();
         let missing = webpki_roots::TLS_SERVER_ROOTS.iter();
-        let missing: Vec<_> = missing.filter(|anchor| known.insert(key_of(anchor))).cloned().collect();
+        let missing: Vec<_> = missing
+            .filter(|anchor| known.insert(key_of(anchor)))
+            .cloned()
+            .collect();
         roots.extend(missing);
         Arc::new(roots)
     });
@@ -37,7 +40,10 @@ type Anchor = rustls::pki_types::TrustAnchor<'static>;
 
 /// What makes a trust anchor: a name and a key.
 fn key_of(anchor: &Anchor) -> (Vec<u8>, Vec<u8>) {
-    (anchor.subject.to_vec(), anchor.subject_public_key_info.to_vec())
+    (
+        anchor.subject.to_vec(),
+        anchor.subject_public_key_info.to_vec(),
+    )
 }
 
 /// The usable certificates of a PEM text, and how many were not usable.
@@ -175,10 +181,15 @@ mod tests {
     #[test]
     fn the_bundle_is_usable_and_complete() {
         let (roots, unusable) = read_roots(BUNDLED);
-        assert_eq!(unusable, 0, "certificates of cacert.pem that rustls cannot use");
+        assert_eq!(
+            unusable, 0,
+            "certificates of cacert.pem that rustls cannot use"
+        );
         let bundled: HashSet<_> = roots.roots.iter().map(key_of).collect();
         let missing = webpki_roots::TLS_SERVER_ROOTS.iter();
-        let missing = missing.filter(|anchor| !bundled.contains(&key_of(anchor))).count();
+        let missing = missing
+            .filter(|anchor| !bundled.contains(&key_of(anchor)))
+            .count();
         assert_eq!(
             missing, 0,
             "roots of webpki-roots that cacert.pem lacks: run `cargo run --example update_cacert`"

@@ -101,9 +101,15 @@ impl Failure {
 impl WireConnector {
     fn open(&self, details: &ConnectionDetails, deadline: Instant) -> Result<Wire, Failure> {
         let https = details.needs_tls();
-        let authority = details.uri.authority().map_or("", |authority| authority.as_str());
+        let authority = details
+            .uri
+            .authority()
+            .map_or("", |authority| authority.as_str());
         let host = details.uri.host().unwrap_or_default();
-        let port = details.uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+        let port = details
+            .uri
+            .port_u16()
+            .unwrap_or(if https { 443 } else { 80 });
 
         let mut absolute_form = None;
         let mut layer: Box<dyn Layer> = match &self.proxy {
@@ -171,9 +177,8 @@ impl WireConnector {
         role: &str,
         host: &str,
     ) -> Result<Box<dyn Layer>, Failure> {
-        let failed = |error: &io::Error| {
-            Failure::new(format_args!("TLS with {role}{host} failed"), error)
-        };
+        let failed =
+            |error: &io::Error| Failure::new(format_args!("TLS with {role}{host} failed"), error);
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_string())
             .map_err(|_| Failure::Because(format!("{host} is not a valid name for TLS")))?;
@@ -195,10 +200,15 @@ impl WireConnector {
 /// Asks a proxy for a tunnel to the target (RFC 9110, 9.3.6).
 fn tunnel(layer: &mut dyn Layer, proxy: &Proxy, host: &str, port: u16) -> Result<(), Failure> {
     let failed = |error: &io::Error| {
-        Failure::new(format_args!("asking the proxy {proxy} for a tunnel failed"), error)
+        Failure::new(
+            format_args!("asking the proxy {proxy} for a tunnel failed"),
+            error,
+        )
     };
     let refused = |why: &str| {
-        Failure::Because(format!("the proxy {proxy} refused a tunnel to {host}:{port}: {why}"))
+        Failure::Because(format!(
+            "the proxy {proxy} refused a tunnel to {host}:{port}: {why}"
+        ))
     };
 
     let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
@@ -206,7 +216,9 @@ fn tunnel(layer: &mut dyn Layer, proxy: &Proxy, host: &str, port: u16) -> Result
         request.push_str(&format!("Proxy-Authorization: {authorization}\r\n"));
     }
     request.push_str("\r\n");
-    layer.write_all(request.as_bytes()).map_err(|error| failed(&error))?;
+    layer
+        .write_all(request.as_bytes())
+        .map_err(|error| failed(&error))?;
     layer.flush().map_err(|error| failed(&error))?;
 
     let mut answer = Vec::new();
@@ -226,7 +238,10 @@ fn tunnel(layer: &mut dyn Layer, proxy: &Proxy, host: &str, port: u16) -> Result
             return Err(refused("its answer is not HTTP"));
         }
     };
-    let status_line = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let status_line = answer
+        .split(|byte| *byte == b'\r')
+        .next()
+        .unwrap_or_default();
     let status_line = String::from_utf8_lossy(status_line);
     let mut words = status_line.splitn(3, ' ');
     let version = words.next().unwrap_or_default();
@@ -461,7 +476,10 @@ impl Wire {
             return Ok(());
         }
         self.layer.socket().deadline = deadline_of(timeout);
-        let sent = self.layer.write_all(&self.unsent).and_then(|()| self.layer.flush());
+        let sent = self
+            .layer
+            .write_all(&self.unsent)
+            .and_then(|()| self.layer.flush());
         self.unsent.clear();
         let Err(error) = sent else {
             return Ok(());
@@ -521,7 +539,9 @@ impl Transport for Wire {
             Err(error) if is_tls_error(&error) => Err(Fault::Lost(describe(&error)).into()),
             read => {
                 let error = self.write_error.take().or(read.err());
-                let why = error.as_ref().map_or("the connection was closed".into(), describe);
+                let why = error
+                    .as_ref()
+                    .map_or("the connection was closed".into(), describe);
                 Err(Fault::Lost(why).into())
             }
         }
@@ -546,7 +566,9 @@ impl Transport for Wire {
 }
 
 fn is_tls_error(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 fn deadline_of(timeout: NextTimeout) -> Option<Instant> {
@@ -580,7 +602,10 @@ mod tests {
 
     #[test]
     fn every_address_of_a_name_is_tried_in_turn() {
-        let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let dead = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let live = listener.local_addr().unwrap();
         *ADDRESSES.lock().unwrap() = vec![dead, live];
@@ -591,7 +616,9 @@ mod tests {
         };
         let soon = || Instant::now() + Duration::from_secs(5);
         let dialled = connector.dial("", "two.test", 80, soon());
-        let peer = dialled.ok().map(|socket| socket.stream.peer_addr().unwrap());
+        let peer = dialled
+            .ok()
+            .map(|socket| socket.stream.peer_addr().unwrap());
         assert_eq!(peer, Some(live));
 
         // When none answers, the addresses are forgotten and asked for again.

@@ -75,7 +75,11 @@ fn authorize(
     state: &State,
 ) -> Result<(), Refusal> {
     if let Some(token) = params.get("oauth_token") {
-        return if token == TOKEN && https { Ok(()) } else { Err(UNAUTHORIZED) };
+        return if token == TOKEN && https {
+            Ok(())
+        } else {
+            Err(UNAUTHORIZED)
+        };
     }
     let api_key = params.get("apiKey").ok_or(MISSING)?;
     if api_key != API_KEY {
@@ -89,7 +93,9 @@ fn authorize(
     let Some(signature) = params.get("sig") else {
         let open = ["accounts.getJWTPublicKey", "accounts.getScreenSets"];
         let is_open = open.iter().any(|method| request.target.ends_with(method));
-        let bearer = request.header("authorization").is_some_and(|value| bearer(value, state));
+        let bearer = request
+            .header("authorization")
+            .is_some_and(|value| bearer(value, state));
         return match (client_cert || bearer || is_open) && https {
             true => Ok(()),
             false => Err(UNAUTHORIZED),
@@ -99,7 +105,11 @@ fn authorize(
     if *signature != expected {
         return Err(BAD_SIGNATURE);
     }
-    let timestamp: i64 = params.get("timestamp").ok_or(MISSING)?.parse().map_err(|_| EXPIRED)?;
+    let timestamp: i64 = params
+        .get("timestamp")
+        .ok_or(MISSING)?
+        .parse()
+        .map_err(|_| EXPIRED)?;
     let seconds = now(state).duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
     if (seconds - timestamp).abs() > TOLERANCE {
         return Err(EXPIRED);
@@ -131,7 +141,10 @@ fn bearer(authorization: &str, state: &State) -> bool {
 /// The signature that the request should have: OAuth 1 over the form as sent.
 fn sign(request: &Received, https: bool, secret: &str) -> String {
     let body = String::from_utf8_lossy(&request.body);
-    let pairs: Vec<&str> = body.split('&').filter(|pair| !pair.starts_with("sig=")).collect();
+    let pairs: Vec<&str> = body
+        .split('&')
+        .filter(|pair| !pair.starts_with("sig="))
+        .collect();
     let scheme = if https { "https" } else { "http" };
     let host = request.header("host").unwrap_or_default().to_lowercase();
     let path = request.target.rsplit('/').next().unwrap_or_default();
@@ -161,7 +174,10 @@ pub fn decode_form(body: &[u8]) -> Vec<(String, String)> {
     body.split(|byte| *byte == b'&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
-            let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+            let at = pair
+                .iter()
+                .position(|byte| *byte == b'=')
+                .unwrap_or(pair.len());
             let value = pair.get(at + 1..).unwrap_or_default();
             (decode(&pair[..at]), decode(value))
         })
@@ -203,7 +219,11 @@ fn execute(method: &str, params: &Params, state: &State) -> Result<Value, Refusa
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key);
         STANDARD.encode(hmac::sign(&key, text.as_bytes()))
     };
-    let timestamp = now(state).duration_since(UNIX_EPOCH).unwrap().as_secs().to_string();
+    let timestamp = now(state)
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+        .to_string();
     match method {
         "socialize.setStatus" => {
             uid()?;
@@ -213,7 +233,9 @@ fn execute(method: &str, params: &Params, state: &State) -> Result<Value, Refusa
         "socialize.publishUserAction" => {
             uid()?;
             let action = params.get("userAction").ok_or(MISSING)?;
-            let action: Value = action.parse().map_err(|_| Refusal(400_006, "Invalid userAction"))?;
+            let action: Value = action
+                .parse()
+                .map_err(|_| Refusal(400_006, "Invalid userAction"))?;
             action.get("title").ok_or(MISSING)?;
             Ok(json!({}))
         }
@@ -260,7 +282,9 @@ fn search(params: &Params, total: usize) -> Result<Value, Refusal> {
             if params.contains_key("query") || params.contains_key("openCursor") {
                 return Err(Refusal(400_006, "query and openCursor exclude cursorId"));
             }
-            let position = cursor.strip_prefix("cursor-").and_then(|text| text.parse().ok());
+            let position = cursor
+                .strip_prefix("cursor-")
+                .and_then(|text| text.parse().ok());
             position.ok_or(Refusal(400_006, "Invalid cursorId"))?
         }
         None => {
@@ -274,9 +298,12 @@ fn search(params: &Params, total: usize) -> Result<Value, Refusal> {
         (_, from) => (from, 0),
     };
     let until = (from + size).min(total);
-    let results: Vec<Value> = (from..until).map(|i| json!({"UID": format!("uid-{i}"), "i": i})).collect();
+    let results: Vec<Value> = (from..until)
+        .map(|i| json!({"UID": format!("uid-{i}"), "i": i}))
+        .collect();
     let mut answer = json!({"results": results, "totalCount": total, "objectsCount": until - from});
-    let more = until < total && (start > 0 || params.contains_key("openCursor") || params.contains_key("cursorId"));
+    let more = until < total
+        && (start > 0 || params.contains_key("openCursor") || params.contains_key("cursorId"));
     if more {
         let empty_next = size > 0 && (until / 100) % 7 == 3;
         let next = until * 2 + usize::from(empty_next);

@@ -38,7 +38,10 @@ impl Ca {
     pub fn intermediate(&self, name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let params = ca_params(name);
-        let pem = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
+        let pem = params
+            .signed_by(&key, &self.issuer)
+            .expect("a certificate")
+            .pem();
         Ca {
             pem,
             issuer: Issuer::new(params, key),
@@ -50,7 +53,10 @@ impl Ca {
     }
 
     pub fn issue_for_key(&self, params: CertificateParams, key: KeyPair) -> Identity {
-        let cert = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
+        let cert = params
+            .signed_by(&key, &self.issuer)
+            .expect("a certificate")
+            .pem();
         Identity {
             cert,
             key: key.serialize_pem(),
@@ -93,7 +99,9 @@ pub fn client_params(name: &str) -> CertificateParams {
 /// The server certificate that most tests use.
 pub fn server() -> Identity {
     static SERVER: OnceLock<Identity> = OnceLock::new();
-    SERVER.get_or_init(|| ca().issue(server_params(&["localhost", "127.0.0.1"]))).clone()
+    SERVER
+        .get_or_init(|| ca().issue(server_params(&["localhost", "127.0.0.1"])))
+        .clone()
 }
 
 /// A server's TLS settings; `client_ca`: whose client certificates it requires.
@@ -114,7 +122,9 @@ pub fn versioned_config(
         None => builder.with_no_client_auth(),
         Some(pem) => {
             let mut roots = RootCertStore::empty();
-            roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("a CA")).expect("a CA");
+            roots
+                .add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("a CA"))
+                .expect("a CA");
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
         }
@@ -122,5 +132,9 @@ pub fn versioned_config(
     let chain = CertificateDer::pem_slice_iter(identity.cert.as_bytes());
     let chain = chain.collect::<Result<_, _>>().expect("a chain");
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
-    Arc::new(builder.with_single_cert(chain, key).expect("matching certificate and key"))
+    Arc::new(
+        builder
+            .with_single_cert(chain, key)
+            .expect("matching certificate and key"),
+    )
 }

@@ -6,6 +6,7 @@
 
 mod api;
 pub mod certs;
+pub mod proxy;
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read, Write};
@@ -78,7 +79,10 @@ impl Received {
     }
 
     pub fn param(&self, name: &str) -> Option<String> {
-        self.form().into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+        self.form()
+            .into_iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
     }
 }
 
@@ -157,13 +161,18 @@ impl StandIn {
 
     /// Points a request at this stand-in.
     pub fn aim(&self, request: GSRequest) -> GSRequest {
-        let mut request = request.use_https(self.https).ca_certs(certs::ca_pem().as_bytes());
+        let mut request = request
+            .use_https(self.https)
+            .ca_certs(certs::ca_pem().as_bytes());
         request.set_host_override(self.host().as_str());
         request
     }
 
     pub fn set_status(&self) -> GSRequest {
-        self.request("socialize.setStatus", json!({"uid": UID, "status": "I feel great"}))
+        self.request(
+            "socialize.setStatus",
+            json!({"uid": UID, "status": "I feel great"}),
+        )
     }
 
     pub fn fault(&self, fault: Fault) {
@@ -239,7 +248,9 @@ fn serve(tcp: TcpStream, tls: Option<Arc<ServerConfig>>, state: &State) -> io::R
             if session.handshake_kind() == Some(HandshakeKind::Resumed) {
                 state.resumed.fetch_add(1, SeqCst);
             }
-            client_cert = session.peer_certificates().is_some_and(|chain| !chain.is_empty());
+            client_cert = session
+                .peer_certificates()
+                .is_some_and(|chain| !chain.is_empty());
             Box::new(StreamOwned::new(session, tcp))
         }
     };
@@ -262,7 +273,9 @@ fn serve(tcp: TcpStream, tls: Option<Arc<ServerConfig>>, state: &State) -> io::R
             head,
             body: Vec::new(),
         };
-        let length = request.header("content-length").and_then(|text| text.parse().ok());
+        let length = request
+            .header("content-length")
+            .and_then(|text| text.parse().ok());
         let end = head_length + length.unwrap_or(0usize);
         while buffer.len() < end {
             let mut chunk = vec![0; 256 * 1024];

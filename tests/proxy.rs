@@ -1,0 +1,231 @@
+//! Proxies: which one, in what form, and what they cannot do.
+#![cfg(feature = "client")]
+
+mod support;
+
+use std::process::Command;
+use std::sync::atomic::Ordering::SeqCst;
+
+use gssdk::*;
+use support::proxy::Proxy;
+use support::*;
+
+fn through(api: &StandIn, proxy: &str) -> GSRequest {
+    let mut request = api.set_status();
+    request.set_proxy(proxy);
+    request
+}
+
+#[track_caller]
+fn fails(request: &GSRequest, code: i64, words: &str) {
+    let response = request.send();
+    let message = response.get_error_message();
+    assert_eq!(response.get_error_code(), code, "{message}");
+    assert!(message.contains(words), "{message:?} should say {words:?}");
+    let all = format!("{message} {} {request:?}", response.get_log());
+    assert!(!all.contains("hunter2"), "{all}");
+}
+
+#[test]
+fn http_goes_in_absolute_form_and_https_by_connect() {
+    for (api, form) in [
+        (StandIn::plain(), "POST http://localhost:"),
+        (StandIn::tls(), "CONNECT localhost:"),
+    ] {
+        let proxy = Proxy::start();
+        for _ in 0..3 {
+            let response = through(&api, &format!("127.0.0.1:{}", proxy.port)).send();
+            assert_eq!(response.get_error_code(), 0, "{response}");
+        }
+        let requests = proxy.state.requests.lock().unwrap().clone();
+        assert_eq!(requests.len(), 1, "{requests:?}");
+        assert!(requests[0].starts_with(form), "{requests:?}");
+        let connections = proxy.state.connections.load(SeqCst);
+        assert_eq!((connections, api.connections(), api.executed()), (1, 1, 3));
+        let target = api.last().target;
+        assert!(target.ends_with("/socialize.setStatus"), "{target}");
+        assert_eq!(api.last().header("host"), Some(api.host().as_str()));
+    }
+}
+
+#[test]
+fn a_proxy_behind_tls_is_verified_and_used() {
+    let config = certs::server_config(&certs::server(), None);
+    for api in [StandIn::plain(), StandIn::tls()] {
+        let proxy = Proxy::over_tls(config.clone());
+        let request = through(&api, &format!("https://localhost:{}", proxy.port));
+        for _ in 0..2 {
+            let response = request.send();
+            assert_eq!(response.get_error_code(), 0, "{response}");
+        }
+        assert_eq!(proxy.state.connections.load(SeqCst), 1, "https: {}", api.https);
+        let strange = request.ca_certs(certs::Ca::new("Another").pem.as_bytes());
+        fails(&strange, 500_000, "TLS with the proxy localhost failed");
+    }
+}
+
+#[test]
+fn the_targets_certificate_is_verified_through_the_proxy() {
+    let params = certs::server_params(&["gigya.example"]);
+    let api = StandIn::with_tls(certs::server_config(&certs::ca().issue(params), None));
+    let proxy = Proxy::start();
+    let request = through(&api, &format!("127.0.0.1:{}", proxy.port));
+    fails(&request, 500_000, "another host name");
+    let stranger = request.ca_certs(certs::Ca::new("Another").pem.as_bytes());
+    fails(&stranger, 500_000, "unknown issuer");
+    assert!(api.received().is_empty());
+}
+
+#[test]
+fn basic_authentication_is_sent_percent_decoded() {
+    // printf 'us er:hunter2@:x' | base64
+    let proxy = Proxy::requiring("Basic dXMgZXI6aHVudGVyMkA6eA==");
+    for api in [StandIn::plain(), StandIn::tls()] {
+        let with = |user: &str| through(&api, &format!("http://{user}127.0.0.1:{}", proxy.port));
+        let response = with("us%20er:hunter2%40:x@").send();
+        assert_eq!(response.get_error_code(), 0, "{response}");
+        fails(&with("us%20er:hunter2@"), 500_000, "407");
+        fails(&with(""), 500_000, "407");
+        assert_eq!(
+            api.last().header("proxy-authorization"),
+            (!api.https).then_some("Basic dXMgZXI6aHVudGVyMkA6eA==")
+        );
+    }
+}
+
+#[test]
+fn a_proxy_that_fails_is_named() {
+    let (plain, tls) = (StandIn::plain(), StandIn::tls());
+    for (answer, words) in [
+        (
+            &b"HTTP/1.1 403 Forbidden by policy\r\nContent-Length: 0\r\n\r\n"[..],
+            "403",
+        ),
+        (b"HTTP/1.0 503 Service Unavailable\r\n\r\n", "503"),
+        (b"SSH-2.0-garbage\r\n\r\n", "HTTP"),
+        (b"HTTP/1.1 ", ""),
+        (b"", ""),
+    ] {
+        let proxy = Proxy::answering(answer);
+        let url = format!("http://joe:hunter2@127.0.0.1:{}", proxy.port);
+        fails(
+            &through(&tls, &url),
+            500_000,
+            &format!("the proxy 127.0.0.1:{}", proxy.port),
+        );
+        fails(&through(&tls, &url), 500_000, words);
+        fails(&through(&plain, &url), 500_000, words);
+    }
+    let early = Proxy::answering(b"HTTP/1.1 200 OK\r\n\r\nsurplus");
+    fails(
+        &through(&tls, &format!("127.0.0.1:{}", early.port)),
+        500_000,
+        "data of its own",
+    );
+    fails(
+        &through(&tls, "http://joe:hunter2@127.0.0.1:1"),
+        500_000,
+        "connecting to the proxy",
+    );
+    fails(
+        &through(&plain, "no-such-proxy.invalid:1"),
+        500_000,
+        "looking up the proxy",
+    );
+    for bad in [
+        "socks5://joe:hunter2@h:1",
+        "http://",
+        "a b",
+        "h:port",
+        "http://joe:hunter2@h:1/x",
+    ] {
+        fails(&through(&plain, bad), 400_006, "the proxy");
+    }
+    assert_eq!(plain.executed() + tls.executed(), 0);
+}
+
+/// Runs one test of this file again in a process with these variables.
+fn in_environment(test: &str, variables: &[(&str, &str)]) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--ignored", "--nocapture"]);
+    for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
+    let output = command.envs(variables.iter().copied()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+}
+
+#[test]
+#[ignore = "run by the_environment_chooses_the_proxy"]
+fn child_sends_one_request_to_each() {
+    let variable = |name: &str| std::env::var(name).unwrap();
+    for (host, https) in [("GSSDK_TEST_PLAIN", false), ("GSSDK_TEST_TLS", true)] {
+        let params = json!({"uid": UID, "status": "x"});
+        let mut request = GSRequest::new(API_KEY, SECRET, "socialize.setStatus", params);
+        request.set_host_override(variable(host));
+        let response = request
+            .use_https(https)
+            .ca_certs(variable("GSSDK_TEST_CA"))
+            .send();
+        assert_eq!(
+            response.get_error_code(),
+            variable("GSSDK_TEST_CODE").parse::<i64>().unwrap(),
+            "{response}"
+        );
+    }
+}
+
+#[test]
+fn the_environment_chooses_the_proxy() {
+    let (plain, tls) = (StandIn::plain(), StandIn::tls());
+    let hosts = [
+        ("GSSDK_TEST_PLAIN", plain.host()),
+        ("GSSDK_TEST_TLS", tls.host()),
+        ("GSSDK_TEST_CA", certs::ca_pem().to_string()),
+    ];
+    let run = |code: &str, proxies: &[(&str, String)]| {
+        let mut variables = vec![("GSSDK_TEST_CODE", code)];
+        variables.extend(
+            hosts
+                .iter()
+                .chain(proxies)
+                .map(|(name, value)| (*name, value.as_str())),
+        );
+        in_environment("child_sends_one_request_to_each", &variables);
+    };
+    let requests = |proxy: &Proxy| proxy.state.requests.lock().unwrap().clone();
+
+    let (one, two) = (Proxy::start(), Proxy::start());
+    let url = |proxy: &Proxy| format!("http://127.0.0.1:{}", proxy.port);
+    run(
+        "0",
+        &[("HTTP_PROXY", url(&one)), ("HTTPS_PROXY", url(&two))],
+    );
+    assert!(
+        requests(&one)[0].starts_with("POST http://"),
+        "{:?}",
+        requests(&one)
+    );
+    assert!(
+        requests(&two)[0].starts_with("CONNECT "),
+        "{:?}",
+        requests(&two)
+    );
+
+    let all = Proxy::start();
+    run("0", &[("ALL_PROXY", url(&all))]);
+    assert_eq!(requests(&all).len(), 2);
+    run(
+        "0",
+        &[
+            ("ALL_PROXY", url(&all)),
+            ("NO_PROXY", "example.com, localhost".into()),
+        ],
+    );
+    assert_eq!(requests(&all).len(), 2, "localhost is excepted");
+    run("400006", &[("ALL_PROXY", "socks5://127.0.0.1:1".into())]);
+}

@@ -1,0 +1,183 @@
+//! SigUtils alone: these tests also run with `--no-default-features`.
+
+use gssdk::SigUtils::*;
+
+const SECRET: &str = "Cc5yFv4kcjAeqg/J7Xhn+A==";
+
+fn now() -> i64 {
+    (current_time_millis() / 1000) as i64
+}
+
+/// A signature of `uid` made this many seconds from now, and its timestamp.
+fn signed(uid: &str, offset: i64) -> (String, String) {
+    let timestamp = (now() + offset).to_string();
+    let signature = calc_signature(&format!("{timestamp}_{uid}"), SECRET).unwrap();
+    (timestamp, signature)
+}
+
+#[test]
+fn a_signature_is_good_for_five_minutes_either_side() {
+    // The exact edges, with the clock fixed, are tested in src/sig_utils.rs.
+    for (offset, valid) in [
+        (0, true),
+        (-295, true),
+        (295, true),
+        (-305, false),
+        (305, false),
+    ] {
+        let (timestamp, signature) = signed("uid", offset);
+        assert_eq!(
+            validate_user_signature("uid", &timestamp, SECRET, &signature),
+            valid,
+            "{offset}"
+        );
+
+        let base_string = format!("{timestamp}_friend_uid");
+        let signature = calc_signature(&base_string, SECRET).unwrap();
+        let checked = validate_friend_signature("uid", &timestamp, "friend", SECRET, &signature);
+        assert_eq!(checked, valid, "{offset}");
+    }
+}
+
+#[test]
+fn the_expiration_is_the_callers_where_given() {
+    let (timestamp, signature) = signed("uid", -10_000);
+    let check = |expiration| {
+        validate_user_signature_with_expiration("uid", &timestamp, SECRET, &signature, expiration)
+    };
+    assert!(check(u64::MAX) && check(10_005) && !check(9_995) && !check(0));
+    let (timestamp, signature) = ("0", calc_signature("0_uid", SECRET).unwrap());
+    assert!(validate_user_signature_with_expiration(
+        "uid",
+        timestamp,
+        SECRET,
+        &signature,
+        u64::MAX
+    ));
+}
+
+#[test]
+fn nothing_else_than_what_was_signed_passes() {
+    let (timestamp, signature) = signed("uid", 0);
+    let other = "3arfpy9zrxGzPUWaTm9Ffw==";
+    assert!(validate_user_signature(
+        "uid", &timestamp, SECRET, &signature
+    ));
+    assert!(!validate_user_signature(
+        "uid2", &timestamp, SECRET, &signature
+    ));
+    assert!(!validate_user_signature(
+        "uid",
+        &(now() + 1).to_string(),
+        SECRET,
+        &signature
+    ));
+    assert!(!validate_user_signature(
+        "uid", &timestamp, other, &signature
+    ));
+    assert!(!validate_friend_signature(
+        "uid", &timestamp, "", SECRET, &signature
+    ));
+    // A friend's signature with the roles exchanged.
+    let friends = calc_signature(&format!("{timestamp}_b_a"), SECRET).unwrap();
+    assert!(validate_friend_signature(
+        "a", &timestamp, "b", SECRET, &friends
+    ));
+    assert!(!validate_friend_signature(
+        "b", &timestamp, "a", SECRET, &friends
+    ));
+}
+
+#[test]
+fn whatever_is_malformed_is_false_and_no_panic() {
+    let (timestamp, signature) = signed("uid", 0);
+    let long = "9".repeat(100_000);
+    for bad in [
+        "",
+        " ",
+        "abc",
+        "-",
+        "1.5",
+        "1e9",
+        "0x1",
+        "\0",
+        "١٢٣",
+        long.as_str(),
+    ] {
+        let signature = calc_signature(&format!("{bad}_uid"), SECRET).unwrap();
+        let valid = |expiration| {
+            validate_user_signature_with_expiration("uid", bad, SECRET, &signature, expiration)
+        };
+        assert!(!valid(300) && !valid(u64::MAX), "timestamp {bad:.20}");
+        assert!(signature_timestamp_expired(bad, u64::MAX));
+    }
+    for bad in ["", "R", "abcde", "====", "é", "\0", " \n"] {
+        assert!(
+            !validate_user_signature("uid", &timestamp, bad, &signature),
+            "secret {bad:?}"
+        );
+    }
+    for bad in [
+        "",
+        "=",
+        "é",
+        "AAAA",
+        &signature[1..],
+        &long,
+        &signature.to_lowercase(),
+    ] {
+        assert!(
+            !validate_user_signature("uid", &timestamp, SECRET, bad),
+            "signature {bad:.20}"
+        );
+    }
+}
+
+#[test]
+fn a_bad_secret_is_explained_and_not_shown() {
+    for (secret, words) in [
+        ("QUJDREVGR", "cut short"),
+        ("QUJDREVGRw", "padding"),
+        ("QUJDREVGRw=", "padding"),
+    ] {
+        for error in [
+            calc_signature("text", secret).unwrap_err(),
+            get_dynamic_session_signature("cookie", 1, secret).unwrap_err(),
+            get_dynamic_session_signature_user_signed("cookie", 1, "key", secret).unwrap_err(),
+        ] {
+            assert_eq!(error.error_code(), 400_006);
+            let text = format!("{error} {error:?}");
+            assert!(text.contains(words) && !text.contains(secret), "{text}");
+        }
+    }
+    // What Python skips: line ends and anything else outside the alphabet.
+    let tidy = calc_signature("text", "QUJDREVGRw==").unwrap();
+    assert_eq!(
+        calc_signature("text", " QUJD\r\nRE-VG\tRw==\n").unwrap(),
+        tidy
+    );
+}
+
+#[test]
+fn session_cookies_say_when_and_who() {
+    let cookie = get_dynamic_session_signature("token", 300, SECRET).unwrap();
+    let (expiry, signature) = cookie.split_once('_').unwrap();
+    assert!((expiry.parse::<i64>().unwrap() - now() - 300).abs() <= 2);
+    assert_eq!(
+        signature,
+        calc_signature(&format!("token_{expiry}"), SECRET).unwrap()
+    );
+
+    let cookie = get_dynamic_session_signature_user_signed("token", -1, "AKey", SECRET).unwrap();
+    let [expiry, key, signature] = cookie.splitn(3, '_').collect::<Vec<_>>()[..] else {
+        panic!("{cookie}");
+    };
+    assert_eq!(key, "AKey");
+    assert_eq!(
+        signature,
+        calc_signature(&format!("token_{expiry}_AKey"), SECRET).unwrap()
+    );
+    for extreme in [i64::MIN, i64::MAX] {
+        assert!(get_dynamic_session_signature("", extreme, SECRET).is_ok());
+    }
+}
