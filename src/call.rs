@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::credentials::{Credentials, Stamp};
+use crate::credentials::{Authentication, Credentials, Stamp};
 use crate::endpoint::{DEFAULT_API_DOMAIN, Endpoint};
 use crate::error::GSException;
 use crate::form::{Encoded, Field, Form, Masking, SIGNATURE};
@@ -22,11 +22,14 @@ pub(crate) struct Call {
     pub(crate) secret_key: Option<String>,
     pub(crate) user_key: Option<String>,
     pub(crate) client_cert: Option<(Pem, Pem)>,
+    pub(crate) authentication: Authentication,
     pub(crate) use_https: bool,
     pub(crate) api_domain: String,
     pub(crate) host_override: Option<String>,
     pub(crate) proxy: Option<String>,
     pub(crate) ca_certs: Option<Pem>,
+    /// How often to send again what the API says may be sent again.
+    pub(crate) retries: u32,
 }
 
 /// The value of the parameter `sdk`.
@@ -46,11 +49,13 @@ impl Call {
             secret_key: None,
             user_key: None,
             client_cert: None,
+            authentication: Authentication::Keys,
             use_https: false,
             api_domain: DEFAULT_API_DOMAIN.to_string(),
             host_override: None,
             proxy: None,
             ca_certs: None,
+            retries: 0,
         }
     }
 
@@ -69,6 +74,7 @@ impl Call {
             self.secret_key.as_deref(),
             self.user_key.as_deref(),
             self.client_cert.is_some(),
+            &self.authentication,
         )
     }
 

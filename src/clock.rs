@@ -26,13 +26,22 @@ fn nonce(millis: u64) -> u64 {
     const RANDOM: u64 = 1_000_000;
     static LAST: AtomicU64 = AtomicU64::new(0);
 
-    // Seeded by the operating system, different each time.
-    let random = RandomState::new().build_hasher().finish() % RANDOM;
+    let random = random() % RANDOM;
     let wanted = millis.saturating_mul(RANDOM).saturating_add(random);
     let next = |last: u64| Some(wanted.max(last.saturating_add(1)));
     match LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
         Ok(last) | Err(last) => wanted.max(last.saturating_add(1)),
     }
+}
+
+/// Seeded by the operating system, different each time; for no secrets.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Any number from 0 up to 1.
+pub(crate) fn chance() -> f64 {
+    (random() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Takes over the clock of a server that has refused our time.

@@ -3,6 +3,7 @@
 use crate::endpoint::missing_parameter;
 use crate::error::GSException;
 use crate::form::Field;
+use crate::pem::Pem;
 
 /// What a caller passes where Python takes a string or `None`: `&str`,
 /// `&String`, `String`, `Option<&str>` or a bare `None`.
@@ -58,6 +59,22 @@ pub(crate) enum Credentials<'a> {
     ClientCert,
     /// The first argument is an OAuth2 access token.
     Token,
+    /// A token of our own, signed with the user key's RSA key; see [`crate::bearer`].
+    Bearer {
+        user_key: &'a str,
+        private_key: &'a Pem,
+    },
+    /// The API key alone says which site is meant.
+    Anonymous,
+}
+
+/// What a request was made for, where its keys do not tell.
+#[derive(Clone)]
+pub(crate) enum Authentication {
+    /// By the keys that are there.
+    Keys,
+    PrivateKey(Pem),
+    Anonymous,
 }
 
 impl<'a> Credentials<'a> {
@@ -66,11 +83,22 @@ impl<'a> Credentials<'a> {
     pub(crate) fn choose(
         api_key: Option<&str>,
         secret_key: Option<&'a str>,
-        user_key: Option<&str>,
+        user_key: Option<&'a str>,
         has_client_cert: bool,
+        authentication: &'a Authentication,
     ) -> Result<Self, GSException> {
         if api_key.is_none() && user_key.is_none() && !has_client_cert {
             return Err(missing_parameter());
+        }
+        match authentication {
+            Authentication::Keys => {}
+            Authentication::Anonymous => return Ok(Credentials::Anonymous),
+            Authentication::PrivateKey(private_key) => {
+                return Ok(Credentials::Bearer {
+                    user_key: user_key.ok_or_else(missing_parameter)?,
+                    private_key,
+                });
+            }
         }
         Ok(match secret_key {
             Some(secret) => Credentials::Secret(secret),
@@ -93,12 +121,14 @@ impl<'a> Credentials<'a> {
         stamp: Stamp,
         fields: &mut Vec<(&'static str, Field<'a>)>,
     ) {
-        if let Some(user_key) = user_key {
-            fields.push(("userKey", Field::Text(user_key)));
+        match (self, user_key) {
+            // The bearer token itself names the user key.
+            (Credentials::Bearer { .. }, _) | (_, None) => {}
+            (_, Some(user_key)) => fields.push(("userKey", Field::Text(user_key))),
         }
         let name = match self {
-            Credentials::Secret(_) | Credentials::ClientCert => "apiKey",
             Credentials::Token => "oauth_token",
+            _ => "apiKey",
         };
         if let Some(api_key) = api_key {
             fields.push((name, Field::Text(api_key)));

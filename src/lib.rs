@@ -3,6 +3,8 @@
 #![deny(missing_docs)]
 
 #[cfg(feature = "client")]
+mod bearer;
+#[cfg(feature = "client")]
 mod call;
 #[cfg(feature = "client")]
 mod clock;
@@ -14,6 +16,8 @@ mod error;
 #[cfg(feature = "client")]
 mod form;
 #[cfg(feature = "client")]
+pub mod jwt_utils;
+#[cfg(feature = "client")]
 mod mask;
 #[cfg(feature = "client")]
 mod oauth1;
@@ -23,6 +27,8 @@ mod pem;
 mod request;
 #[cfg(feature = "client")]
 mod response;
+#[cfg(feature = "client")]
+mod search;
 pub mod sig_utils;
 #[cfg(feature = "client")]
 mod trace;
@@ -34,10 +40,14 @@ pub use error::GSException;
 pub use sig_utils as SigUtils;
 
 #[cfg(feature = "client")]
+#[doc(no_inline)]
+pub use jwt_utils as JwtUtils;
+#[cfg(feature = "client")]
 pub use {
     credentials::OptionalKey,
     pem::Pem,
     request::GSRequest,
     response::GSResponse,
+    search::{SearchResults, search_all},
     serde_json::{Map, Value, json},
 };

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
+use crate::bearer;
 use crate::call::{Call, bounded};
 use crate::clock;
-use crate::credentials::{OptionalKey, key};
+use crate::credentials::{Authentication, Credentials, OptionalKey, key};
 use crate::endpoint::DEFAULT_API_DOMAIN;
 use crate::error::GSException;
 use crate::form::{Masking, write_value};
@@ -24,6 +25,10 @@ static CA_CERTS_PATH: RwLock<Option<Pem>> = RwLock::new(None);
 
 /// The API refuses a timestamp that is too far from its own clock.
 const EXPIRED_REQUEST: i64 = 403_002;
+
+/// Rate limit; general server error; timeout and lock inside the API: errors
+/// that may be gone a little later.
+const RETRYABLE: [i64; 4] = [403_048, 500_001, 504_001, 409_030];
 
 /// A request to the Gigya API.
 ///
@@ -106,6 +111,72 @@ impl GSRequest {
         GSRequest {
             call: Arc::new(call),
         }
+    }
+
+    /// A request that authenticates with an RSA key: no secret is stored or sent.
+    ///
+    /// It goes over https with `Authorization: Bearer <token>`, a token made
+    /// for this one send and signed with the key (RS256).
+    ///
+    /// * `api_key`: the site's API key, if the method needs one.
+    /// * `user_key`: the key of the user or application that the RSA key
+    ///   belongs to.
+    /// * `private_key`: the RSA key, PKCS#8 or PKCS#1, a file path or content,
+    ///   see [`Pem`]; line ends may be escaped as `\n`, as environment
+    ///   variables hold them.
+    /// * `api_method`, `params`: as in [`new`](Self::new).
+    ///
+    /// As in the Java SDK's bearer authentication.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let request = GSRequest::with_private_key(
+    ///     "api key", "AUserKey", "private.pem", "accounts.getAccountInfo", json!({"UID": "abc"}));
+    /// ```
+    pub fn with_private_key(
+        api_key: impl OptionalKey,
+        user_key: &str,
+        private_key: impl Into<Pem>,
+        api_method: &str,
+        params: impl Into<Value>,
+    ) -> Self {
+        let mut request = Self::new(api_key, None, api_method, params).user_key(user_key);
+        request.call_mut().authentication = Authentication::PrivateKey(private_key.into());
+        request
+    }
+
+    /// A request that says which site it is about and nothing more: for
+    /// methods open to everyone, such as `accounts.getJWTPublicKey`.
+    ///
+    /// It goes over https with the `apiKey`, unsigned.
+    ///
+    /// As in the Java SDK's anonymous authentication.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let request = GSRequest::anonymous("api key", "accounts.getScreenSets", ());
+    /// ```
+    pub fn anonymous(api_key: &str, api_method: &str, params: impl Into<Value>) -> Self {
+        let mut request = Self::new(api_key, None, api_method, params);
+        request.call_mut().authentication = Authentication::Anonymous;
+        request
+    }
+
+    /// How often to send again when the API says that it is busy: after 403048
+    /// (rate limit), 500001, 504001 and 409030. The default is 0.
+    ///
+    /// It waits 1, 2, 4 … s in between, up to 30 s and a little less by chance,
+    /// and never beyond the timeout. What may have been executed is not sent
+    /// again: a failure of the network is final. The log shows each try.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// GSRequest::new("api key", "c2VjcmV0", "accounts.search", ()).retries(3);
+    /// ```
+    #[must_use]
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.call_mut().retries = retries;
+        self
     }
 
     /// Whether to send over https. Requests without a secret key, and those
@@ -411,6 +482,11 @@ impl GSRequest {
         oauth1::sign(key, http_method, url, is_secure_connection, &form)
     }
 
+    /// Takes a parameter away.
+    pub(crate) fn remove_param(&mut self, param: &str) {
+        self.call_mut().params.remove(param);
+    }
+
     fn call_mut(&mut self) -> &mut Call {
         Arc::make_mut(&mut self.call)
     }
@@ -442,29 +518,58 @@ fn exchange(
     trace.endpoint = Some(endpoint);
 
     let mut offset_before = None;
+    let mut retries = 0;
     loop {
         let stamp = clock::stamp();
         let (body, signature) = call.body(&credentials, &url, https, stamp)?;
+        let authorization = match credentials {
+            Credentials::Bearer {
+                user_key,
+                private_key,
+            } => Some(bearer::authorization(user_key, private_key, stamp)?),
+            _ => None,
+        };
         trace.sending(stamp, signature);
-        let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
-        let answer = route.post(&url, &body, None, left)?;
+        let left = || timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+        let answer = route.post(&url, &body, authorization.as_deref(), left())?;
 
-        // A request refused for its time has not been executed, so that it may
-        // go out again, once, with the time that the server has.
-        let Some(refusal) = GSResponse::refusal(&answer, EXPIRED_REQUEST) else {
+        let Some((code, text)) = GSResponse::refusal(&answer) else {
             return Ok(answer);
         };
-        if let Some(offset) = offset_before {
-            // The server's Date was no help: do not spoil later requests with it.
-            clock::set_offset(offset);
-            return Ok(answer);
+        // What is sent again here was refused, and so not executed.
+        match code {
+            EXPIRED_REQUEST => {
+                if let Some(offset) = offset_before {
+                    // The server's Date was no help: do not spoil later requests.
+                    clock::set_offset(offset);
+                    return Ok(answer);
+                }
+                offset_before = clock::learn(answer.date);
+                if offset_before.is_none() {
+                    return Ok(answer);
+                }
+            }
+            code if RETRYABLE.contains(&code) && retries < call.retries => {
+                let pause = pause(retries);
+                if left().is_some_and(|left| left <= pause) {
+                    return Ok(answer);
+                }
+                std::thread::sleep(pause);
+                retries += 1;
+            }
+            _ => return Ok(answer),
         }
-        offset_before = clock::learn(answer.date);
-        if offset_before.is_none() {
-            return Ok(answer);
-        }
-        trace.answered(refusal);
+        trace.answered(text);
     }
+}
+
+/// How long to wait before a retry: 1, 2, 4 … s, up to 30, and up to a quarter
+/// less, so that clients refused together do not come back together.
+fn pause(retries: u32) -> Duration {
+    let seconds = 1u64
+        .checked_shl(retries)
+        .map_or(30, |seconds| seconds.min(30));
+    Duration::from_secs(seconds).mul_f64(1.0 - clock::chance() / 4.0)
 }
 
 /// Shows what is called and how, but no secret key, client key or password.

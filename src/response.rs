@@ -103,17 +103,15 @@ impl GSResponse {
         }
     }
 
-    /// The text of an answer that refuses the request with this error code.
-    pub(crate) fn refusal(answer: &Answer, error_code: i64) -> Option<&str> {
+    /// The error code and the text of an answer that refuses the request.
+    pub(crate) fn refusal(answer: &Answer) -> Option<(i64, &str)> {
         // A look before the parse: nearly all answers are none.
         let text = std::str::from_utf8(&answer.body).ok()?;
-        if answer.body.len() > MAX_REFUSAL || !text.contains(&error_code.to_string()) {
+        if text.len() > MAX_REFUSAL || !text.contains("errorMessage") {
             return None;
         }
         match read(text) {
-            Reading::Json(_, Some(code)) | Reading::Xml(code, _) if code == error_code => {
-                Some(text)
-            }
+            Reading::Json(_, Some(code)) | Reading::Xml(code, _) if code != 0 => Some((code, text)),
             _ => None,
         }
     }
@@ -219,6 +217,10 @@ impl GSResponse {
     /// ```
     pub fn get_data(&self) -> &Map<String, Value> {
         &self.data
+    }
+
+    pub(crate) fn into_data(self) -> Map<String, Value> {
+        self.data
     }
 
     /// One field of a JSON answer.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::call::Call;
-use crate::credentials::Stamp;
+use crate::credentials::{Credentials, Stamp};
 use crate::endpoint::Endpoint;
 use crate::form::{Masking, Out, Percent, write_json};
 use crate::mask::{MASK, is_secret, mask_text};
@@ -70,11 +70,10 @@ impl Trace {
         let call = &*self.call;
         let mut log = Log(String::new());
         log.text("apiMethod", &call.api_method);
-        if call.secret_key.is_some() || call.client_cert.is_some() {
-            log.text("apiKey", call.api_key.as_deref().unwrap_or_default());
-        } else if call.api_key.is_some() {
-            // Without a secret or a certificate it is an access token.
-            log.text("apiKey", MASK);
+        match call.credentials() {
+            // The first argument is an access token then.
+            Ok(Credentials::Token) if call.api_key.is_some() => log.text("apiKey", MASK),
+            _ => log.text("apiKey", call.api_key.as_deref().unwrap_or_default()),
         }
         log.text("proxy", &redact(call.proxy.as_deref().unwrap_or_default()));
         if let Some(timeout) = self.timeout {
@@ -143,11 +142,9 @@ impl Trace {
                 _ => {}
             }
         }
-        let token = match (&self.call.secret_key, &self.call.client_cert) {
-            (None, None) => self.call.api_key.as_deref(),
-            _ => None,
-        };
-        secrets.extend(token);
+        if let Ok(Credentials::Token) = self.call.credentials() {
+            secrets.extend(self.call.api_key.as_deref());
+        }
         for secret in secrets {
             // Shorter ones occur by chance, in every error code.
             if secret.len() < 4 {

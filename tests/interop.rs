@@ -268,7 +268,10 @@ fn squid_forwards_http_and_tunnels_https() {
     // the first line is our look whether it listens.
     let log = std::fs::read_to_string(squid.dir.join("access.log")).unwrap();
     let ports: Vec<&str> = log.lines().skip(1).collect();
-    assert!(ports.len() == 3 && ports.iter().all(|port| *port == ports[0]), "{log}");
+    assert!(
+        ports.len() == 3 && ports.iter().all(|port| *port == ports[0]),
+        "{log}"
+    );
     // Port 1 is neither safe nor one for TLS.
     for https in [false, true] {
         let mut request = plain.set_status().use_https(https);

@@ -58,7 +58,12 @@ fn a_proxy_behind_tls_is_verified_and_used() {
             let response = request.send();
             assert_eq!(response.get_error_code(), 0, "{response}");
         }
-        assert_eq!(proxy.state.connections.load(SeqCst), 1, "https: {}", api.https);
+        assert_eq!(
+            proxy.state.connections.load(SeqCst),
+            1,
+            "https: {}",
+            api.https
+        );
         let strange = request.ca_certs(certs::Ca::new("Another").pem.as_bytes());
         fails(&strange, 500_000, "TLS with the proxy localhost failed");
     }

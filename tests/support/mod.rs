@@ -7,6 +7,7 @@
 mod api;
 pub mod certs;
 pub mod proxy;
+pub mod rsa;
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read, Write};

@@ -22,6 +22,8 @@ pub struct State {
     pub requests: Mutex<Vec<String>>,
     /// `Basic …` that is required.
     authorization: Option<String>,
+    /// Where every tunnel leads, whatever it is asked for.
+    redirect: Option<std::net::SocketAddr>,
     /// What to answer instead of doing anything.
     answer: Option<Vec<u8>>,
 }
@@ -40,6 +42,17 @@ impl Proxy {
         Self::with(
             State {
                 authorization,
+                ..State::default()
+            },
+            None,
+        )
+    }
+
+    pub fn redirecting(address: std::net::SocketAddr) -> Self {
+        let redirect = Some(address);
+        Self::with(
+            State {
+                redirect,
                 ..State::default()
             },
             None,
@@ -118,7 +131,10 @@ fn open(head: &str, stream: &mut impl Write, state: &State) -> io::Result<Option
     }
     let target = line.split(' ').nth(1).unwrap_or_default();
     if line.starts_with("CONNECT ") {
-        let upstream = TcpStream::connect(target)?;
+        let upstream = match state.redirect {
+            Some(address) => TcpStream::connect(address)?,
+            None => TcpStream::connect(target)?,
+        };
         stream.write_all(b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n")?;
         stream.flush()?;
         return Ok(Some(upstream));

@@ -1,0 +1,521 @@
+//! What GSSDK.py does not have: bearer tokens, anonymous calls, id_tokens,
+//! webhooks, whole result sets, retries.
+#![cfg(feature = "client")]
+
+mod support;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use gssdk::*;
+use support::proxy::Proxy;
+use support::rsa::{RsaKey, openssl};
+use support::*;
+
+// Bearer ----------------------------------------------------------------------
+
+fn with_key(api: &StandIn, key: impl Into<Pem>) -> GSRequest {
+    let params = json!({"UID": UID});
+    let method = "accounts.getAccountInfo";
+    api.aim(GSRequest::with_private_key(
+        API_KEY, USER_KEY, key, method, params,
+    ))
+}
+
+#[test]
+fn a_private_key_makes_a_bearer_token_that_the_api_accepts() {
+    let Some(key) = RsaKey::generate() else {
+        return;
+    };
+    let api = StandIn::tls();
+    *api.state.bearer_key_der.lock().unwrap() = key.public_der();
+    let path = std::env::temp_dir().join("gssdk-bearer.pem");
+    std::fs::write(&path, &key.pkcs8).unwrap();
+
+    let mut ids = std::collections::HashSet::new();
+    for pem in [
+        Pem::from(key.pkcs8.as_str()),
+        Pem::from(key.pkcs1.as_str()),
+        Pem::from(key.pkcs8.replace('\n', "\\n")),
+        Pem::from(path.as_path()),
+    ] {
+        let request = with_key(&api, pem).use_https(false);
+        let response = request.send();
+        assert_eq!(response.get_error_code(), 0, "{response}");
+        let received = api.last();
+        for name in ["sig", "nonce", "timestamp", "userKey", "oauth_token"] {
+            assert_eq!(received.param(name), None, "{name}");
+        }
+        assert_eq!(received.param("apiKey").as_deref(), Some(API_KEY));
+        let token = received
+            .header("authorization")
+            .unwrap()
+            .strip_prefix("Bearer ")
+            .unwrap();
+        let parts: Vec<Value> = token
+            .split('.')
+            .take(2)
+            .map(|part| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap())
+            .collect();
+        assert_eq!(
+            parts[0],
+            json!({"alg": "RS256", "typ": "JWT", "kid": USER_KEY})
+        );
+        let now = (SigUtils::current_time_millis() / 1000) as i64;
+        assert!(
+            (parts[1]["iat"].as_i64().unwrap() - now).abs() <= 2,
+            "{}",
+            parts[1]
+        );
+        assert!(
+            ids.insert(parts[1]["jti"].as_str().unwrap().to_string()),
+            "jti is unique"
+        );
+        let shown = format!("{request:?} {}", response.get_log());
+        assert!(
+            !shown.contains(token) && !shown.contains("PRIVATE"),
+            "{shown}"
+        );
+    }
+
+    let stranger = RsaKey::generate().unwrap();
+    let response = with_key(&api, stranger.pkcs8.as_str()).send();
+    assert_eq!(response.get_error_code(), 403_005, "{response}");
+}
+
+#[test]
+fn a_bad_private_key_is_named() {
+    let api = StandIn::tls();
+    let bad = |key: Pem, words: &str| {
+        let response = with_key(&api, key).send();
+        let message = response.get_error_message();
+        assert_eq!(response.get_error_code(), 400_006, "{message}");
+        assert!(
+            message.contains(words) && !message.contains("BEGIN"),
+            "{message}"
+        );
+    };
+    bad(Pem::from("/missing.pem"), "/missing.pem\" cannot be read");
+    bad(Pem::from(b"text"), "holds no private key");
+    bad(Pem::from(certs::ca_pem()), "swapped");
+    bad(Pem::from(certs::server().key), "is not an RSA key");
+    if let Some(key) = RsaKey::generate() {
+        let arguments = ["pkcs8", "-topk8", "-passout", "pass:hunter2"];
+        let encrypted = openssl(&arguments, &key.pkcs8).unwrap();
+        bad(Pem::from(encrypted), "encrypted");
+        bad(Pem::from(key.pkcs8.replacen("MII", "M!I", 1)), "PEM");
+    }
+    let keyless = GSRequest::with_private_key(API_KEY, "", "key.pem", "accounts.search", ());
+    assert_eq!(keyless.send().get_error_code(), 400_002);
+    assert_eq!(api.connections(), 0);
+}
+
+#[test]
+fn an_anonymous_call_carries_the_api_key_alone() {
+    let api = StandIn::tls();
+    let request = GSRequest::anonymous(API_KEY, "accounts.getScreenSets", ());
+    let response = api.aim(request).use_https(false).send();
+    assert_eq!(response.get_error_code(), 0, "{response}");
+    let names: Vec<String> = api
+        .last()
+        .form()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names, ["apiKey", "format", "httpStatusCodes", "sdk"]);
+    assert_eq!(
+        GSRequest::anonymous("", "accounts.x", ())
+            .send()
+            .get_error_code(),
+        400_002
+    );
+}
+
+// id_tokens -------------------------------------------------------------------
+
+fn claims(offset: i64, lifetime: i64) -> Value {
+    let now = (SigUtils::current_time_millis() / 1000) as i64 + offset;
+    json!({
+        "iss": format!("https://fidm.gigya.com/jwt/{API_KEY}/"),
+        "sub": UID, "iat": now, "exp": now + lifetime,
+    })
+}
+
+#[track_caller]
+fn refused(jwt: &str, keys: &Value, words: &str) {
+    let error = JwtUtils::validate_signature_with_keys(jwt, API_KEY, keys).unwrap_err();
+    assert_eq!(error.error_code(), 400_006);
+    assert!(
+        error.error_message().contains(words),
+        "{error} should say {words:?}"
+    );
+}
+
+#[test]
+fn an_id_token_is_believed_only_if_everything_is_right() {
+    let Some(key) = RsaKey::generate() else {
+        return;
+    };
+    let other = RsaKey::generate().unwrap();
+    let keys = json!({"keys": [other.jwk("old"), key.jwk("new")]});
+    let header = || json!({"alg": "RS256", "typ": "JWT", "kid": "new"});
+    let good = key.jwt(header(), claims(0, 300));
+
+    let believed = JwtUtils::validate_signature_with_keys(&good, API_KEY, &keys).unwrap();
+    assert_eq!(believed["sub"], UID);
+    for one in [key.jwk("new"), json!([key.jwk("new")])] {
+        assert!(JwtUtils::validate_signature_with_keys(&good, API_KEY, &one).is_ok());
+    }
+    let without_kid = key.jwt(json!({"alg": "RS256"}), claims(0, 300));
+    assert!(JwtUtils::validate_signature_with_keys(&without_kid, API_KEY, &keys).is_ok());
+    let within_leeway = key.jwt(header(), claims(-410, 300));
+    assert!(JwtUtils::validate_signature_with_keys(&within_leeway, API_KEY, &keys).is_ok());
+
+    let mut of_other_site = claims(0, 300);
+    of_other_site["iss"] = json!("https://fidm.gigya.com/jwt/3_other/");
+    for (claims, words) in [
+        (of_other_site, "iss"),
+        (claims(30, 300), "from the future"),
+        (claims(-500, 300), "expired"),
+        (
+            json!({"iss": claims(0, 0)["iss"], "iat": 1}),
+            "no usable exp",
+        ),
+        (
+            json!({"iss": claims(0, 0)["iss"], "exp": i64::MAX}),
+            "no usable iat",
+        ),
+    ] {
+        refused(&key.jwt(header(), claims), &keys, words);
+    }
+
+    // Attacks on the algorithm.
+    let payload = good.split('.').nth(1).unwrap();
+    let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    for algorithm in [
+        "none", "None", "NONE", "", "rs256", "HS256", "RS384", "PS256", "ES256",
+    ] {
+        let header = encode(json!({"alg": algorithm, "kid": "new"}));
+        refused(&format!("{header}.{payload}."), &keys, "RS256");
+        refused(
+            &key.jwt(json!({"alg": algorithm, "kid": "new"}), claims(0, 300)),
+            &keys,
+            "RS256",
+        );
+    }
+    refused(
+        &key.jwt(json!({"kid": "new"}), claims(0, 300)),
+        &keys,
+        "RS256",
+    );
+    refused(
+        &key.jwt(json!({"alg": ["RS256"], "kid": "new"}), claims(0, 300)),
+        &keys,
+        "RS256",
+    );
+    // HS256, keyed with the public key.
+    let signed = format!(
+        "{}.{payload}",
+        encode(json!({"alg": "HS256", "kid": "new"}))
+    );
+    let hmac = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key.public_der());
+    let forged = URL_SAFE_NO_PAD.encode(ring::hmac::sign(&hmac, signed.as_bytes()));
+    refused(&format!("{signed}.{forged}"), &keys, "RS256");
+
+    // Attacks on the key: embedded, remote, another's, a path.
+    let attacker = RsaKey::generate().unwrap();
+    let mut embedded = header();
+    embedded["jwk"] = attacker.jwk("new");
+    refused(
+        &attacker.jwt(embedded, claims(0, 300)),
+        &keys,
+        "wrong signature",
+    );
+    let mut remote = header();
+    remote["jku"] = json!("https://evil.example/keys");
+    refused(
+        &attacker.jwt(remote, claims(0, 300)),
+        &keys,
+        "wrong signature",
+    );
+    let old = json!({"alg": "RS256", "kid": "old"});
+    refused(&key.jwt(old, claims(0, 300)), &keys, "wrong signature");
+    let missing = json!({"alg": "RS256", "kid": "../../etc/passwd"});
+    refused(&key.jwt(missing, claims(0, 300)), &keys, "not among");
+    refused(
+        &key.jwt(json!({"alg": "RS256", "kid": 1}), claims(0, 300)),
+        &keys,
+        "kid",
+    );
+    refused(
+        &key.jwt(
+            json!({"alg": "RS256", "kid": "new", "crit": ["b64"], "b64": false}),
+            claims(0, 300),
+        ),
+        &keys,
+        "crit",
+    );
+    for useless in [
+        json!({}),
+        json!(null),
+        json!([]),
+        json!({"keys": "x"}),
+        json!("x"),
+    ] {
+        refused(&good, &useless, "not among");
+    }
+    // A key that is meant for secrets (kty oct), with the same id.
+    let symmetric = json!({"kty": "oct", "kid": "new", "k": STANDARD.encode("secret")});
+    refused(&good, &symmetric, "not among");
+
+    // Attacks on the form.
+    let [head, _, signature] = good.split('.').collect::<Vec<_>>()[..] else {
+        panic!()
+    };
+    let other_payload = encode(claims(0, 999));
+    refused(
+        &format!("{head}.{other_payload}.{signature}"),
+        &keys,
+        "wrong signature",
+    );
+    refused(
+        &format!("{head}.{payload}.{}", &signature[..signature.len() - 4]),
+        &keys,
+        "",
+    );
+    refused(&format!("{head}.{payload}."), &keys, "wrong signature");
+    refused(&format!("{head}.{payload}"), &keys, "three parts");
+    refused(&format!("{good}.{signature}"), &keys, "three parts");
+    refused(&format!("{good}="), &keys, "base64url");
+    refused(&good.replace('.', ". "), &keys, "base64url");
+    refused("", &keys, "three parts");
+    refused("..", &keys, "header");
+    refused(
+        &format!("{}.{payload}.{signature}", encode(json!([]))),
+        &keys,
+        "header",
+    );
+    refused(
+        &format!("{head}.{}.{signature}", encode(json!("x"))),
+        &keys,
+        "payload",
+    );
+    assert!(JwtUtils::validate_signature_with_keys(&good, "3_other", &keys).is_err());
+}
+
+/// In a process of its own, because only the environment can send the request
+/// for the keys of `eu1.gigya.com` to loopback.
+#[test]
+#[ignore = "run by the_keys_are_fetched_once_and_kept"]
+fn child_validates_tokens() {
+    let variable = |name: &str| std::env::var(name).unwrap();
+    GSRequest::set_ca_certs_path(variable("GSSDK_TEST_CA"));
+    let validate = |token: &str| JwtUtils::validate_signature(token, API_KEY, "eu1.gigya.com");
+    for _ in 0..3 {
+        assert_eq!(validate(&variable("GSSDK_TEST_GOOD")).unwrap()["sub"], UID);
+    }
+    for _ in 0..50 {
+        assert!(validate(&variable("GSSDK_TEST_FORGED")).is_err());
+    }
+}
+
+#[test]
+fn the_keys_are_fetched_once_and_kept() {
+    let Some(key) = RsaKey::generate() else {
+        return;
+    };
+    let attacker = RsaKey::generate().unwrap();
+    let identity = certs::ca().issue(certs::server_params(&["accounts.eu1.gigya.com"]));
+    let api = StandIn::with_tls(certs::server_config(&identity, None));
+    *api.state.jwks.lock().unwrap() = json!({"keys": [key.jwk("k")]});
+    let proxy = Proxy::redirecting(api.address);
+    let ca = std::env::temp_dir().join(format!("gssdk-jwt-ca-{}.pem", std::process::id()));
+    std::fs::write(&ca, certs::ca_pem()).unwrap();
+    let header = || json!({"alg": "RS256", "kid": "k"});
+
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "child_validates_tokens",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env("HTTPS_PROXY", format!("http://127.0.0.1:{}", proxy.port))
+        .env_remove("https_proxy")
+        .env_remove("no_proxy")
+        .env_remove("NO_PROXY")
+        .env("GSSDK_TEST_CA", &ca)
+        .env("GSSDK_TEST_GOOD", key.jwt(header(), claims(0, 300)))
+        .env("GSSDK_TEST_FORGED", attacker.jwt(header(), claims(0, 300)))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+    assert_eq!(api.received().len(), 1, "one request for the keys");
+    let received = api.last();
+    assert_eq!(received.param("V2").as_deref(), Some("True"));
+    assert_eq!(received.param("sig"), None);
+}
+
+// Webhooks --------------------------------------------------------------------
+
+#[test]
+fn a_webhook_is_believed_only_with_the_right_signature() {
+    let body = "{\"events\": [{\"type\": \"accountUpdated\", \"x\": \"é\"}]}\r\n".as_bytes();
+    let key = ring::hmac::Key::new(
+        ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+        &STANDARD.decode(SECRET).unwrap(),
+    );
+    let signature = STANDARD.encode(ring::hmac::sign(&key, body));
+    assert!(SigUtils::validate_webhook_signature(
+        body, SECRET, &signature
+    ));
+    assert!(!SigUtils::validate_webhook_signature(
+        &body[1..],
+        SECRET,
+        &signature
+    ));
+    assert!(!SigUtils::validate_webhook_signature(
+        body,
+        USER_SECRET,
+        &signature
+    ));
+    for bad in ["", "=", "AAAA", &signature[1..], &format!("{signature} ")] {
+        assert!(
+            !SigUtils::validate_webhook_signature(body, SECRET, bad),
+            "{bad:?}"
+        );
+    }
+    assert!(!SigUtils::validate_webhook_signature(body, "", &signature));
+    assert!(!SigUtils::validate_webhook_signature(b"", "x", ""));
+}
+
+// Whole result sets -----------------------------------------------------------
+
+#[test]
+fn every_account_is_found_once_and_in_order() {
+    let api = StandIn::tls();
+    *api.state.accounts.lock().unwrap() = 10_000;
+    let query = json!({"query": "SELECT * FROM accounts", "note": "kept"});
+    let mut results = search_all(api.request("accounts.search", query));
+    assert_eq!(results.total_count(), None);
+    let mut found = 0;
+    for account in &mut results {
+        assert_eq!(account.unwrap()["i"], found);
+        found += 1;
+    }
+    assert_eq!((found, results.total_count()), (10_000, Some(10_000)));
+    assert!(results.next().is_none(), "and it stays at its end");
+
+    let pages = api.received();
+    assert!(pages.len() > 30, "{}", pages.len());
+    let cursors = pages.iter().filter_map(|page| page.param("cursorId"));
+    let empty = cursors
+        .filter(|cursor| cursor.ends_with(['1', '3', '5', '7', '9']))
+        .count();
+    assert!(
+        empty > 0,
+        "the stand-in serves an empty page at every odd cursor"
+    );
+    assert_eq!(pages[0].param("openCursor").as_deref(), Some("True"));
+    assert_eq!(pages[0].param("cursorId"), None);
+    for page in &pages[1..] {
+        assert!(page.param("cursorId").is_some());
+        assert_eq!(
+            (page.param("query"), page.param("openCursor")),
+            (None, None)
+        );
+        assert_eq!(page.param("note").as_deref(), Some("kept"));
+    }
+    assert_eq!(api.connections(), 1);
+
+    *api.state.accounts.lock().unwrap() = 0;
+    let none = search_all(api.request("ds.search", json!({"query": "SELECT * FROM x"})));
+    assert_eq!(none.count(), 0);
+}
+
+#[test]
+fn a_search_ends_with_its_first_error() {
+    let api = StandIn::plain();
+    *api.state.accounts.lock().unwrap() = 1_000;
+    let mut results = search_all(api.request("accounts.search", json!({"query": "x"})));
+    assert!(results.next().unwrap().is_ok());
+    api.state.refusals.lock().unwrap().push_back(403_007);
+    let outcomes: Vec<_> = results.collect();
+    let (last, before) = outcomes.split_last().unwrap();
+    assert!(before.iter().all(Result::is_ok) && !before.is_empty());
+    assert_eq!(last.as_ref().unwrap_err().error_code(), 403_007);
+
+    let mut wrong = search_all(api.request("accounts.getAccountInfo", json!({"UID": "x"})));
+    assert!(
+        wrong
+            .next()
+            .unwrap()
+            .unwrap_err()
+            .to_string()
+            .contains("no results")
+    );
+    assert!(wrong.next().is_none());
+}
+
+// Retries ---------------------------------------------------------------------
+
+#[test]
+fn busy_answers_are_tried_again_when_asked_for() {
+    let api = StandIn::plain();
+    let refuse = |codes: &[i64]| api.state.refusals.lock().unwrap().extend(codes);
+
+    refuse(&[403_048]);
+    assert_eq!(
+        api.set_status().send().get_error_code(),
+        403_048,
+        "none by default"
+    );
+
+    refuse(&[403_048, 500_001]);
+    let started = Instant::now();
+    let response = api.set_status().retries(2).send();
+    assert_eq!(response.get_error_code(), 0, "{response}");
+    assert!(started.elapsed() >= Duration::from_millis(750 + 1500));
+    let log = response.get_log();
+    assert_eq!(log.matches("baseString=").count(), 3, "{log}");
+    assert!(log.contains("403048") && log.contains("500001"), "{log}");
+    let nonces: std::collections::HashSet<_> = api
+        .received()
+        .iter()
+        .map(|request| request.param("nonce"))
+        .collect();
+    assert_eq!(nonces.len(), 4, "each try has its own nonce");
+
+    for code in [504_001, 409_030] {
+        refuse(&[code]);
+        assert_eq!(api.set_status().retries(1).send().get_error_code(), 0);
+    }
+    refuse(&[403_048, 403_048]);
+    assert_eq!(
+        api.set_status().retries(1).send().get_error_code(),
+        403_048,
+        "and no more"
+    );
+    refuse(&[400_006]);
+    assert_eq!(api.set_status().retries(9).send().get_error_code(), 400_006);
+    // The outcome of this one is unknown.
+    api.fault(Fault::CloseAfterExecuting);
+    let before = api.executed();
+    assert_eq!(api.set_status().retries(9).send().get_error_code(), 500_000);
+    assert_eq!(api.executed(), before + 1);
+    // No waiting beyond the timeout.
+    refuse(&[403_048]);
+    let started = Instant::now();
+    let response = api
+        .set_status()
+        .retries(9)
+        .send_timeout(Duration::from_millis(500));
+    assert_eq!(response.get_error_code(), 403_048);
+    assert!(started.elapsed() < Duration::from_millis(500));
+}
