@@ -36,7 +36,7 @@ impl<O: Out> Out for Percent<'_, O> {
                 if start < i {
                     self.0.put(&text[start..i]);
                 }
-                self.0.put(escape(byte));
+                self.0.put(ESCAPES[byte as usize]);
                 start = i + 1;
             }
         }
@@ -57,24 +57,30 @@ const UNRESERVED: [bool; 256] = {
     table
 };
 
-/// `%00` to `%FF` in one string.
-const ESCAPES: [u8; 256 * 3] = {
-    let hex = b"0123456789ABCDEF";
-    let mut table = [b'%'; 256 * 3];
+/// `%00` to `%FF`.
+const ESCAPES: [&str; 256] = {
+    const DIGITS: [u8; 256 * 3] = {
+        let hex = b"0123456789ABCDEF";
+        let mut digits = [b'%'; 256 * 3];
+        let mut byte = 0;
+        while byte < 256 {
+            digits[byte * 3 + 1] = hex[byte >> 4];
+            digits[byte * 3 + 2] = hex[byte & 15];
+            byte += 1;
+        }
+        digits
+    };
+    let mut escapes = [""; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte * 3 + 1] = hex[byte >> 4];
-        table[byte * 3 + 2] = hex[byte & 15];
+        let (escape, _) = DIGITS.split_at(byte * 3).1.split_at(3);
+        if let Ok(escape) = std::str::from_utf8(escape) {
+            escapes[byte] = escape;
+        }
         byte += 1;
     }
-    table
+    escapes
 };
-
-fn escape(byte: u8) -> &'static str {
-    let start = byte as usize * 3;
-    // The table is ASCII, so this never falls back.
-    std::str::from_utf8(&ESCAPES[start..start + 3]).unwrap_or_default()
-}
 
 /// The value of a parameter, the caller's or the SDK's own.
 #[derive(Clone, Copy)]
@@ -278,38 +284,39 @@ pub(crate) fn write_json(value: &Value, out: &mut impl Out, masking: Masking) {
 }
 
 pub(crate) fn write_json_string(text: &str, out: &mut impl Out) {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
     out.put("\"");
-    let mut start = 0;
-    for (i, c) in text.char_indices() {
-        if matches!(c, ' '..='~') && c != '"' && c != '\\' {
-            continue;
+    let mut rest = text;
+    while let Some(plain) = rest.bytes().position(|byte| !is_plain(byte)) {
+        out.put(&rest[..plain]);
+        let mut chars = rest[plain..].chars();
+        if let Some(c) = chars.next() {
+            write_json_escape(c, out);
         }
-        if start < i {
-            out.put(&text[start..i]);
-        }
-        start = i + c.len_utf8();
-        match c {
-            '"' => out.put("\\\""),
-            '\\' => out.put("\\\\"),
-            '\n' => out.put("\\n"),
-            '\r' => out.put("\\r"),
-            '\t' => out.put("\\t"),
-            '\u{8}' => out.put("\\b"),
-            '\u{c}' => out.put("\\f"),
-            _ => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    let hex = |shift: u32| b"0123456789abcdef"[(*unit >> shift) as usize & 15];
-                    let escape = [b'\\', b'u', hex(12), hex(8), hex(4), hex(0)];
-                    // ASCII by construction, so this never falls back.
-                    out.put(std::str::from_utf8(&escape).unwrap_or_default());
-                }
+        rest = chars.as_str();
+    }
+    out.put(rest);
+    out.put("\"");
+}
+
+fn write_json_escape(c: char, out: &mut impl Out) {
+    match c {
+        '"' => out.put("\\\""),
+        '\\' => out.put("\\\\"),
+        '\n' => out.put("\\n"),
+        '\r' => out.put("\\r"),
+        '\t' => out.put("\\t"),
+        '\u{8}' => out.put("\\b"),
+        '\u{c}' => out.put("\\f"),
+        _ => {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let hex = |shift: u32| b"0123456789abcdef"[(*unit >> shift) as usize & 15];
+                let escape = [b'\\', b'u', hex(12), hex(8), hex(4), hex(0)];
+                // ASCII by construction, so this never falls back.
+                out.put(std::str::from_utf8(&escape).unwrap_or_default());
             }
         }
     }
-    if start < text.len() {
-        out.put(&text[start..]);
-    }
-    out.put("\"");
 }
 
 /// Integers in decimal; floats as Python's `repr`, and so its JSON, writes them.

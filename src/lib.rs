@@ -51,3 +51,18 @@ pub use {
     search::{SearchResults, search_all},
     serde_json::{Map, Value, json},
 };
+
+/// For the benchmarks alone, and no part of the API: may change at any time.
+#[cfg(feature = "client")]
+#[doc(hidden)]
+pub mod benchmarks {
+    /// Builds, signs and encodes a request, and returns its body.
+    pub fn encode(request: &crate::GSRequest) -> Result<String, crate::GSException> {
+        request.encode()
+    }
+
+    /// Reads the default trust store and returns the number of its roots.
+    pub fn load_trust_store() -> usize {
+        crate::transport::trust::read_default_roots().len()
+    }
+}

@@ -482,6 +482,17 @@ impl GSRequest {
         oauth1::sign(key, http_method, url, is_secure_connection, &form)
     }
 
+    /// The body that a send would have, for the benchmarks.
+    pub(crate) fn encode(&self) -> Result<String, GSException> {
+        let credentials = self.call.credentials()?;
+        let endpoint = self.call.endpoint(&credentials)?;
+        let (https, stamp) = (endpoint.https, clock::stamp());
+        let (body, _) = self
+            .call
+            .body(&credentials, &endpoint.url(), https, stamp)?;
+        Ok(body)
+    }
+
     /// Takes a parameter away.
     pub(crate) fn remove_param(&mut self, param: &str) {
         self.call_mut().params.remove(param);

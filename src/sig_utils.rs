@@ -272,7 +272,9 @@ pub fn calc_signature(base_string: &str, key: &str) -> Result<String, GSExceptio
 pub fn current_time_millis() -> u64 {
     // A clock before 1970 reads as 1970: every signature is then expired.
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_epoch.map_or(0, |elapsed| elapsed.as_millis() as u64)
+    since_epoch.map_or(0, |since| {
+        since.as_secs() * 1000 + u64::from(since.subsec_millis())
+    })
 }
 
 /// Whether a signature's timestamp lies more than `expiration` seconds from
@@ -293,11 +295,15 @@ pub fn signature_timestamp_expired(signature_timestamp: &str, expiration: u64) -
 }
 
 fn expired_at(now: i64, signature_timestamp: &str, expiration: u64) -> bool {
-    match signature_timestamp.trim().parse::<i128>() {
-        Ok(timestamp) => {
-            // Saturating: a timestamp of 39 digits must not overflow.
-            timestamp.saturating_sub(now.into()).unsigned_abs() > expiration.into()
-        }
+    let text = signature_timestamp.trim();
+    // Beyond 64 bits only where it must be: those are slow to read.
+    let timestamp = match text.parse::<i64>() {
+        Ok(timestamp) => Ok(timestamp.into()),
+        Err(_) => text.parse::<i128>(),
+    };
+    match timestamp {
+        // Saturating: a timestamp of 39 digits must not overflow.
+        Ok(timestamp) => timestamp.saturating_sub(now.into()).unsigned_abs() > expiration.into(),
         Err(_) => true,
     }
 }
@@ -332,8 +338,16 @@ pub(crate) struct Signer {
 
 impl Signer {
     pub(crate) fn new(secret: &str) -> Result<Self, GSException> {
-        let key = decode_secret(secret)?;
-        let mac = Hmac::new_from_slice(&key)
+        // The ordinary case, a secret in canonical base64, in one step.
+        let mut canonical = [0; 96];
+        match STANDARD.decode_slice(secret, &mut canonical) {
+            Ok(length) => Self::with_key(&canonical[..length]),
+            Err(_) => Self::with_key(&decode_leniently(secret)?),
+        }
+    }
+
+    fn with_key(key: &[u8]) -> Result<Self, GSException> {
+        let mac = Hmac::new_from_slice(key)
             .map_err(|_| GSException::invalid("the secret key has an unusable length"))?;
         Ok(Signer {
             mac,
@@ -363,18 +377,13 @@ impl Signer {
 /// Decodes base64 as Python's `b64decode` does by default: bytes outside the
 /// alphabet are skipped, decoding ends where padding completes a group, and
 /// bits left over in the last character are ignored.
-fn decode_secret(secret: &str) -> Result<Vec<u8>, GSException> {
+fn decode_leniently(secret: &str) -> Result<Vec<u8>, GSException> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,
         GeneralPurposeConfig::new()
             .with_decode_allow_trailing_bits(true)
             .with_decode_padding_mode(DecodePaddingMode::RequireNone),
     );
-
-    // The ordinary case, in one step.
-    if let Ok(key) = STANDARD.decode(secret) {
-        return Ok(key);
-    }
 
     let mut digits = Vec::with_capacity(secret.len());
     let mut pads = 0;

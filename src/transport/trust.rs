@@ -22,18 +22,19 @@ static BUNDLED: &[u8] = include_bytes!("../../cacert.pem");
 /// The default trust store.
 pub(super) fn default_roots() -> Arc<RootCertStore> {
     static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
-    let roots = ROOTS.get_or_init(|| {
-        let (mut roots, _) = read_roots(BUNDLED);
-        let mut known: HashSet<_> = roots.roots.iter().map(key_of).collect();
-        let missing = webpki_roots::TLS_SERVER_ROOTS.iter();
-        let missing: Vec<_> = missing
+    Arc::clone(ROOTS.get_or_init(|| Arc::new(read_default_roots())))
+}
+
+pub(crate) fn read_default_roots() -> RootCertStore {
+    let (mut roots, _) = read_roots(BUNDLED);
+    let mut known: HashSet<_> = roots.roots.iter().map(key_of).collect();
+    let others = webpki_roots::TLS_SERVER_ROOTS.iter();
+    roots.extend(
+        others
             .filter(|anchor| known.insert(key_of(anchor)))
-            .cloned()
-            .collect();
-        roots.extend(missing);
-        Arc::new(roots)
-    });
-    Arc::clone(roots)
+            .cloned(),
+    );
+    roots
 }
 
 type Anchor = rustls::pki_types::TrustAnchor<'static>;

@@ -1,0 +1,366 @@
+//! Requests per second over loopback, side by side and interleaved in one run:
+//! gssdk, a bare ureq loop that posts equal bytes, and libcurl.
+//!
+//! The server is nginx where it is installed, otherwise a small one in a process
+//! of its own. `cargo bench … -- --seconds 10` measures longer.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gssdk::*;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+const SECRET: &str = "Cc5yFv4kcjAeqg/J7Xhn+A==";
+const ANSWER: &str = r#"{"callId":"5f1cb7a1b1f2","errorCode":0,"apiVersion":2,"statusCode":200}"#;
+
+/// Each client's turn within a round; many short ones even out the machine's moods.
+const TURN: Duration = Duration::from_millis(100);
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let value = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1).cloned()
+    };
+    if let Some(dir) = value("--serve") {
+        return serve(&dir);
+    }
+    let seconds: f64 = value("--seconds")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(4.0);
+    if let (Some(host), Some(count)) = (value("--send-to"), value("--count")) {
+        // For strace: requests of one client and nothing else.
+        let params = json!({"UID": "_guid_abc"});
+        let mut request = GSRequest::new("3_key", SECRET, "accounts.setAccountInfo", params);
+        request.set_host_override(host);
+        (0..count.parse().unwrap_or(1)).for_each(|_| drop(request.send()));
+        return;
+    }
+    let rounds = (seconds / TURN.as_secs_f64()).ceil() as usize;
+
+    let server = Server::start();
+    println!(
+        "server: {}; {rounds} rounds of {TURN:?} for each",
+        server.name
+    );
+    for https in [false, true] {
+        let scheme = if https { "https" } else { "http" };
+        let mut clients = server.clients(https);
+        let mut rates: Vec<Vec<f64>> = vec![Vec::new(); clients.len()];
+        for (_, send) in &mut clients {
+            (0..200).for_each(|_| send());
+        }
+        for round in 0..rounds {
+            // Each round in another order.
+            for i in 0..clients.len() {
+                let i = (i + round) % clients.len();
+                rates[i].push(rate(&mut *clients[i].1));
+            }
+        }
+        let medians: Vec<f64> = rates.into_iter().map(median).collect();
+        println!("\n{scheme}, one thread, keep-alive");
+        for ((name, _), rate) in clients.iter().zip(&medians) {
+            println!(
+                "  {name:<12} {rate:>8.0} requests/s   gssdk is {:.2} x",
+                medians[0] / rate
+            );
+        }
+    }
+    threads(&server);
+}
+
+/// A server that takes a millisecond, as a network does, so that it and the
+/// cores are not what limits.
+fn threads(server: &Server) {
+    println!("\nthreads against a server that answers after 2 ms");
+    let mut rates = Vec::new();
+    for count in [1, 2, 4] {
+        let started = Instant::now();
+        let each = 300;
+        thread::scope(|scope| {
+            for _ in 0..count {
+                scope.spawn(|| {
+                    let request = server.request(&server.slow, false);
+                    (0..each).for_each(|_| assert_eq!(request.send().get_error_code(), 0));
+                });
+            }
+        });
+        let rate = (count * each) as f64 / started.elapsed().as_secs_f64();
+        rates.push(rate);
+        println!(
+            "  {count} threads    {rate:>8.0} requests/s   {:.2} x one",
+            rate / rates[0]
+        );
+    }
+}
+
+fn rate(send: &mut dyn FnMut()) -> f64 {
+    let started = Instant::now();
+    let mut sent = 0;
+    while started.elapsed() < TURN {
+        (0..10).for_each(|_| send());
+        sent += 10;
+    }
+    sent as f64 / started.elapsed().as_secs_f64()
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+struct Server {
+    name: &'static str,
+    child: Child,
+    helper: Child,
+    dir: PathBuf,
+    ca: String,
+    plain: String,
+    tls: String,
+    slow: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.helper.kill();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+type Client = (&'static str, Box<dyn FnMut()>);
+
+impl Server {
+    fn start() -> Self {
+        let dir = std::env::temp_dir().join(format!("gssdk-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a folder");
+        let ca_key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::default();
+        // OpenSSL takes an issuer of the same name for a self-signed certificate.
+        params.distinguished_name.push(rcgen::DnType::CommonName, "Benchmark CA");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let ca = params.self_signed(&ca_key).expect("a CA").pem();
+        let issuer = rcgen::Issuer::new(params, ca_key);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let names = vec!["localhost".to_string()];
+        let params = rcgen::CertificateParams::new(names).expect("a name");
+        let cert = params
+            .signed_by(&key, &issuer)
+            .expect("a certificate")
+            .pem();
+        std::fs::write(dir.join("cert.pem"), cert).expect("a file");
+        std::fs::write(dir.join("key.pem"), key.serialize_pem()).expect("a file");
+
+        let mut helper = Command::new(std::env::current_exe().expect("this program"))
+            .arg("--serve")
+            .arg(&dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a server");
+        let mut lines = BufReader::new(helper.stdout.take().expect("its output")).lines();
+        let mut host = || {
+            let port = lines.next().expect("a line").expect("a port");
+            format!("localhost:{port}")
+        };
+        let [plain, tls, slow] = [host(), host(), host()];
+        let mut server = Server {
+            name: "built in (nginx is not installed)",
+            child: Command::new("true").spawn().expect("true"),
+            helper,
+            dir,
+            ca,
+            plain,
+            tls,
+            slow,
+        };
+        server.use_nginx();
+        server
+    }
+
+    fn use_nginx(&mut self) -> Option<()> {
+        let places = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/bin/nginx"];
+        let binary = places
+            .iter()
+            .find(|path| std::path::Path::new(path).exists())?;
+        let port = || {
+            TcpListener::bind("127.0.0.1:0")
+                .ok()?
+                .local_addr()
+                .ok()
+                .map(|a| a.port())
+        };
+        let (plain, tls, d) = (port()?, port()?, self.dir.display());
+        let config = format!(
+            "daemon off; master_process off; pid {d}/pid; error_log {d}/error.log crit;
+             events {{}}
+             http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 600;
+               client_body_temp_path {d}/b; proxy_temp_path {d}/p; fastcgi_temp_path {d}/f;
+               uwsgi_temp_path {d}/u; scgi_temp_path {d}/s;
+               server {{ listen 127.0.0.1:{plain}; listen 127.0.0.1:{tls} ssl;
+                 ssl_certificate {d}/cert.pem; ssl_certificate_key {d}/key.pem;
+                 location / {{ default_type application/json; return 200 '{ANSWER}'; }} }} }}"
+        );
+        std::fs::write(self.dir.join("nginx.conf"), config).ok()?;
+        let mut command = Command::new(binary);
+        command
+            .arg("-p")
+            .arg(&self.dir)
+            .arg("-c")
+            .arg(self.dir.join("nginx.conf"));
+        self.child = command.stderr(Stdio::null()).spawn().ok()?;
+        for _ in 0..100 {
+            if TcpStream::connect(("127.0.0.1", tls)).is_ok() {
+                self.name = "nginx";
+                self.plain = format!("localhost:{plain}");
+                self.tls = format!("localhost:{tls}");
+                return Some(());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        None
+    }
+
+    fn request(&self, host: &str, https: bool) -> GSRequest {
+        let params = json!({"UID": "_guid_abc", "profile": {"firstName": "Zoë", "age": 42}});
+        let mut request = GSRequest::new("3_key", SECRET, "accounts.setAccountInfo", params);
+        request.set_host_override(host);
+        request.use_https(https).ca_certs(self.ca.as_str())
+    }
+
+    fn clients(&self, https: bool) -> Vec<Client> {
+        let host = if https { &self.tls } else { &self.plain };
+        let request = self.request(host, https);
+        let body = benchmarks::encode(&request).expect("a body");
+        let url = request_url(host, https);
+        let mut clients: Vec<Client> = vec![(
+            "gssdk",
+            Box::new(move || assert_eq!(request.send().get_error_code(), 0)),
+        )];
+
+        let ca = ureq::tls::Certificate::from_pem(self.ca.as_bytes()).expect("the CA");
+        let tls = ureq::tls::TlsConfig::builder()
+            .root_certs(ureq::tls::RootCerts::new_with_certs(&[ca]))
+            .build();
+        let agent = ureq::Agent::config_builder()
+            .tls_config(tls)
+            .proxy(None)
+            .build()
+            .new_agent();
+        let (ureq_url, ureq_body) = (url.clone(), body.clone());
+        clients.push((
+            "bare ureq",
+            Box::new(move || {
+                let mut answer = agent
+                    .post(&ureq_url)
+                    .content_type("application/x-www-form-urlencoded")
+                    .send(&ureq_body)
+                    .expect("an answer");
+                assert_eq!(answer.body_mut().read_to_string().expect("a body"), ANSWER);
+            }),
+        ));
+        #[cfg(feature = "libcurl")]
+        clients.push(("libcurl", libcurl(&url, &body, &self.ca)));
+        clients
+    }
+}
+
+fn request_url(host: &str, https: bool) -> String {
+    let scheme = if https { "https" } else { "http" };
+    format!("{scheme}://{host}/accounts.setAccountInfo")
+}
+
+#[cfg(feature = "libcurl")]
+fn libcurl(url: &str, body: &str, ca: &str) -> Box<dyn FnMut()> {
+    let mut easy = curl::easy::Easy::new();
+    easy.url(url).expect("the URL");
+    easy.post(true).expect("POST");
+    easy.proxy("").expect("no proxy");
+    easy.http_version(curl::easy::HttpVersion::V11)
+        .expect("HTTP/1.1");
+    easy.ssl_cainfo_blob(ca.as_bytes()).expect("the CA");
+    easy.post_fields_copy(body.as_bytes()).expect("the body");
+    Box::new(move || {
+        let mut answer = Vec::with_capacity(256);
+        {
+            let mut transfer = easy.transfer();
+            transfer
+                .write_function(|bytes| {
+                    answer.extend_from_slice(bytes);
+                    Ok(bytes.len())
+                })
+                .expect("a sink");
+            transfer.perform().expect("an answer");
+        }
+        assert_eq!(answer, ANSWER.as_bytes());
+    })
+}
+
+/// The built-in server: plain, TLS, and plain after 2 ms.
+fn serve(dir: &str) {
+    let dir = PathBuf::from(dir);
+    let chain = CertificateDer::pem_file_iter(dir.join("cert.pem")).expect("the certificate");
+    let chain = chain.collect::<Result<_, _>>().expect("the certificate");
+    let key = PrivateKeyDer::from_pem_file(dir.join("key.pem")).expect("the key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("a matching key");
+    let config = Arc::new(config);
+    let listeners = [false, true, false].map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    for listener in &listeners {
+        println!("{}", listener.local_addr().expect("an address").port());
+    }
+    thread::scope(|scope| {
+        for (i, listener) in listeners.iter().enumerate() {
+            let config = &config;
+            scope.spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    let _ = stream.set_nodelay(true);
+                    let config = Arc::clone(config);
+                    thread::spawn(move || match i {
+                        1 => {
+                            let session = rustls::ServerConnection::new(config).expect("a session");
+                            answer(rustls::StreamOwned::new(session, stream), Duration::ZERO)
+                        }
+                        2 => answer(stream, Duration::from_millis(2)),
+                        _ => answer(stream, Duration::ZERO),
+                    });
+                }
+            });
+        }
+    });
+}
+
+fn answer(mut stream: impl Read + Write, pause: Duration) -> Option<()> {
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{ANSWER}",
+        ANSWER.len()
+    );
+    let mut received = Vec::new();
+    let mut chunk = vec![0; 64 * 1024];
+    loop {
+        let read = stream.read(&mut chunk).ok().filter(|read| *read > 0)?;
+        received.extend_from_slice(&chunk[..read]);
+        let head = received.windows(4).position(|window| window == b"\r\n\r\n");
+        let Some(head) = head else { continue };
+        let text = String::from_utf8_lossy(&received[..head]).to_lowercase();
+        let length = text.split("content-length: ").nth(1)?.split('\r').next()?;
+        if received.len() >= head + 4 + length.parse::<usize>().ok()? {
+            received.clear();
+            if !pause.is_zero() {
+                thread::sleep(pause);
+            }
+            stream.write_all(answer.as_bytes()).ok()?;
+            stream.flush().ok()?;
+        }
+    }
+}
