@@ -98,8 +98,13 @@ fn main() {
             cost(|| benchmarks::encode(&request)),
         );
         row("send a nested parameter", size, cost(|| ok(request.send())));
-        let request = aim(json!({"size": size}));
-        row("receive", size, cost(|| ok(request.send())));
+        for (what, items) in [
+            ("receive a long string", 1),
+            ("receive small objects", size / 60),
+        ] {
+            let request = aim(json!({"size": size, "items": items}));
+            row(what, size, cost(|| ok(request.send())));
+        }
     }
 
     println!("\n{:<34} {:>10} {:>12}", "", "parameters", "ns / each");
@@ -188,15 +193,14 @@ fn serve() {
             }
         }
         let body = String::from_utf8_lossy(&buffer[head..]);
-        let size = body
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("size=")?.parse().ok());
-        let items: Vec<Value> = match size {
-            Some(size) => (0..size / 60usize)
-                .map(|i| json!({"UID": format!("uid-{i:08}"), "text": "x".repeat(26)}))
-                .collect(),
-            None => Vec::new(),
+        let number = |name: &str| -> Option<usize> {
+            let mut pairs = body.split('&');
+            pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
         };
+        let (size, items) = (number("size").unwrap_or(0), number("items").unwrap_or(0));
+        let items: Vec<Value> = (0..items)
+            .map(|i| json!({"UID": format!("uid-{i:08}"), "text": "x".repeat(size / items - 34)}))
+            .collect();
         let answer = json!({"errorCode": 0, "results": items}).to_string();
         let headers = format!(
             "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",

@@ -120,9 +120,9 @@ impl<'a> Form<'a> {
     pub(crate) fn encode(&self, masking: Masking) -> Encoded {
         let lengths = self.fields.iter().map(|(name, field)| {
             let length = match field {
-                Field::Json(Value::String(text)) => text.len() + text.len() / 8,
+                Field::Json(value) => estimated_length(value),
                 Field::Text(text) => text.len() + text.len() / 8,
-                Field::Json(_) | Field::Number(_) => 64,
+                Field::Number(_) => 20,
             };
             name.len() + length + 2
         });
@@ -142,6 +142,38 @@ impl<'a> Form<'a> {
             text,
         }
     }
+}
+
+/// At least how long a value is, encoded, but for rare cases: a buffer that grows
+/// by doubling would hold a large one up to three times.
+fn estimated_length(value: &Value) -> usize {
+    if let Value::String(text) = value {
+        return text.len() + 2 * escapes_in(text);
+    }
+    let mut length = 0;
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        // Quotes, colons and commas take three bytes each, as do their spaces.
+        length += match value {
+            Value::String(text) => text.len() + 3 * escapes_in(text) + 12,
+            Value::Array(items) => {
+                open.extend(items);
+                12
+            }
+            Value::Object(fields) => {
+                open.extend(fields.values());
+                fields.keys().map(|name| name.len() + 12).sum::<usize>() + 12
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => 16,
+        };
+    }
+    length
+}
+
+fn escapes_in(text: &str) -> usize {
+    text.bytes()
+        .filter(|byte| !UNRESERVED[*byte as usize])
+        .count()
 }
 
 /// The name of the signature parameter.

@@ -1,6 +1,50 @@
-//! The Gigya (SAP Customer Data Cloud) server SDK for Rust.
+//! The Gigya (SAP Customer Data Cloud) server SDK for Rust, modelled line for
+//! line on `GSSDK.py`.
+//!
+//! `from GSSDK import *` becomes `use gssdk::*`, camelCase becomes snake_case,
+//! and a script keeps its shape:
+//!
+//! ```no_run
+//! use gssdk::*;
+//!
+//! // Step 1 - Defining the request and adding parameters
+//! let params = json!({"uid": "PUT-UID-HERE", "status": "I feel great"});
+//! let request = GSRequest::new("api key", "secret key", "socialize.setStatus", params);
+//!
+//! // Step 2 - Sending the request
+//! let response = request.send();
+//!
+//! // Step 3 - handling the request's response.
+//! if response.get_error_code() == 0 {
+//!     println!("Success in setStatus operation.");
+//! } else {
+//!     println!("Got error on setStatus: {}", response.get_error_message());
+//! }
+//! ```
+//!
+//! | to | see |
+//! | --- | --- |
+//! | call the API | [`GSRequest`], [`GSResponse`] |
+//! | check what Gigya signed: users, friends, webhooks | [`sig_utils`] |
+//! | check an `id_token` | [`jwt_utils`] |
+//! | fetch every result of a search | [`search_all`] |
+//! | port a longer script, test your own code | [docs/porting.md][porting] |
+//!
+//! Requests block; they may be sent from any thread, and all of them share
+//! connections. Nothing here panics on bad input, waits forever, or shows a
+//! secret in `Debug`, the log or an error.
+//!
+//! # Features
+//!
+//! * `client` (default): everything. Without it, [`sig_utils`] and
+//!   [`GSException`] alone, for servers that only check signatures.
+//! * `preserve_order`: nested JSON parameters keep insertion order.
+//!
+//! [porting]: https://github.com/gssdk/gssdk-rust/blob/main/docs/porting.md
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+// The front page names the whole crate, also where only a part of it is built.
+#![cfg_attr(not(feature = "client"), allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(feature = "client")]
 mod bearer;
@@ -51,6 +95,15 @@ pub use {
     search::{SearchResults, search_all},
     serde_json::{Map, Value, json},
 };
+
+/// The samples of the README and of the porting guide compile.
+#[cfg(all(doctest, feature = "client"))]
+mod documents {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+    #[doc = include_str!("../docs/porting.md")]
+    mod porting {}
+}
 
 /// For the benchmarks alone, and no part of the API: may change at any time.
 #[cfg(feature = "client")]

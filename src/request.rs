@@ -555,7 +555,7 @@ fn exchange(
                     clock::set_offset(offset);
                     return Ok(answer);
                 }
-                offset_before = clock::learn(answer.date);
+                offset_before = clock::learn(answer.date());
                 if offset_before.is_none() {
                     return Ok(answer);
                 }

@@ -25,7 +25,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::GSException;
 
@@ -270,11 +270,14 @@ pub fn calc_signature(base_string: &str, key: &str) -> Result<String, GSExceptio
 /// assert!(gssdk::SigUtils::current_time_millis() > 1_700_000_000_000);
 /// ```
 pub fn current_time_millis() -> u64 {
-    // A clock before 1970 reads as 1970: every signature is then expired.
+    let since_epoch = since_epoch();
+    since_epoch.as_secs() * 1000 + u64::from(since_epoch.subsec_millis())
+}
+
+/// A clock before 1970 reads as 1970: every signature is then expired.
+fn since_epoch() -> Duration {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_epoch.map_or(0, |since| {
-        since.as_secs() * 1000 + u64::from(since.subsec_millis())
-    })
+    since_epoch.unwrap_or_default()
 }
 
 /// Whether a signature's timestamp lies more than `expiration` seconds from
@@ -310,7 +313,8 @@ fn expired_at(now: i64, signature_timestamp: &str, expiration: u64) -> bool {
 
 /// The current Unix time, rounded to the nearest second as Python does.
 fn now_seconds() -> i64 {
-    ((current_time_millis() + 500) / 1000) as i64
+    let since_epoch = since_epoch();
+    since_epoch.as_secs() as i64 + i64::from(since_epoch.subsec_millis() >= 500)
 }
 
 /// Whether `signature` is the canonical base64 of the HMAC-SHA1 of the joined

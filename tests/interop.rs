@@ -191,6 +191,18 @@ fn nginx_takes_client_certificates() {
     assert_eq!(without.get_error_message(), "HTTP Error 400: Bad Request");
 }
 
+#[test]
+fn a_tls_1_1_only_nginx_is_refused() {
+    let Some(nginx) = nginx("ssl_protocols TLSv1.1; ssl_ciphers ALL:@SECLEVEL=0;") else {
+        return;
+    };
+    let response = to(&nginx, "accounts.search").send();
+    let message = response.get_error_message();
+    assert_eq!(response.get_error_code(), 500_000);
+    assert!(message.contains("neither TLS 1.2 nor 1.3"), "{message}");
+    assert!(message.contains("Nothing was sent"), "{message}");
+}
+
 /// Squid as Debian configures it, but for the port, the folders, and that
 /// loopback targets and the stand-in's port are allowed.
 fn squid(stand_in_ports: &[u16], authentication: bool) -> Option<Running> {

@@ -143,7 +143,9 @@ impl Server {
         let ca_key = rcgen::KeyPair::generate().expect("a key");
         let mut params = rcgen::CertificateParams::default();
         // OpenSSL takes an issuer of the same name for a self-signed certificate.
-        params.distinguished_name.push(rcgen::DnType::CommonName, "Benchmark CA");
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "Benchmark CA");
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let ca = params.self_signed(&ca_key).expect("a CA").pem();
         let issuer = rcgen::Issuer::new(params, ca_key);

@@ -57,9 +57,15 @@ pub(crate) struct Answer {
     pub(crate) reason: &'static str,
     /// The target of a redirect.
     pub(crate) location: Option<String>,
-    /// When the server says it is.
-    pub(crate) date: Option<SystemTime>,
+    /// When the server says it is, unread: few answers are asked for it.
+    date: Option<HeaderValue>,
     pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn date(&self) -> Option<SystemTime> {
+        httpdate::parse_http_date(self.date.as_ref()?.to_str().ok()?).ok()
+    }
 }
 
 /// A way to the server, made once a send and good for all its tries.
@@ -188,7 +194,7 @@ impl Route {
             true => header(header::LOCATION).map(str::to_string),
             false => None,
         };
-        let date = header(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+        let date = response.headers().get(header::DATE).cloned();
 
         let length = response.body().content_length().unwrap_or(0);
         if length > MAX_ANSWER {

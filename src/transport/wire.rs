@@ -34,9 +34,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use ureq::Error;
 use ureq::unversioned::transport::time::Duration as UreqDuration;
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
-};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
 use super::proxy::Proxy;
 use super::resolver::Names;
@@ -436,10 +434,8 @@ pub(super) struct Wire {
     tls: bool,
     /// `http://authority`, to go before the path of each request (RFC 9112, 3.2.2).
     absolute_form: Option<String>,
-    buffers: LazyBuffers,
+    buffers: WireBuffers,
     phase: Phase,
-    /// Output held back, so that headers and body go out together.
-    unsent: Vec<u8>,
     /// Whether an earlier request has been answered on this connection.
     reused: bool,
     /// `Socket::accepted` when the current request began.
@@ -447,6 +443,77 @@ pub(super) struct Wire {
     /// Why writing failed after some of the request had gone out. The peer may
     /// have answered all the same: with a refusal, or a TLS alert.
     write_error: Option<io::Error>,
+}
+
+/// ureq's buffers. Output is held back in place until the request is complete or
+/// [`WRITE_SIZE`] is reached, so that headers and body go out together, uncopied.
+#[derive(Default)]
+struct WireBuffers {
+    output: Vec<u8>,
+    /// How much of the output waits to be sent.
+    unsent: usize,
+    input: Vec<u8>,
+    /// The part of the input that has come and is not consumed.
+    unread: std::ops::Range<usize>,
+    /// Whether ureq could use some of the input when it last looked.
+    progress: bool,
+}
+
+impl WireBuffers {
+    /// Makes room after a prefix of the output that ureq has just written.
+    fn insert_after(&mut self, prefix: &[u8], text: &[u8]) {
+        if self.output[self.unsent..].starts_with(prefix) {
+            let at = self.unsent + prefix.len();
+            self.output.splice(at..at, text.iter().copied());
+            self.unsent += text.len();
+        }
+    }
+}
+
+impl Buffers for WireBuffers {
+    fn output(&mut self) -> &mut [u8] {
+        self.output.resize(WRITE_SIZE + BUFFER_SIZE, 0);
+        &mut self.output[self.unsent..]
+    }
+
+    fn input(&self) -> &[u8] {
+        &self.input[self.unread.clone()]
+    }
+
+    fn input_append_buf(&mut self) -> &mut [u8] {
+        if self.unread.is_empty() {
+            self.unread = 0..0;
+        } else if self.unread.start > 0 {
+            self.input.copy_within(self.unread.clone(), 0);
+            self.unread = 0..self.unread.len();
+        }
+        // Headers that do not fit get more room; ureq limits them.
+        let room = self.unread.end + BUFFER_SIZE;
+        if self.input.len() < room {
+            self.input.resize(room, 0);
+        }
+        &mut self.input[self.unread.end..]
+    }
+
+    fn input_appended(&mut self, amount: usize) {
+        self.unread.end += amount;
+    }
+
+    fn input_consume(&mut self, amount: usize) {
+        self.progress = amount > 0;
+        self.unread.start += amount;
+    }
+
+    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
+        self.output();
+        self.input_append_buf();
+        let (input, output) = (&mut self.input, &mut self.output);
+        (&mut input[self.unread.end..], &mut output[self.unsent..])
+    }
+
+    fn can_use_input(&self) -> bool {
+        self.progress && !self.unread.is_empty()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -462,9 +529,8 @@ impl Wire {
             layer,
             tls,
             absolute_form,
-            buffers: LazyBuffers::new(BUFFER_SIZE, BUFFER_SIZE),
+            buffers: WireBuffers::default(),
             phase: Phase::Idle,
-            unsent: Vec::new(),
             reused: false,
             baseline: 0,
             write_error: None,
@@ -472,15 +538,16 @@ impl Wire {
     }
 
     fn send_unsent(&mut self, timeout: NextTimeout) -> Result<(), Error> {
-        if self.write_error.is_some() || self.unsent.is_empty() {
+        let unsent = &self.buffers.output[..self.buffers.unsent];
+        self.buffers.unsent = 0;
+        if self.write_error.is_some() || unsent.is_empty() {
             return Ok(());
         }
         self.layer.socket().deadline = deadline_of(timeout);
         let sent = self
             .layer
-            .write_all(&self.unsent)
+            .write_all(unsent)
             .and_then(|()| self.layer.flush());
-        self.unsent.clear();
         let Err(error) = sent else {
             return Ok(());
         };
@@ -504,19 +571,15 @@ impl Transport for Wire {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let mut output = &self.buffers.output()[..amount];
         if self.phase != Phase::Sending {
             self.phase = Phase::Sending;
             self.baseline = self.layer.socket().accepted;
-            self.unsent.clear();
-            if let (Some(target), Some(path)) = (&self.absolute_form, output.strip_prefix(POST)) {
-                self.unsent.extend_from_slice(POST);
-                self.unsent.extend_from_slice(target.as_bytes());
-                output = path;
+            if let Some(target) = &self.absolute_form {
+                self.buffers.insert_after(POST, target.as_bytes());
             }
         }
-        self.unsent.extend_from_slice(output);
-        if self.unsent.len() >= WRITE_SIZE {
+        self.buffers.unsent += amount;
+        if self.buffers.unsent >= WRITE_SIZE {
             self.send_unsent(timeout)?;
         }
         Ok(())
