@@ -94,7 +94,9 @@ pub(crate) fn check_host(host: &str, what: &str) -> Result<(), GSException> {
             "the {what} {host:?} {why}; it should be a plain host name, as in \"eu1.gigya.com\""
         )))
     };
-    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let is_address = bracketed.is_some();
+    let (name, port) = match bracketed {
         Some((address, rest)) => {
             if address.parse::<std::net::Ipv6Addr>().is_err() {
                 return refuse("is not an IPv6 address");
@@ -116,7 +118,7 @@ pub(crate) fn check_host(host: &str, what: &str) -> Result<(), GSException> {
             return refuse("has a port that is not a number from 1 to 65535");
         }
     }
-    if host.starts_with('[') {
+    if is_address {
         return Ok(());
     }
     if let Some(c) = name.chars().find(|c| !is_plain(*c)) {
@@ -194,7 +196,18 @@ mod tests {
         ] {
             assert_eq!(resolve("accounts.x", domain), Err(400_006), "{domain:?}");
         }
-        for host in ["evil.com/", "[::g]", "[::1]:", "[::1]9", "", "a@b", "[::1"] {
+        for host in [
+            "evil.com/",
+            "[::g]",
+            "[::1]:",
+            "[::1]9",
+            "",
+            "a@b",
+            "[::1",
+            "[",
+            "[x",
+            "]",
+        ] {
             let endpoint = Endpoint::resolve("x", "us1.gigya.com", Some(host), true, false);
             assert_eq!(endpoint.unwrap_err().error_code(), 400_006, "{host:?}");
         }

@@ -31,7 +31,7 @@ fn name() -> impl Strategy<Value = String> {
     ];
     prop_oneof![
         any::<String>(),
-        prop::sample::select(&known[..]).prop_map(String::from)
+        prop::sample::select(known.to_vec()).prop_map(String::from)
     ]
 }
 
