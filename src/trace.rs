@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::call::Call;
 use crate::credentials::{Credentials, Stamp};
 use crate::endpoint::Endpoint;
-use crate::form::{Masking, Out, Percent, write_json};
+use crate::form::{Masking, Out, Percent, write_json, write_json_string};
 use crate::mask::{MASK, is_secret, mask_text};
 use crate::oauth1;
 use crate::transport::redact;
@@ -89,14 +89,7 @@ impl Trace {
 
     fn render_request(&self, endpoint: &Endpoint, log: &mut Log) {
         let call = &*self.call;
-        let mut params = call.params.clone();
-        if params.get("format").is_none_or(Value::is_null) {
-            params.insert("format".into(), "json".into());
-        }
-        params.insert("httpStatusCodes".into(), "false".into());
-        let mut text = String::new();
-        write_json(&Value::Object(params), &mut text, Masking::On);
-        log.raw("params", &text);
+        log.raw("params", &self.params());
         if call.use_https {
             log.raw("useHTTPS", "True");
         }
@@ -130,15 +123,65 @@ impl Trace {
         }
     }
 
+    /// The caller's parameters as JSON, and the two that Python adds before it
+    /// logs them.
+    fn params(&self) -> String {
+        let format = Value::from("json");
+        let status_codes = Value::from("false");
+        let has_format = |name: &str, value: &Value| name == "format" && !value.is_null();
+        let mut params: Vec<(&str, &Value)> = Vec::new();
+        for (name, value) in &self.call.params {
+            if has_format(name, value) || !["format", "httpStatusCodes"].contains(&name.as_str()) {
+                params.push((name, value));
+            }
+        }
+        if !params.iter().any(|(name, value)| has_format(name, value)) {
+            params.push(("format", &format));
+        }
+        params.push(("httpStatusCodes", &status_codes));
+
+        let mut text = String::from("{");
+        for (name, value) in params {
+            if text.len() > 1 {
+                text.push_str(", ");
+            }
+            write_json_string(name, &mut text);
+            text.push_str(": ");
+            match is_secret(name) {
+                true => write_json_string(MASK, &mut text),
+                false => write_json(value, &mut text, Masking::On),
+            }
+        }
+        text.push('}');
+        text
+    }
+
     /// Replaces the values of secret parameters where an answer repeats them.
     fn mask_echoes(&self, text: &str) -> String {
         let mut text = text.to_string();
         let mut secrets: Vec<&str> = Vec::new();
-        let mut open: Vec<(&String, &Value)> = self.call.params.iter().collect();
+        let mut open: Vec<(&str, &Value)> = Vec::new();
+        open.extend(
+            self.call
+                .params
+                .iter()
+                .map(|(name, value)| (name.as_str(), value)),
+        );
         while let Some((name, value)) = open.pop() {
             match value {
                 Value::String(secret) if is_secret(name) => secrets.push(secret),
-                Value::Object(fields) => open.extend(fields),
+                // The items of a secret array are secret.
+                Value::Array(items) => open.extend(items.iter().map(|item| (name, item))),
+                Value::Object(fields) => open.extend(fields.iter().map(|(inner, value)| {
+                    (
+                        if is_secret(name) {
+                            name
+                        } else {
+                            inner.as_str()
+                        },
+                        value,
+                    )
+                })),
                 _ => {}
             }
         }

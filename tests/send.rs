@@ -258,6 +258,21 @@ fn every_kind_of_value_arrives_as_it_was() {
     for _ in 0..100 {
         deep = json!([deep]);
     }
+    let mut deeper = json!({"password": "bottom"});
+    for _ in 0..3_000 {
+        deeper = Value::Array(vec![deeper]);
+    }
+    let response = api
+        .request(
+            "socialize.setStatus",
+            Map::from_iter([
+                ("uid".to_string(), json!("x")),
+                ("status".to_string(), deeper),
+            ]),
+        )
+        .send();
+    assert_eq!(response.get_error_code(), 0, "{response}");
+    assert!(!response.get_log().contains("bottom"));
     let megabytes = "x%é ".repeat(10 * 1024 * 1024 / 5);
     let request = api.request(
         "socialize.setStatus",

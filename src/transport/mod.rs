@@ -160,10 +160,14 @@ impl Route {
         fresh: bool,
     ) -> Result<Answer, Fault> {
         let mut request = Request::post(url)
-            .header(header::CONTENT_TYPE, FORM)
             .body(form.as_bytes())
             .map_err(|error| Fault::NotSent(error.to_string()))?;
         let headers = request.headers_mut();
+        // Constants: ureq would make and check these anew for each request.
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         if let Some(value) = authorization {
             let mut value = HeaderValue::from_str(value)
                 .map_err(|_| Fault::NotSent("the authorization cannot be sent".into()))?;
@@ -219,7 +223,9 @@ impl Route {
     }
 }
 
-const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+const FORM: &str = "application/x-www-form-urlencoded";
+
+const USER_AGENT: &str = concat!("gssdk/", env!("CARGO_PKG_VERSION"));
 
 /// What must be equal for two requests to share connections.
 #[derive(PartialEq, Eq)]
@@ -283,7 +289,6 @@ impl Key {
             proxy: self.proxy.clone(),
         };
         let config = Agent::config_builder()
-            .user_agent(concat!("gssdk/", env!("CARGO_PKG_VERSION")))
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
