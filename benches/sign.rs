@@ -34,7 +34,7 @@ mod encode {
     #[divan::bench]
     fn gssdk(bencher: Bencher) {
         let request = GSRequest::new("3_abcDEF-_09", SECRET, "accounts.setAccountInfo", params());
-        bencher.bench_local(|| benchmarks::encode(black_box(&request)).unwrap());
+        bencher.bench_local(|| __benchmarks::encode(black_box(&request)).unwrap());
     }
 
     /// The same the obvious way: a copy of the parameters, strings joined,
@@ -136,5 +136,5 @@ mod validate {
 
 #[divan::bench]
 fn load_trust_store() -> usize {
-    benchmarks::load_trust_store()
+    __benchmarks::load_trust_store()
 }

@@ -108,7 +108,7 @@ mod documents {
 /// For the benchmarks alone, and no part of the API: may change at any time.
 #[cfg(feature = "client")]
 #[doc(hidden)]
-pub mod benchmarks {
+pub mod __benchmarks {
     /// Builds, signs and encodes a request, and returns its body.
     pub fn encode(request: &crate::GSRequest) -> Result<String, crate::GSException> {
         request.encode()

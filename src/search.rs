@@ -30,6 +30,7 @@ use crate::request::GSRequest;
 ///     Ok(())
 /// }
 /// ```
+#[must_use = "nothing is fetched until the results are asked for"]
 pub fn search_all(request: GSRequest) -> SearchResults {
     let mut request = request;
     request.set_param("openCursor", true);

@@ -51,6 +51,7 @@ const DEFAULT_EXPIRATION: u64 = 300;
 /// use gssdk::SigUtils;
 /// assert!(!SigUtils::validate_user_signature("uid", "1700000000", "c2VjcmV0", "forged"));
 /// ```
+#[must_use]
 pub fn validate_user_signature(uid: &str, timestamp: &str, secret: &str, signature: &str) -> bool {
     validate_user_signature_with_expiration(uid, timestamp, secret, signature, DEFAULT_EXPIRATION)
 }
@@ -73,6 +74,7 @@ pub fn validate_user_signature(uid: &str, timestamp: &str, secret: &str, signatu
 /// assert!(!check(60));
 /// # Ok::<(), gssdk::GSException>(())
 /// ```
+#[must_use]
 pub fn validate_user_signature_with_expiration(
     uid: &str,
     timestamp: &str,
@@ -102,6 +104,7 @@ pub fn validate_user_signature_with_expiration(
 /// use gssdk::SigUtils;
 /// assert!(!SigUtils::validate_friend_signature("uid", "1700000000", "friend", "c2VjcmV0", ""));
 /// ```
+#[must_use]
 pub fn validate_friend_signature(
     uid: &str,
     timestamp: &str,
@@ -133,6 +136,7 @@ pub fn validate_friend_signature(
 ///     "uid", "1700000000", "friend", "c2VjcmV0", &signature, u64::MAX));
 /// # Ok::<(), gssdk::GSException>(())
 /// ```
+#[must_use]
 pub fn validate_friend_signature_with_expiration(
     uid: &str,
     timestamp: &str,
@@ -163,6 +167,7 @@ pub fn validate_friend_signature_with_expiration(
 /// assert!(SigUtils::validate_webhook_signature(body, "c2VjcmV0", signature));
 /// assert!(!SigUtils::validate_webhook_signature(b"{}", "c2VjcmV0", signature));
 /// ```
+#[must_use]
 pub fn validate_webhook_signature(body: &[u8], secret: &str, signature: &str) -> bool {
     verify(&[body], secret, signature)
 }
@@ -293,6 +298,7 @@ fn since_epoch() -> Duration {
 /// assert!(SigUtils::signature_timestamp_expired("yesterday", u64::MAX));
 /// assert!(!SigUtils::signature_timestamp_expired("1000000000", u64::MAX));
 /// ```
+#[must_use]
 pub fn signature_timestamp_expired(signature_timestamp: &str, expiration: u64) -> bool {
     expired_at(now_seconds(), signature_timestamp, expiration)
 }
