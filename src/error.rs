@@ -3,6 +3,7 @@
 use std::fmt;
 
 /// A parameter that the request cannot do without is missing.
+#[cfg(feature = "client")]
 pub(crate) const MISSING_PARAMETER: i64 = 400_002;
 /// The file of trusted CA certificates is missing or empty.
 #[cfg(feature = "client")]

@@ -5,6 +5,7 @@
 //! and a script keeps its shape:
 //!
 //! ```no_run
+//! # #[cfg(feature = "client")] {
 //! use gssdk::*;
 //!
 //! // Step 1 - Defining the request and adding parameters
@@ -20,6 +21,7 @@
 //! } else {
 //!     println!("Got error on setStatus: {}", response.get_error_message());
 //! }
+//! # }
 //! ```
 //!
 //! | to | see |
