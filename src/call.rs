@@ -158,8 +158,7 @@ pub(crate) fn bounded(timeout: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::form::Out;
-    use crate::form::Percent;
+    use crate::form::{self, Out, Percent};
     use crate::sig_utils::calc_signature;
 
     /// Every whole request that GSSDK.py recorded: URL, base string and body,
@@ -219,9 +218,9 @@ mod tests {
                 assert_eq!(made, base_string, "{row}");
 
                 let encoded = |signature: &str| {
-                    let mut out = String::from("sig=");
-                    Percent(&mut out).put(signature);
-                    out
+                    let mut out = b"sig=".to_vec();
+                    Percent(&mut out).put(signature.as_bytes());
+                    form::text(out)
                 };
                 let theirs = calc_signature(expect["baseString"].as_str().unwrap(), secret);
                 let expected = calc_signature(&base_string, secret).unwrap();

@@ -33,8 +33,8 @@ impl Endpoint {
         }
         check_method(method)?;
         let (namespace, path) = match method.split_once('.') {
-            Some((namespace, _)) => (namespace, format!("/{method}")),
-            None => ("socialize", format!("/socialize.{method}")),
+            Some((namespace, _)) => (namespace, ["/", method].concat()),
+            None => ("socialize", ["/socialize.", method].concat()),
         };
 
         let host = match host_override {
@@ -48,7 +48,7 @@ impl Endpoint {
                     let data_centre = api_domain.split('.').next().unwrap_or_default();
                     format!("mtls.{}.gigya.com", or(data_centre, "us1"))
                 } else {
-                    format!("{namespace}.{api_domain}")
+                    [namespace, ".", api_domain].concat()
                 };
                 check_host(&host, "API method or domain")?;
                 host
@@ -58,8 +58,8 @@ impl Endpoint {
     }
 
     pub(crate) fn url(&self) -> String {
-        let scheme = if self.https { "https" } else { "http" };
-        format!("{scheme}://{}{}", self.host, self.path)
+        let scheme = if self.https { "https://" } else { "http://" };
+        [scheme, &self.host, &self.path].concat()
     }
 }
 

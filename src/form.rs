@@ -10,15 +10,22 @@ use serde_json::{Map, Number, Value};
 
 use crate::mask::{MASK, is_secret, mask_text};
 
-/// Where encoded text goes.
+/// Where encoded text goes: ASCII, as bytes, so that a form is checked to be text
+/// once and not piece by piece.
 pub(crate) trait Out {
-    fn put(&mut self, ascii: &str);
+    fn put(&mut self, ascii: &[u8]);
 }
 
-impl Out for String {
-    fn put(&mut self, ascii: &str) {
-        self.push_str(ascii);
+impl Out for Vec<u8> {
+    fn put(&mut self, ascii: &[u8]) {
+        self.extend_from_slice(ascii);
     }
+}
+
+/// What was written to an [`Out`], as text.
+pub(crate) fn text(ascii: Vec<u8>) -> String {
+    // Falls back never: nothing but ASCII is written.
+    String::from_utf8(ascii).unwrap_or_default()
 }
 
 /// Percent-encodes what it is given and hands it on: RFC 3986's unreserved
@@ -26,60 +33,42 @@ impl Out for String {
 pub(crate) struct Percent<'a, O: Out>(pub(crate) &'a mut O);
 
 impl<O: Out> Out for Percent<'_, O> {
-    fn put(&mut self, text: &str) {
-        let bytes = text.as_bytes();
-        let mut start = 0;
-        for (i, &byte) in bytes.iter().enumerate() {
-            if !UNRESERVED[byte as usize] {
-                // A byte of a longer character never is unreserved, so both ends
-                // of the run are character boundaries whenever it is not empty.
-                if start < i {
-                    self.0.put(&text[start..i]);
-                }
-                self.0.put(ESCAPES[byte as usize]);
-                start = i + 1;
+    fn put(&mut self, text: &[u8]) {
+        for block in text.chunks(BLOCK) {
+            let mut encoded = [0; BLOCK * 3 + 1];
+            let mut length = 0;
+            for byte in block {
+                // All four bytes, in one move: the next ones overwrite the surplus.
+                let entry = ENCODED[usize::from(*byte)];
+                encoded[length..length + 4].copy_from_slice(&entry);
+                length += usize::from(entry[3]);
             }
-        }
-        if start < bytes.len() {
-            self.0.put(&text[start..]);
+            self.0.put(&encoded[..length]);
         }
     }
 }
 
-const UNRESERVED: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] =
-            (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'.' | b'_' | b'~');
-        byte += 1;
+/// How many bytes are encoded at a time.
+const BLOCK: usize = 64;
+
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// For each byte what it becomes, itself or `%XX`, and how many bytes that is.
+const ENCODED: [[u8; 4]; 256] = {
+    let hex = b"0123456789ABCDEF";
+    let mut table = [[0; 4]; 256];
+    let mut i = 0;
+    while i < 256 {
+        let byte = i as u8;
+        table[i] = match is_unreserved(byte) {
+            true => [byte, 0, 0, 1],
+            false => [b'%', hex[i >> 4], hex[i & 15], 3],
+        };
+        i += 1;
     }
     table
-};
-
-/// `%00` to `%FF`.
-const ESCAPES: [&str; 256] = {
-    const DIGITS: [u8; 256 * 3] = {
-        let hex = b"0123456789ABCDEF";
-        let mut digits = [b'%'; 256 * 3];
-        let mut byte = 0;
-        while byte < 256 {
-            digits[byte * 3 + 1] = hex[byte >> 4];
-            digits[byte * 3 + 2] = hex[byte & 15];
-            byte += 1;
-        }
-        digits
-    };
-    let mut escapes = [""; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let (escape, _) = DIGITS.split_at(byte * 3).1.split_at(3);
-        if let Ok(escape) = std::str::from_utf8(escape) {
-            escapes[byte] = escape;
-        }
-        byte += 1;
-    }
-    escapes
 };
 
 /// The value of a parameter, the caller's or the SDK's own.
@@ -126,20 +115,20 @@ impl<'a> Form<'a> {
             };
             name.len() + length + 2
         });
-        let mut text = String::with_capacity(lengths.sum::<usize>() + SIGNATURE_PAIR);
+        let mut out = Vec::with_capacity(lengths.sum::<usize>() + SIGNATURE_PAIR);
         let mut signature_at = None;
         for (name, field) in &self.fields {
             if signature_at.is_none() && *name > SIGNATURE {
-                signature_at = Some(text.len());
+                signature_at = Some(out.len());
             }
-            if !text.is_empty() {
-                text.push('&');
+            if !out.is_empty() {
+                out.put(b"&");
             }
-            write_pair(name, *field, &mut text, masking);
+            write_pair(name, *field, &mut out, masking);
         }
         Encoded {
-            signature_at: signature_at.unwrap_or(text.len()),
-            text,
+            signature_at: signature_at.unwrap_or(out.len()),
+            text: text(out),
         }
     }
 }
@@ -171,9 +160,7 @@ fn estimated_length(value: &Value) -> usize {
 }
 
 fn escapes_in(text: &str) -> usize {
-    text.bytes()
-        .filter(|byte| !UNRESERVED[*byte as usize])
-        .count()
+    text.bytes().filter(|byte| !is_unreserved(*byte)).count()
 }
 
 /// The name of the signature parameter.
@@ -191,42 +178,42 @@ pub(crate) struct Encoded {
 impl Encoded {
     /// The form with its signature in its place.
     pub(crate) fn signed(mut self, signature: &str) -> String {
-        let mut pair = String::with_capacity(SIGNATURE_PAIR);
+        let mut pair = Vec::with_capacity(SIGNATURE_PAIR);
         if self.signature_at > 0 {
-            pair.push('&');
+            pair.put(b"&");
         }
         write_pair(SIGNATURE, Field::Text(signature), &mut pair, Masking::Off);
         if self.signature_at == 0 && !self.text.is_empty() {
-            pair.push('&');
+            pair.put(b"&");
         }
-        self.text.insert_str(self.signature_at, &pair);
+        self.text.insert_str(self.signature_at, &text(pair));
         self.text
     }
 }
 
-fn write_pair(name: &str, field: Field<'_>, out: &mut String, masking: Masking) {
-    Percent(out).put(name);
-    out.push('=');
+fn write_pair(name: &str, field: Field<'_>, out: &mut Vec<u8>, masking: Masking) {
+    Percent(out).put(name.as_bytes());
+    out.put(b"=");
     if masking == Masking::On && is_secret(name) {
-        out.push_str(MASK);
+        out.put(MASK.as_bytes());
         return;
     }
     match field {
         Field::Json(value) => write_value(value, out, masking),
-        Field::Text(text) => Percent(out).put(text),
-        Field::Number(number) => out.push_str(&number.to_string()),
+        Field::Text(text) => Percent(out).put(text.as_bytes()),
+        Field::Number(number) => out.put(number.to_string().as_bytes()),
     }
 }
 
 /// A value as it goes on the wire: text percent-encoded, numbers in decimal,
 /// booleans in Python's spelling, objects and arrays as JSON, percent-encoded.
-pub(crate) fn write_value(value: &Value, out: &mut String, masking: Masking) {
+pub(crate) fn write_value(value: &Value, out: &mut Vec<u8>, masking: Masking) {
     match value {
         Value::Null => {}
-        Value::Bool(true) => out.push_str("True"),
-        Value::Bool(false) => out.push_str("False"),
+        Value::Bool(true) => out.put(b"True"),
+        Value::Bool(false) => out.put(b"False"),
         Value::Number(number) => write_number(number, &mut Percent(out)),
-        Value::String(text) => Percent(out).put(&masked(text, masking)),
+        Value::String(text) => Percent(out).put(masked(text, masking).as_bytes()),
         Value::Array(_) | Value::Object(_) => write_json(value, &mut Percent(out), masking),
     }
 }
@@ -260,18 +247,18 @@ pub(crate) fn write_json(value: &Value, out: &mut impl Out, masking: Masking) {
         if let Some(value) = next.take() {
             first = false;
             match value {
-                Value::Null => out.put("null"),
-                Value::Bool(true) => out.put("true"),
-                Value::Bool(false) => out.put("false"),
+                Value::Null => out.put(b"null"),
+                Value::Bool(true) => out.put(b"true"),
+                Value::Bool(false) => out.put(b"false"),
                 Value::Number(number) => write_number(number, out),
                 Value::String(text) => write_json_string(&masked(text, masking), out),
                 Value::Array(items) => {
-                    out.put("[");
+                    out.put(b"[");
                     open.push(Open::Array(items.iter()));
                     first = true;
                 }
                 Value::Object(fields) => {
-                    out.put("{");
+                    out.put(b"{");
                     open.push(Open::Object(fields.iter()));
                     first = true;
                 }
@@ -280,7 +267,7 @@ pub(crate) fn write_json(value: &Value, out: &mut impl Out, masking: Masking) {
         let Some(innermost) = open.last_mut() else {
             return;
         };
-        let separator = if first { "" } else { ", " };
+        let separator: &[u8] = if first { b"" } else { b", " };
         match innermost {
             Open::Array(items) => match items.next() {
                 Some(item) => {
@@ -288,7 +275,7 @@ pub(crate) fn write_json(value: &Value, out: &mut impl Out, masking: Masking) {
                     next = Some(item);
                 }
                 None => {
-                    out.put("]");
+                    out.put(b"]");
                     open.pop();
                     first = false;
                 }
@@ -297,7 +284,7 @@ pub(crate) fn write_json(value: &Value, out: &mut impl Out, masking: Masking) {
                 Some((name, value)) => {
                     out.put(separator);
                     write_json_string(name, out);
-                    out.put(": ");
+                    out.put(b": ");
                     if masking == Masking::On && is_secret(name) {
                         write_json_string(MASK, out);
                         first = false;
@@ -306,7 +293,7 @@ pub(crate) fn write_json(value: &Value, out: &mut impl Out, masking: Masking) {
                     }
                 }
                 None => {
-                    out.put("}");
+                    out.put(b"}");
                     open.pop();
                     first = false;
                 }
@@ -317,35 +304,33 @@ pub(crate) fn write_json(value: &Value, out: &mut impl Out, masking: Masking) {
 
 pub(crate) fn write_json_string(text: &str, out: &mut impl Out) {
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-    out.put("\"");
+    out.put(b"\"");
     let mut rest = text;
     while let Some(plain) = rest.bytes().position(|byte| !is_plain(byte)) {
-        out.put(&rest[..plain]);
+        out.put(&rest.as_bytes()[..plain]);
         let mut chars = rest[plain..].chars();
         if let Some(c) = chars.next() {
             write_json_escape(c, out);
         }
         rest = chars.as_str();
     }
-    out.put(rest);
-    out.put("\"");
+    out.put(rest.as_bytes());
+    out.put(b"\"");
 }
 
 fn write_json_escape(c: char, out: &mut impl Out) {
     match c {
-        '"' => out.put("\\\""),
-        '\\' => out.put("\\\\"),
-        '\n' => out.put("\\n"),
-        '\r' => out.put("\\r"),
-        '\t' => out.put("\\t"),
-        '\u{8}' => out.put("\\b"),
-        '\u{c}' => out.put("\\f"),
+        '"' => out.put(b"\\\""),
+        '\\' => out.put(b"\\\\"),
+        '\n' => out.put(b"\\n"),
+        '\r' => out.put(b"\\r"),
+        '\t' => out.put(b"\\t"),
+        '\u{8}' => out.put(b"\\b"),
+        '\u{c}' => out.put(b"\\f"),
         _ => {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 let hex = |shift: u32| b"0123456789abcdef"[(*unit >> shift) as usize & 15];
-                let escape = [b'\\', b'u', hex(12), hex(8), hex(4), hex(0)];
-                // ASCII by construction, so this never falls back.
-                out.put(std::str::from_utf8(&escape).unwrap_or_default());
+                out.put(&[b'\\', b'u', hex(12), hex(8), hex(4), hex(0)]);
             }
         }
     }
@@ -355,7 +340,7 @@ fn write_json_escape(c: char, out: &mut impl Out) {
 fn write_number(number: &Number, out: &mut impl Out) {
     let float = match number.as_f64() {
         Some(float) if number.is_f64() => float,
-        _ => return out.put(&number.to_string()),
+        _ => return out.put(number.to_string().as_bytes()),
     };
     let scientific = format!("{float:e}");
     match scientific.split_once('e') {
@@ -365,9 +350,9 @@ fn write_number(number: &Number, out: &mut impl Out) {
                 Some(exponent) => ('-', exponent),
                 None => ('+', exponent),
             };
-            out.put(&format!("{digits}e{sign}{exponent:0>2}"));
+            out.put(format!("{digits}e{sign}{exponent:0>2}").as_bytes());
         }
-        _ => out.put(&format!("{float:?}")),
+        _ => out.put(format!("{float:?}").as_bytes()),
     }
 }
 
@@ -377,9 +362,9 @@ mod tests {
     use serde_json::json;
 
     fn dumps(value: &Value) -> String {
-        let mut out = String::new();
+        let mut out = Vec::new();
         write_json(value, &mut out, Masking::Off);
-        out
+        text(out)
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::GSException;
-use crate::form::{Form, Masking, Out, Percent, SIGNATURE};
+use crate::form::{Form, Masking, Out, Percent, SIGNATURE, text};
 use crate::sig_utils::Signer;
 
 /// `METHOD&enc(scheme://host[:port]/path)&enc(form)`; `form` must not hold `sig`.
@@ -13,9 +13,9 @@ pub(crate) fn base_string(
     is_secure_connection: bool,
     form: &str,
 ) -> Result<String, GSException> {
-    let mut out = String::with_capacity(url.len() * 2 + form.len() * 3 / 2 + 16);
+    let mut out = Vec::with_capacity(url.len() * 2 + form.len() * 3 / 2 + 16);
     write_base_string(http_method, url, is_secure_connection, form, &mut out)?;
-    Ok(out)
+    Ok(text(out))
 }
 
 /// Signs what [`base_string`] would return, without ever holding it: for a
@@ -27,13 +27,9 @@ pub(crate) fn sign(
     is_secure_connection: bool,
     form: &str,
 ) -> Result<String, GSException> {
-    let mut out = SigningOut {
-        signer: Signer::new(secret)?,
-        buffer: String::with_capacity(SigningOut::CAPACITY),
-    };
-    write_base_string(http_method, url, is_secure_connection, form, &mut out)?;
-    out.signer.update(out.buffer.as_bytes());
-    Ok(out.signer.sign())
+    let mut signer = Signer::new(secret)?;
+    write_base_string(http_method, url, is_secure_connection, form, &mut signer)?;
+    Ok(signer.sign())
 }
 
 /// `name=value` pairs, sorted by name and joined with `&`.
@@ -56,11 +52,11 @@ fn write_base_string(
     out: &mut impl Out,
 ) -> Result<(), GSException> {
     let url = normalize(url, is_secure_connection)?;
-    out.put(&http_method.to_uppercase());
-    out.put("&");
-    Percent(out).put(&url);
-    out.put("&");
-    Percent(out).put(form);
+    out.put(http_method.to_uppercase().as_bytes());
+    out.put(b"&");
+    Percent(out).put(url.as_bytes());
+    out.put(b"&");
+    Percent(out).put(form.as_bytes());
     Ok(())
 }
 
@@ -69,8 +65,8 @@ fn normalize(url: &str, is_secure_connection: bool) -> Result<String, GSExceptio
     let invalid = || GSException::invalid(format_args!("{url:?} is not an absolute URL"));
     let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
     let scheme = match is_secure_connection {
-        true => "https".to_string(),
-        false => scheme.to_ascii_lowercase(),
+        true => "https",
+        false => &scheme.to_ascii_lowercase(),
     };
 
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -93,43 +89,20 @@ fn normalize(url: &str, is_secure_connection: bool) -> Result<String, GSExceptio
         None => path,
     };
 
-    let mut normalized = scheme;
-    let default_port = match normalized.as_str() {
-        "http" => "80",
-        "https" => "443",
-        _ => port,
+    let host = host.to_lowercase();
+    let is_default = matches!((scheme, port), ("http", "80") | ("https", "443"));
+    let colon = if port.is_empty() || is_default {
+        ""
+    } else {
+        ":"
     };
-    normalized.push_str("://");
-    normalized.push_str(&host.to_lowercase());
-    if !port.is_empty() && port != default_port {
-        normalized.push(':');
-        normalized.push_str(port);
-    }
-    normalized.push_str(path);
-    Ok(normalized)
+    let port = if is_default { "" } else { port };
+    Ok([scheme, "://", &host, colon, port, path].concat())
 }
 
-/// Feeds a [`Signer`] in pieces that are worth its while.
-struct SigningOut {
-    signer: Signer,
-    buffer: String,
-}
-
-impl SigningOut {
-    const CAPACITY: usize = 2048;
-}
-
-impl Out for SigningOut {
-    fn put(&mut self, ascii: &str) {
-        if self.buffer.len() + ascii.len() > Self::CAPACITY {
-            self.signer.update(self.buffer.as_bytes());
-            self.buffer.clear();
-        }
-        if ascii.len() > Self::CAPACITY {
-            self.signer.update(ascii.as_bytes());
-        } else {
-            self.buffer.push_str(ascii);
-        }
+impl Out for Signer {
+    fn put(&mut self, ascii: &[u8]) {
+        self.update(ascii);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::credentials::{Authentication, Credentials, OptionalKey, key};
 use crate::endpoint::DEFAULT_API_DOMAIN;
 use crate::error::GSException;
-use crate::form::{Masking, write_value};
+use crate::form::{Masking, text, write_value};
 use crate::oauth1;
 use crate::pem::Pem;
 use crate::response::GSResponse;
@@ -416,9 +416,9 @@ impl GSRequest {
     /// assert_eq!(GSRequest::url_encode(&json!({"a": 1})), "%7B%22a%22%3A%201%7D");
     /// ```
     pub fn url_encode(value: &Value) -> String {
-        let mut out = String::new();
+        let mut out = Vec::new();
         write_value(value, &mut out, Masking::Off);
-        out
+        text(out)
     }
 
     /// The text that is signed: `POST&<url>&<parameters>`, both encoded.

@@ -5,6 +5,7 @@
 //! the form and the base string of each try, is built again from what is: the
 //! call, the stamp and the signature.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use serde_json::Value;
 use crate::call::Call;
 use crate::credentials::{Credentials, Stamp};
 use crate::endpoint::Endpoint;
-use crate::form::{Masking, Out, Percent, write_json, write_json_string};
+use crate::form::{Masking, Out, Percent, text, write_json, write_json_string};
 use crate::mask::{MASK, is_secret, mask_text};
 use crate::oauth1;
 use crate::transport::redact;
@@ -140,25 +141,25 @@ impl Trace {
         }
         params.push(("httpStatusCodes", &status_codes));
 
-        let mut text = String::from("{");
+        let mut json = b"{".to_vec();
         for (name, value) in params {
-            if text.len() > 1 {
-                text.push_str(", ");
+            if json.len() > 1 {
+                json.put(b", ");
             }
-            write_json_string(name, &mut text);
-            text.push_str(": ");
+            write_json_string(name, &mut json);
+            json.put(b": ");
             match is_secret(name) {
-                true => write_json_string(MASK, &mut text),
-                false => write_json(value, &mut text, Masking::On),
+                true => write_json_string(MASK, &mut json),
+                false => write_json(value, &mut json, Masking::On),
             }
         }
-        text.push('}');
-        text
+        json.put(b"}");
+        text(json)
     }
 
     /// Replaces the values of secret parameters where an answer repeats them.
-    fn mask_echoes(&self, text: &str) -> String {
-        let mut text = text.to_string();
+    fn mask_echoes(&self, response: &str) -> String {
+        let mut masked = response.to_string();
         let mut secrets: Vec<&str> = Vec::new();
         let mut open: Vec<(&str, &Value)> = Vec::new();
         open.extend(
@@ -188,15 +189,18 @@ impl Trace {
         if let Ok(Credentials::Token) = self.call.credentials() {
             secrets.extend(self.call.api_key.as_deref());
         }
+        // One may be the beginning of another.
+        secrets.sort_by_key(|secret| Reverse(secret.len()));
         for secret in secrets {
             // Shorter ones occur by chance, in every error code.
             if secret.len() < 4 {
                 continue;
             }
-            let mut encoded = String::new();
-            Percent(&mut encoded).put(secret);
-            let mut dumped = String::new();
-            write_json(&Value::from(secret), &mut dumped, Masking::Off);
+            let mut encoded = Vec::new();
+            Percent(&mut encoded).put(secret.as_bytes());
+            let mut dumped = Vec::new();
+            write_json_string(secret, &mut dumped);
+            let (encoded, dumped) = (text(encoded), text(dumped));
             let quoted = Value::from(secret).to_string();
             let spellings = [
                 secret,
@@ -206,11 +210,11 @@ impl Trace {
             ];
             for spelling in spellings {
                 if !spelling.is_empty() {
-                    text = text.replace(spelling, MASK);
+                    masked = masked.replace(spelling, MASK);
                 }
             }
         }
-        text
+        masked
     }
 }
 

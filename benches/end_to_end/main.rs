@@ -1,5 +1,6 @@
 //! Requests per second over loopback, side by side and interleaved in one run:
-//! gssdk, a bare ureq loop that posts equal bytes, and libcurl.
+//! gssdk, a bare ureq loop that posts equal bytes, libcurl, and a bare socket as
+//! the bound that no client can beat.
 //!
 //! The server is nginx where it is installed, otherwise a small one in a process
 //! of its own. `cargo bench … -- --seconds 10` measures longer.
@@ -75,7 +76,7 @@ fn main() {
     threads(&server);
 }
 
-/// A server that takes a millisecond, as a network does, so that it and the
+/// A server that takes two milliseconds, as a network does, so that it and the
 /// cores are not what limits.
 fn threads(server: &Server) {
     println!("\nthreads against a server that answers after 2 ms");
@@ -268,9 +269,49 @@ impl Server {
         ));
         #[cfg(feature = "libcurl")]
         clients.push(("libcurl", libcurl(&url, &body, &self.ca)));
+        clients.push(("bare socket", bare_socket(host, &body, &self.ca, https)));
         clients
     }
 }
+
+/// What no client can beat: bytes made once, one write, one read, and nothing
+/// looked at but their end.
+fn bare_socket(host: &str, body: &str, ca: &str, https: bool) -> Box<dyn FnMut()> {
+    let request = format!(
+        "POST /accounts.setAccountInfo HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut socket = TcpStream::connect(host).expect("a connection");
+    socket.set_nodelay(true).expect("no delay");
+    let mut buffer = vec![0; 32 * 1024];
+    let mut exchange = move |stream: &mut dyn ReadWrite| {
+        stream.write_all(request.as_bytes()).expect("a write");
+        let mut read = 0;
+        while !buffer[..read].ends_with(ANSWER.as_bytes()) {
+            read += stream.read(&mut buffer[read..]).expect("an answer");
+        }
+    };
+    if !https {
+        return Box::new(move || exchange(&mut socket));
+    }
+    let mut roots = rustls::RootCertStore::empty();
+    let ca = CertificateDer::from_pem_slice(ca.as_bytes()).expect("the CA");
+    roots.add(ca).expect("the CA");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "localhost".try_into().expect("a name");
+    let session = rustls::ClientConnection::new(Arc::new(config), name).expect("a session");
+    let mut stream = rustls::StreamOwned::new(session, socket);
+    Box::new(move || exchange(&mut stream))
+}
+
+trait ReadWrite: Read + Write {}
+
+impl<T: Read + Write> ReadWrite for T {}
 
 fn request_url(host: &str, https: bool) -> String {
     let scheme = if https { "https" } else { "http" };
