@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use divan::{Bencher, black_box};
 use gssdk::*;
 use hmac::{Hmac, KeyInit, Mac};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha1::Sha1;
 
 const SECRET: &str = "Cc5yFv4kcjAeqg/J7Xhn+A==";
@@ -37,25 +38,21 @@ mod encode {
         bencher.bench_local(|| __benchmarks::encode(black_box(&request)).unwrap());
     }
 
-    /// The same the obvious way: a copy of the parameters, strings joined,
-    /// `char` by `char`.
+    /// The same the obvious way: a copy of the parameters, and strings joined.
     #[divan::bench]
     fn naive(bencher: Bencher) {
         let params = params();
         bencher.bench_local(|| naive_body(black_box(&params)));
     }
 
+    const RESERVED: AsciiSet = NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+
     fn encoded(text: &str) -> String {
-        let mut out = String::new();
-        for byte in text.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    out.push(byte as char)
-                }
-                _ => out.push_str(&format!("%{byte:02X}")),
-            }
-        }
-        out
+        utf8_percent_encode(text, &RESERVED).to_string()
     }
 
     fn form(params: &Map<String, Value>) -> String {
