@@ -105,8 +105,7 @@ fn fetch_keys(api_key: &str, api_domain: &str) -> Result<Value, GSException> {
 }
 
 fn now() -> i64 {
-    // Rounded up: a token issued within this second is not from the future.
-    current_time_millis().div_ceil(1000) as i64
+    (current_time_millis() / 1000) as i64
 }
 
 fn invalid(why: &str) -> GSException {
@@ -259,7 +258,9 @@ impl<'a> Token<'a> {
             seconds.ok_or_else(|| invalid(&format!("has no usable {name}")))
         };
         let (issued, expires) = (time("iat")?, time("exp")?);
-        if issued > now {
+        // Whole seconds on both sides: a clock that is a moment ahead of ours may
+        // already count the next one.
+        if issued > now.saturating_add(1) {
             return Err(invalid(&format!(
                 "is from the future: iat is {issued}, now is {now}"
             )));
@@ -374,6 +375,32 @@ mod tests {
                 Token::parse(RFC_TOKEN).unwrap().verify(&key).is_err(),
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn the_edges_of_a_tokens_time_are_inside() {
+        let now = 1_700_000_000;
+        for (issued, expires, good) in [
+            (now, now, true),
+            (now + 1, now, true),
+            (now + 2, now, false),
+            (now, now - 120, true),
+            (now, now - 121, false),
+            (i64::MIN, i64::MAX, true),
+            (i64::MAX, i64::MAX, false),
+        ] {
+            let claims = json!({
+                "iss": "https://fidm.gigya.com/jwt/key/", "iat": issued, "exp": expires,
+            });
+            let token = Token {
+                signed: "",
+                signature: Vec::new(),
+                key_id: None,
+                claims: claims.as_object().unwrap().clone(),
+            };
+            let checked = token.check_claims("key", now);
+            assert_eq!(checked.is_ok(), good, "iat {issued}, exp {expires}");
         }
     }
 
