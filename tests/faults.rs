@@ -54,6 +54,19 @@ fn a_connection_closed_while_idle_is_replaced() {
     }
 }
 
+/// Less than servers commonly wait, so that it is seldom they who close.
+#[test]
+fn a_connection_rests_for_fifteen_seconds_at_most() {
+    let api = StandIn::plain();
+    expect(&api.set_status(), 0, "");
+    thread::sleep(Duration::from_secs(5));
+    expect(&api.set_status(), 0, "");
+    assert_eq!(api.connections(), 1);
+    thread::sleep(Duration::from_millis(15_500));
+    expect(&api.set_status(), 0, "");
+    assert_eq!(api.connections(), 2);
+}
+
 #[test]
 fn a_server_that_sends_more_than_its_answer_is_not_reused() {
     for api in both() {
