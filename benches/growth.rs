@@ -98,11 +98,16 @@ fn main() {
             cost(|| __benchmarks::encode(&request)),
         );
         row("send a nested parameter", size, cost(|| ok(request.send())));
-        for (what, items) in [
-            ("receive a long string", 1),
-            ("receive small objects", size / 60),
+        for (what, kind, items) in [
+            ("receive a long string", "text", 1),
+            (
+                "receive accounts",
+                "account",
+                size / account(0).to_string().len(),
+            ),
+            ("receive small objects", "text", size / 60),
         ] {
-            let request = aim(json!({"size": size, "items": items}));
+            let request = aim(json!({"size": size, "kind": kind, "items": items}));
             row(what, size, cost(|| ok(request.send())));
         }
     }
@@ -138,6 +143,21 @@ fn main() {
         calls(true)
     );
     let _ = server.kill();
+}
+
+/// An account as `accounts.search` returns it by default, shortened.
+fn account(i: usize) -> Value {
+    json!({
+        "UID": format!("_guid_Hl8Ikn8VKJfDR8-4{i:08}=="),
+        "created": "2026-01-01T00:00:00.000Z", "lastLogin": "2026-11-01T08:15:00.000Z",
+        "isActive": true, "isRegistered": true, "isVerified": true, "loginProvider": "site",
+        "profile": {
+            "firstName": "Zoë", "lastName": "O'Neill", "email": format!("zoe{i}@example.com"),
+            "birthDay": 7, "birthMonth": 11, "birthYear": 1990, "country": "IE", "city": "Dublin",
+            "photoURL": "https://example.com/photos/zoe/large/picture-of-the-year.jpeg",
+        },
+        "data": {"terms": true, "newsletter": "weekly", "source": "spring campaign, landing page"},
+    })
 }
 
 fn ok(response: GSResponse) -> GSResponse {
@@ -198,8 +218,14 @@ fn serve() {
             pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
         };
         let (size, items) = (number("size").unwrap_or(0), number("items").unwrap_or(0));
+        let accounts = body.contains("kind=account");
         let items: Vec<Value> = (0..items)
-            .map(|i| json!({"UID": format!("uid-{i:08}"), "text": "x".repeat(size / items - 34)}))
+            .map(|i| match accounts {
+                true => account(i),
+                false => {
+                    json!({"UID": format!("uid-{i:08}"), "text": "x".repeat(size / items - 34)})
+                }
+            })
             .collect();
         let answer = json!({"errorCode": 0, "results": items}).to_string();
         let headers = format!(
