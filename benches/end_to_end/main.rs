@@ -36,7 +36,7 @@ fn main() {
         .and_then(|text| text.parse().ok())
         .unwrap_or(4.0);
     if let (Some(host), Some(count)) = (value("--send-to"), value("--count")) {
-        // For strace: requests of one client and nothing else.
+        // For strace: requests of gssdk and nothing else, to a server of yours.
         let params = json!({"UID": "_guid_abc"});
         let mut request = GSRequest::new("3_key", SECRET, "accounts.setAccountInfo", params);
         request.set_host_override(host);
