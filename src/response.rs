@@ -83,11 +83,7 @@ impl GSResponse {
         let body = String::from_utf8(answer.body);
         if answer.status >= 400 {
             let text = body.as_deref().unwrap_or_default();
-            // An answer with errorCode 0 would be a success that HTTP denies.
-            if !matches!(
-                read(text),
-                Reading::Json(_, Some(1..)) | Reading::Xml(1.., _)
-            ) {
+            if !matches!(read(text), Reading::Json(_, Some(_)) | Reading::Xml(..)) {
                 return fault(
                     format!("HTTP Error {}: {}", answer.status, answer.reason),
                     trace,
