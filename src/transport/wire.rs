@@ -658,6 +658,7 @@ mod tests {
     use super::*;
     use std::net::{SocketAddr, TcpListener};
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use ureq::unversioned::transport::NextTimeout;
 
     /// Two addresses: nobody listens at the first.
@@ -691,6 +692,60 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         *ADDRESSES.lock().unwrap() = vec![listener.local_addr().unwrap()];
         assert!(connector.dial("", "two.test", 80, soon()).is_ok());
+    }
+
+    fn agent(names: Arc<Names>) -> ureq::Agent {
+        let connector = WireConnector {
+            names,
+            tls: None,
+            proxy: None,
+        };
+        let config = ureq::Agent::config_builder().proxy(None).build();
+        ureq::Agent::with_parts(config, connector, super::super::LookUpLater)
+    }
+
+    #[test]
+    fn a_reused_connection_needs_no_lookup_nor_does_the_next_one() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // Two answers on each connection, then the end.
+        let server = std::thread::spawn(move || {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().unwrap();
+                for _ in 0..2 {
+                    assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+                    stream
+                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                        .unwrap();
+                }
+            }
+        });
+        let agent = agent(Names::with_lookup(|_, port| {
+            LOOKUPS.fetch_add(1, SeqCst);
+            Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
+        }));
+        for _ in 0..4 {
+            let url = format!("http://reused.test:{port}/");
+            let mut answer = agent.post(&url).send("x").unwrap();
+            answer.body_mut().read_to_string().unwrap();
+            std::thread::sleep(Duration::from_millis(50)); // for the end to arrive
+        }
+        server.join().unwrap();
+        assert_eq!(LOOKUPS.load(SeqCst), 1);
+    }
+
+    #[test]
+    fn a_stalled_lookup_ends_with_the_timeout() {
+        let agent = agent(Names::with_lookup(|_, _| {
+            loop {
+                std::thread::park();
+            }
+        }));
+        let request = agent.post("http://stalled.test/").config();
+        let request = request.timeout_global(Some(Duration::from_millis(100)));
+        let error = request.build().send("x").unwrap_err();
+        assert!(matches!(Fault::from(error), Fault::Timeout));
     }
 
     /// A layer whose kernel takes so many bytes and then reports a reset.
