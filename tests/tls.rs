@@ -56,14 +56,20 @@ fn the_right_ca_passes_and_others_do_not() {
     assert_eq!(request.ca_certs(path.as_path()).send().get_error_code(), 0);
 }
 
-#[test]
-fn the_default_trust_store_does_not_know_the_stand_in() {
-    let _lock = CA_PATH.lock().unwrap();
-    let api = StandIn::tls();
+/// A request that brings no CA certificates of its own.
+fn with_the_process_wide_trust(api: &StandIn) -> GSRequest {
     let params = json!({"uid": UID, "status": "x"});
     let mut request =
         GSRequest::new(API_KEY, SECRET, "socialize.setStatus", params).use_https(true);
     request.set_host_override(api.host().as_str());
+    request
+}
+
+#[test]
+fn the_default_trust_store_does_not_know_the_stand_in() {
+    let _lock = CA_PATH.lock().unwrap();
+    let api = StandIn::tls();
+    let request = with_the_process_wide_trust(&api);
     refused(&api, &request, "unknown issuer");
 }
 
@@ -71,10 +77,7 @@ fn the_default_trust_store_does_not_know_the_stand_in() {
 fn the_process_wide_ca_file_takes_effect_on_the_next_send() {
     let _lock = CA_PATH.lock().unwrap();
     let api = StandIn::tls();
-    let params = json!({"uid": UID, "status": "x"});
-    let mut request =
-        GSRequest::new(API_KEY, SECRET, "socialize.setStatus", params).use_https(true);
-    request.set_host_override(api.host().as_str());
+    let request = with_the_process_wide_trust(&api);
     let code = || request.send().get_error_code();
 
     let path = file("ca.pem", ca_pem());
