@@ -7,28 +7,20 @@
 //! material checks it. Every error tells which check failed and is 400006;
 //! errors of fetching the keys keep their own code.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rustls::SignatureScheme;
 use serde_json::{Map, Value, json};
 
 use crate::error::GSException;
+use crate::keys::{KeyCache, Keys, Refusal};
 use crate::request::GSRequest;
 use crate::sig_utils::current_time_millis;
-use crate::transport::trust::provider;
 
 /// How long after its `exp` a token is still taken, in seconds.
 const LEEWAY: i64 = 120;
-
-/// How long to wait before a domain's keys are asked for again.
-const BETWEEN_FETCHES: Duration = Duration::from_secs(60);
-
-/// The same when there are no keys yet and asking has failed: nobody can log in.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
 /// How long to wait for the keys.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
@@ -60,15 +52,12 @@ pub fn validate_signature(
     api_key: &str,
     api_domain: &str,
 ) -> Result<Map<String, Value>, GSException> {
-    static DOMAINS: Mutex<Option<HashMap<String, Arc<Domain>>>> = Mutex::new(None);
+    /// The keys that all checks of the process share.
+    static KEYS: LazyLock<KeyCache> = LazyLock::new(KeyCache::default);
     // Before anything is fetched: what is no token at all causes no request.
     let token = Token::parse(jwt)?;
-    let domain = {
-        let mut domains = lock(&DOMAINS);
-        let domains = domains.get_or_insert_default();
-        Arc::clone(domains.entry(api_domain.to_string()).or_default())
-    };
-    domain.verify(&token, || fetch_keys(api_key, api_domain))?;
+    let fetch = || fetch_keys(api_key, api_domain);
+    KEYS.check(api_domain, fetch, |keys| token.verify(keys))?;
     token.check_claims(api_key, now())
 }
 
@@ -92,16 +81,16 @@ pub fn validate_signature_with_keys(
     keys: &Value,
 ) -> Result<Map<String, Value>, GSException> {
     let token = Token::parse(jwt)?;
-    token.verify(keys)?;
+    token.verify(&Keys::from_jwks(keys))?;
     token.check_claims(api_key, now())
 }
 
-fn fetch_keys(api_key: &str, api_domain: &str) -> Result<Value, GSException> {
+fn fetch_keys(api_key: &str, api_domain: &str) -> Result<Keys, GSException> {
     let params = json!({"V2": true});
     let mut request = GSRequest::anonymous(api_key, "accounts.getJWTPublicKey", params);
     request.set_api_domain(api_domain);
     let response = request.send_timeout(FETCH_TIMEOUT).into_result()?;
-    Ok(Value::Object(response.into_data()))
+    Ok(Keys::from_jwks(&Value::Object(response.into_data())))
 }
 
 fn now() -> i64 {
@@ -110,59 +99,6 @@ fn now() -> i64 {
 
 fn invalid(why: &str) -> GSException {
     GSException::invalid(format_args!("the id_token {why}"))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The keys of one API domain.
-#[derive(Default)]
-struct Domain {
-    keys: Mutex<Option<Arc<Value>>>,
-    /// Until when not to ask for the keys; held while asking, so that whoever
-    /// comes meanwhile waits for the answer instead of asking, too.
-    quiet_until: Mutex<Option<Instant>>,
-}
-
-impl Domain {
-    fn verify(
-        &self,
-        token: &Token,
-        fetch: impl Fn() -> Result<Value, GSException>,
-    ) -> Result<(), GSException> {
-        let known = lock(&self.keys).clone();
-        let failure = match &known {
-            Some(keys) => match token.verify(keys) {
-                Ok(()) => return Ok(()),
-                Err(failure) => failure,
-            },
-            None => invalid("cannot be checked: the keys could not be fetched a moment ago"),
-        };
-        let mut quiet_until = lock(&self.quiet_until);
-        let latest = lock(&self.keys).clone();
-        if let Some(latest) = latest {
-            // Somebody else has fetched them while we were waiting.
-            if known
-                .as_ref()
-                .is_none_or(|known| !Arc::ptr_eq(known, &latest))
-            {
-                return token.verify(&latest);
-            }
-        }
-        if quiet_until.is_some_and(|until| Instant::now() < until) {
-            return Err(failure);
-        }
-        let fetched = fetch();
-        let pause = match (&fetched, &known) {
-            (Err(_), None) => AFTER_A_FAILURE,
-            _ => BETWEEN_FETCHES,
-        };
-        *quiet_until = Instant::now().checked_add(pause);
-        let keys = Arc::new(fetched?);
-        *lock(&self.keys) = Some(Arc::clone(&keys));
-        token.verify(&keys)
-    }
 }
 
 /// A token in its parts, nothing of it believed yet.
@@ -205,45 +141,16 @@ impl<'a> Token<'a> {
         })
     }
 
-    /// Whether one of these keys, and the one that the token names if it names
-    /// one, has signed it.
-    fn verify(&self, keys: &Value) -> Result<(), GSException> {
-        let one = std::slice::from_ref(keys);
-        let keys = match keys.get("keys").unwrap_or(keys) {
-            Value::Array(keys) => keys.as_slice(),
-            _ => one,
-        };
-        let named = |key: &&Value| match &self.key_id {
-            Some(wanted) => key.get("kid").and_then(Value::as_str) == Some(wanted),
-            None => true,
-        };
-        let keys: Vec<Vec<u8>> = keys
-            .iter()
-            .filter(named)
-            .filter_map(rsa_public_key)
-            .collect();
-        if keys.is_empty() {
-            return Err(invalid(
-                "names a key (kid) that is not among the site's keys",
-            ));
+    fn verify(&self, keys: &Keys) -> Result<(), GSException> {
+        let key_id = self.key_id.as_deref();
+        match keys.verify(key_id, self.signed.as_bytes(), &self.signature) {
+            Ok(()) => Ok(()),
+            Err(Refusal::WrongSignature) => Err(invalid("has a wrong signature")),
+            Err(Refusal::NoKey) => Err(invalid(match key_id {
+                Some(_) => "names a key (kid) that is not among the site's keys",
+                None => "cannot be checked: the site has no key for RS256",
+            })),
         }
-        let provider = provider();
-        let algorithms = provider.signature_verification_algorithms.mapping.iter();
-        let rs256 = algorithms
-            .filter(|(scheme, _)| *scheme == SignatureScheme::RSA_PKCS1_SHA256)
-            .flat_map(|(_, algorithms)| algorithms.iter());
-        for algorithm in rs256 {
-            for key in &keys {
-                let message = self.signed.as_bytes();
-                if algorithm
-                    .verify_signature(key, message, &self.signature)
-                    .is_ok()
-                {
-                    return Ok(());
-                }
-            }
-        }
-        Err(invalid("has a wrong signature"))
     }
 
     fn check_claims(self, api_key: &str, now: i64) -> Result<Map<String, Value>, GSException> {
@@ -282,100 +189,17 @@ fn decode_object(part: &str, name: &str) -> Result<Map<String, Value>, GSExcepti
         .map_err(|_| invalid(&format!("has a {name} that is not a JSON object")))
 }
 
-/// A JWK for RS256 as DER (RFC 8017, A.1.1): `SEQUENCE { INTEGER n, INTEGER e }`.
-fn rsa_public_key(jwk: &Value) -> Option<Vec<u8>> {
-    let text = |name: &str| jwk.get(name).and_then(Value::as_str);
-    let fits = |name: &str, wanted: &str| jwk.get(name).is_none_or(|value| value == wanted);
-    if text("kty") != Some("RSA") || !fits("alg", "RS256") || !fits("use", "sig") {
-        return None;
-    }
-    let integer = |name: &str| {
-        let bytes = URL_SAFE_NO_PAD.decode(text(name)?).ok()?;
-        let start = bytes.iter().position(|byte| *byte != 0)?;
-        let mut number = bytes[start..].to_vec();
-        if number[0] >= 0x80 {
-            number.insert(0, 0); // DER integers are signed
-        }
-        Some(der(0x02, &number))
-    };
-    Some(der(0x30, &[integer("n")?, integer("e")?].concat()))
-}
-
-fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len().to_be_bytes();
-    let length = &length[length.iter().take_while(|byte| **byte == 0).count()..];
-    let mut out = vec![tag];
-    match content.len() {
-        0..0x80 => out.push(content.len() as u8),
-        _ => {
-            out.push(0x80 | length.len() as u8);
-            out.extend_from_slice(length);
-        }
-    }
-    out.extend_from_slice(content);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::Cell;
-
-    /// RFC 7515, A.2: an RS256 signature, and its key as a JWK.
-    const RFC_TOKEN: &str = concat!(
-        "eyJhbGciOiJSUzI1NiJ9.",
-        "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFt",
-        "cGxlLmNvbS9pc19yb290Ijp0cnVlfQ.",
-        "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7",
-        "AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4",
-        "BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K",
-        "0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqv",
-        "hJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrB",
-        "p0igcN_IoypGlUPQGe77Rw",
-    );
-    const RFC_MODULUS: &str = concat!(
-        "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp",
-        "-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOW",
-        "vG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUs",
-        "LA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9k",
-        "G4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2",
-        "PAcDTW9gb54h4FRWyuXpoQ",
-    );
-
-    fn rfc_key() -> Value {
-        json!({"kty": "RSA", "n": RFC_MODULUS, "e": "AQAB"})
-    }
+    use crate::keys::tests::{RFC_TOKEN, rfc_key};
 
     #[test]
-    fn the_example_of_rfc_7515_verifies() {
+    fn the_example_of_rfc_7515_is_of_no_site() {
         let token = Token::parse(RFC_TOKEN).unwrap();
-        for keys in [
-            rfc_key(),
-            json!([rfc_key()]),
-            json!({"keys": [{}, rfc_key()]}),
-        ] {
-            token.verify(&keys).unwrap();
-        }
+        token.verify(&Keys::from_jwks(&rfc_key())).unwrap();
         let error = token.check_claims("key", 1_300_819_380).unwrap_err();
         assert!(error.to_string().contains("iss"), "{error}");
-
-        let mut other = rfc_key();
-        other["e"] = json!("AQAC");
-        assert!(Token::parse(RFC_TOKEN).unwrap().verify(&other).is_err());
-        for (name, value) in [
-            ("kty", "EC"),
-            ("alg", "HS256"),
-            ("use", "enc"),
-            ("n", ""),
-            ("n", "!"),
-        ] {
-            let mut key = rfc_key();
-            key[name] = json!(value);
-            assert!(
-                Token::parse(RFC_TOKEN).unwrap().verify(&key).is_err(),
-                "{name}"
-            );
-        }
     }
 
     #[test]
@@ -402,39 +226,5 @@ mod tests {
             let checked = token.check_claims("key", now);
             assert_eq!(checked.is_ok(), good, "iat {issued}, exp {expires}");
         }
-    }
-
-    #[test]
-    fn keys_are_asked_for_again_at_most_once_a_minute() {
-        let domain = Domain::default();
-        let token = Token::parse(RFC_TOKEN).unwrap();
-        let fetches = Cell::new(0);
-        let fetch = |keys: Value| {
-            let fetches = &fetches;
-            move || {
-                fetches.set(fetches.get() + 1);
-                Ok(keys.clone())
-            }
-        };
-        let age = || *lock(&domain.quiet_until) = Some(Instant::now());
-        for _ in 0..100 {
-            assert!(domain.verify(&token, fetch(json!({"keys": []}))).is_err());
-        }
-        assert_eq!(fetches.get(), 1, "a flood of unknown keys");
-        age();
-        domain.verify(&token, fetch(rfc_key())).unwrap();
-        domain.verify(&token, fetch(rfc_key())).unwrap();
-        assert_eq!(fetches.get(), 2, "rotated, and kept");
-
-        let failing = Domain::default();
-        let offline = || Err(GSException::new(500_000, "offline"));
-        assert_eq!(
-            failing.verify(&token, offline).unwrap_err().error_code(),
-            500_000
-        );
-        assert_eq!(
-            failing.verify(&token, offline).unwrap_err().error_code(),
-            400_006
-        );
     }
 }

@@ -49,35 +49,33 @@
 #![cfg_attr(not(feature = "client"), allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(feature = "client")]
-mod bearer;
+mod arguments;
 #[cfg(feature = "client")]
 mod call;
 #[cfg(feature = "client")]
-mod clock;
-#[cfg(feature = "client")]
-mod credentials;
-#[cfg(feature = "client")]
-mod endpoint;
+mod crypto;
 mod error;
 #[cfg(feature = "client")]
-mod form;
+mod host;
 #[cfg(feature = "client")]
 pub mod jwt_utils;
 #[cfg(feature = "client")]
-mod mask;
+mod keys;
 #[cfg(feature = "client")]
-mod oauth1;
+mod log;
 #[cfg(feature = "client")]
 mod pem;
+#[cfg(feature = "client")]
+mod reading;
 #[cfg(feature = "client")]
 mod request;
 #[cfg(feature = "client")]
 mod response;
 #[cfg(feature = "client")]
 mod search;
-pub mod sig_utils;
 #[cfg(feature = "client")]
-mod trace;
+mod send;
+pub mod sig_utils;
 #[cfg(feature = "client")]
 mod transport;
 
@@ -90,7 +88,7 @@ pub use sig_utils as SigUtils;
 pub use jwt_utils as JwtUtils;
 #[cfg(feature = "client")]
 pub use {
-    credentials::OptionalKey,
+    arguments::OptionalKey,
     pem::Pem,
     request::GSRequest,
     response::GSResponse,

@@ -104,3 +104,10 @@ impl<const N: usize> From<&[u8; N]> for Pem {
         Pem::from(content.as_slice())
     }
 }
+
+/// A client certificate and its private key.
+#[derive(Clone)]
+pub(crate) struct ClientCert {
+    pub(crate) cert: Pem,
+    pub(crate) key: Pem,
+}

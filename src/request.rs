@@ -1,34 +1,22 @@
-//! [`GSRequest`]: what to call and with what; `send` conducts.
+//! [`GSRequest`]: what to call and with what.
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::bearer;
-use crate::call::{Call, bounded};
-use crate::clock;
-use crate::credentials::{Authentication, Credentials, OptionalKey, key};
-use crate::endpoint::DEFAULT_API_DOMAIN;
+use crate::arguments::{OptionalKey, key};
+use crate::call::credentials::Authentication;
+use crate::call::endpoint::DEFAULT_API_DOMAIN;
+use crate::call::form::{text, write_value};
+use crate::call::{Call, oauth1};
 use crate::error::GSException;
-use crate::form::{Masking, text, write_value};
-use crate::oauth1;
-use crate::pem::Pem;
+use crate::pem::{ClientCert, Pem};
 use crate::response::GSResponse;
-use crate::trace::Trace;
-use crate::transport::{Answer, Route, Settings, redact};
-
-/// The CA certificates that [`GSRequest::set_ca_certs_path`] names.
-static CA_CERTS_PATH: RwLock<Option<Pem>> = RwLock::new(None);
-
-/// The API refuses a timestamp that is too far from its own clock.
-const EXPIRED_REQUEST: i64 = 403_002;
-
-/// Rate limit; general server error; timeout and lock inside the API: errors
-/// that may be gone a little later.
-const RETRYABLE: [i64; 4] = [403_048, 500_001, 504_001, 409_030];
+use crate::send::sender;
+use crate::transport::redact;
 
 /// A request to the Gigya API.
 ///
@@ -227,7 +215,10 @@ impl GSRequest {
     /// ```
     #[must_use]
     pub fn client_cert(mut self, cert: impl Into<Pem>, key: impl Into<Pem>) -> Self {
-        self.call_mut().client_cert = Some((cert.into(), key.into()));
+        self.call_mut().client_cert = Some(ClientCert {
+            cert: cert.into(),
+            key: key.into(),
+        });
         self
     }
 
@@ -335,11 +326,7 @@ impl GSRequest {
     /// GSRequest::set_ca_certs_path(""); // back to the default
     /// ```
     pub fn set_ca_certs_path(path: impl AsRef<Path>) {
-        let path = path.as_ref();
-        let pem = (!path.as_os_str().is_empty()).then(|| Pem::from(path));
-        *CA_CERTS_PATH
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = pem;
+        sender().set_ca_certs_path(path.as_ref());
     }
 
     /// Sends the request and waits for the answer.
@@ -376,18 +363,11 @@ impl GSRequest {
     /// let response = request.send_timeout(Duration::from_secs(5));
     /// ```
     pub fn send_timeout(&self, timeout: Duration) -> GSResponse {
-        self.respond(Some(bounded(timeout)))
+        self.respond(Some(timeout))
     }
 
     fn respond(&self, timeout: Option<Duration>) -> GSResponse {
-        let call = &*self.call;
-        let mut trace = Trace::new(Arc::clone(&self.call), timeout);
-        match exchange(call, timeout, &mut trace) {
-            Ok(answer) => {
-                GSResponse::from_answer(&call.api_method, answer, trace, call.wants_xml())
-            }
-            Err(error) => GSResponse::from_error(&call.api_method, error, trace, call.wants_xml()),
-        }
+        GSResponse::from_sent(sender().send(&self.call, timeout))
     }
 
     /// The parameters as a query string: sorted by name, percent-encoded.
@@ -417,7 +397,7 @@ impl GSRequest {
     /// ```
     pub fn url_encode(value: &Value) -> String {
         let mut out = Vec::new();
-        write_value(value, &mut out, Masking::Off);
+        write_value(value, &mut out);
         text(out)
     }
 
@@ -484,13 +464,7 @@ impl GSRequest {
 
     /// The body that a send would have, for the benchmarks.
     pub(crate) fn encode(&self) -> Result<String, GSException> {
-        let credentials = self.call.credentials()?;
-        let endpoint = self.call.endpoint(&credentials)?;
-        let (https, stamp) = (endpoint.https, clock::stamp());
-        let (body, _) = self
-            .call
-            .body(&credentials, &endpoint.url(), https, stamp)?;
-        Ok(body)
+        sender().encode(&self.call)
     }
 
     /// Takes a parameter away.
@@ -501,86 +475,6 @@ impl GSRequest {
     fn call_mut(&mut self) -> &mut Call {
         Arc::make_mut(&mut self.call)
     }
-}
-
-/// From the call to the answer, step by step.
-fn exchange(
-    call: &Call,
-    timeout: Option<Duration>,
-    trace: &mut Trace,
-) -> Result<Answer, GSException> {
-    let started = Instant::now();
-    let credentials = call.credentials()?;
-    call.check_params()?;
-    let endpoint = call.endpoint(&credentials)?;
-    let https = endpoint.https;
-    let url = endpoint.url();
-    let ca_certs_path = CA_CERTS_PATH
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
-    let route = Route::find(&Settings {
-        https,
-        host: &endpoint.host,
-        ca_certs: call.ca_certs.as_ref().or(ca_certs_path.as_ref()),
-        client_cert: call.client_cert.as_ref().map(|(cert, key)| (cert, key)),
-        proxy: call.proxy.as_deref(),
-    })?;
-    trace.endpoint = Some(endpoint);
-
-    let mut offset_before = None;
-    let mut retries = 0;
-    loop {
-        let stamp = clock::stamp();
-        let (body, signature) = call.body(&credentials, &url, https, stamp)?;
-        let authorization = match credentials {
-            Credentials::Bearer {
-                user_key,
-                private_key,
-            } => Some(bearer::authorization(user_key, private_key, stamp)?),
-            _ => None,
-        };
-        trace.sending(stamp, signature);
-        let left = || timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
-        let answer = route.post(&url, &body, authorization.as_deref(), left())?;
-
-        let Some((code, text)) = GSResponse::refusal(&answer) else {
-            return Ok(answer);
-        };
-        // What is sent again here was refused, and so not executed.
-        match code {
-            EXPIRED_REQUEST => {
-                if let Some(offset) = offset_before {
-                    // The server's Date was no help: do not spoil later requests.
-                    clock::set_offset(offset);
-                    return Ok(answer);
-                }
-                offset_before = clock::learn(answer.date());
-                if offset_before.is_none() {
-                    return Ok(answer);
-                }
-            }
-            code if RETRYABLE.contains(&code) && retries < call.retries => {
-                let pause = pause(retries);
-                if left().is_some_and(|left| left <= pause) {
-                    return Ok(answer);
-                }
-                std::thread::sleep(pause);
-                retries += 1;
-            }
-            _ => return Ok(answer),
-        }
-        trace.answered(text);
-    }
-}
-
-/// How long to wait before a retry: 1, 2, 4 … s, up to 30, and up to a quarter
-/// less, so that clients refused together do not come back together.
-fn pause(retries: u32) -> Duration {
-    let seconds = 1u64
-        .checked_shl(retries)
-        .map_or(30, |seconds| seconds.min(30));
-    Duration::from_secs(seconds).mul_f64(1.0 - clock::chance() / 4.0)
 }
 
 /// Shows what is called and how, but no secret key, client key or password.
@@ -595,7 +489,7 @@ impl fmt::Debug for GSRequest {
             .field("user_key", &call.user_key)
             .field(
                 "client_cert",
-                &call.client_cert.as_ref().map(|(cert, _)| cert),
+                &call.client_cert.as_ref().map(|client| &client.cert),
             )
             .field("proxy", &call.proxy.as_deref().map(redact))
             .field("params", &call.params.keys().collect::<Vec<_>>())

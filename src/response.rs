@@ -5,11 +5,10 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::error::{GENERAL_SERVER_ERROR, GSException, MISSING_PARAMETER};
-use crate::trace::{Trace, log_of_text};
+use crate::log::{self, Trace};
+use crate::reading::{self, Reading, xml};
+use crate::send::Sent;
 use crate::transport::Answer;
-
-/// No refusal of the API is longer, in bytes.
-const MAX_REFUSAL: usize = 16 * 1024;
 
 /// The answer to a request, or the reason why there is none.
 ///
@@ -65,8 +64,18 @@ impl GSResponse {
         Self::parse(method, response_text.to_string(), None)
     }
 
+    /// What came of a request of ours.
+    pub(crate) fn from_sent(sent: Sent) -> Self {
+        let Sent { outcome, trace } = sent;
+        let (method, xml) = (trace.call().api_method.clone(), trace.call().wants_xml());
+        match outcome {
+            Ok(answer) => Self::from_answer(&method, answer, trace, xml),
+            Err(error) => Self::from_error(&method, error, trace, xml),
+        }
+    }
+
     /// What a server answered.
-    pub(crate) fn from_answer(method: &str, answer: Answer, trace: Trace, xml: bool) -> Self {
+    fn from_answer(method: &str, answer: Answer, trace: Trace, xml: bool) -> Self {
         let fault = |message: String, trace| {
             let error = GSException::new(GENERAL_SERVER_ERROR, message);
             Self::from_error(method, error, trace, xml)
@@ -83,7 +92,10 @@ impl GSResponse {
         let body = String::from_utf8(answer.body);
         if answer.status >= 400 {
             let text = body.as_deref().unwrap_or_default();
-            if !matches!(read(text), Reading::Json(_, Some(_)) | Reading::Xml(..)) {
+            if !matches!(
+                reading::read(text),
+                Reading::Json(_, Some(_)) | Reading::Xml(..)
+            ) {
                 return fault(
                     format!("HTTP Error {}: {}", answer.status, answer.reason),
                     trace,
@@ -103,28 +115,15 @@ impl GSResponse {
         }
     }
 
-    /// The error code and the text of an answer that refuses the request.
-    pub(crate) fn refusal(answer: &Answer) -> Option<(i64, &str)> {
-        // A look before the parse: nearly all answers are none.
-        let text = std::str::from_utf8(&answer.body).ok()?;
-        if text.len() > MAX_REFUSAL || !text.contains("errorMessage") {
-            return None;
-        }
-        match read(text) {
-            Reading::Json(_, Some(code)) | Reading::Xml(code, _) if code != 0 => Some((code, text)),
-            _ => None,
-        }
-    }
-
     /// An error of this side.
-    pub(crate) fn from_error(method: &str, error: GSException, trace: Trace, xml: bool) -> Self {
+    fn from_error(method: &str, error: GSException, trace: Trace, xml: bool) -> Self {
         let (code, message) = (error.error_code(), error.error_message());
         let text = match xml {
             false => format!(
                 r#"{{"errorCode":{code},"errorMessage":{}}}"#,
                 Value::from(message)
             ),
-            true => client_xml(method, code, message),
+            true => xml::of_error(method, code, message),
         };
         GSResponse {
             method: method.to_string(),
@@ -137,7 +136,7 @@ impl GSResponse {
     }
 
     fn parse(method: &str, text: String, trace: Option<Box<Trace>>) -> Self {
-        let (code, message, data) = match read(&text) {
+        let (code, message, data) = match reading::read(&text) {
             Reading::Json(data, Some(code)) => {
                 let message = data.get("errorMessage").and_then(Value::as_str);
                 (code, message.unwrap_or_default().to_string(), data)
@@ -292,7 +291,7 @@ impl GSResponse {
     pub fn get_log(&self) -> String {
         match &self.trace {
             Some(trace) => trace.render(&self.text),
-            None => log_of_text(&self.method, &self.text),
+            None => log::of_text(&self.method, &self.text),
         }
     }
 
@@ -370,192 +369,4 @@ impl fmt::Debug for GSResponse {
             .field("error_message", &self.message)
             .finish_non_exhaustive()
     }
-}
-
-/// What a text turns out to be.
-enum Reading {
-    Json(Map<String, Value>, Option<i64>),
-    Xml(i64, String),
-    Other(String),
-}
-
-fn read(text: &str) -> Reading {
-    let body = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
-    match body.chars().next() {
-        None => Reading::Other("it is empty".into()),
-        Some('{') => match parse_object(body) {
-            Ok(data) => {
-                let code = data.get("errorCode").and_then(Value::as_i64);
-                Reading::Json(data, code)
-            }
-            Err(error) if error.is_eof() => {
-                Reading::Other(format!("its JSON is cut short ({error})"))
-            }
-            Err(error) => Reading::Other(format!("its JSON is broken ({error})")),
-        },
-        Some('[') => Reading::Other("it is a JSON array, not an object".into()),
-        Some('<') => read_xml(body),
-        Some(_) => Reading::Other("it is neither JSON nor XML".into()),
-    }
-}
-
-/// Reads a JSON object; where it holds half a surrogate pair, which JavaScript
-/// lets slip into profiles and serde_json refuses, U+FFFD takes its place.
-fn parse_object(json: &str) -> serde_json::Result<Map<String, Value>> {
-    serde_json::from_str(json).or_else(|error| match mend_surrogates(json) {
-        Some(mended) => serde_json::from_str(&mended),
-        None => Err(error),
-    })
-}
-
-/// Replaces `\uD800` to `\uDFFF` escapes that are not part of a pair.
-fn mend_surrogates(json: &str) -> Option<String> {
-    let unit = |at: usize| -> Option<u16> {
-        let escape = json.get(at..at + 6)?.strip_prefix("\\u")?;
-        u16::from_str_radix(escape, 16).ok()
-    };
-    let mut mended = String::new();
-    let mut copied = 0;
-    let mut at = 0;
-    while let Some(found) = json[at..].find('\\') {
-        at += found;
-        let Some(high) = unit(at) else {
-            // Any other escape: its second character is no start of another.
-            let next = json[at + 1..].chars().next();
-            at += 1 + next.map_or(0, char::len_utf8);
-            continue;
-        };
-        let low = unit(at + 6).filter(|low| (0xdc00..0xe000).contains(low));
-        match high {
-            0xd800..0xdc00 if low.is_some() => at += 12,
-            0xd800..0xe000 => {
-                mended.push_str(&json[copied..at]);
-                mended.push_str("\\ufffd");
-                at += 6;
-                copied = at;
-            }
-            _ => at += 6,
-        }
-    }
-    if copied == 0 {
-        return None;
-    }
-    mended.push_str(&json[copied..]);
-    Some(mended)
-}
-
-/// Gigya's XML: an element `<errorCode>` and perhaps an `<errorMessage>` in a
-/// root element that is closed, so that a document cut short is no success.
-fn read_xml(body: &str) -> Reading {
-    let lower: String = body
-        .chars()
-        .take(16)
-        .collect::<String>()
-        .to_ascii_lowercase();
-    if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
-        return Reading::Other("it is an HTML page".into());
-    }
-    let mut root = body;
-    while let Some((_, rest)) = root
-        .strip_prefix("<?")
-        .and_then(|rest| rest.split_once("?>"))
-    {
-        root = rest.trim_start();
-    }
-    let name = root
-        .trim_start_matches('<')
-        .split([' ', '>', '/', '\t', '\r', '\n'])
-        .next();
-    let is_closed = name.is_some_and(|name| {
-        let end = body
-            .strip_suffix('>')
-            .and_then(|body| body.trim_end().strip_suffix(name));
-        !name.is_empty() && end.is_some_and(|end| end.ends_with("</"))
-    });
-    if !is_closed {
-        return Reading::Other("its XML is cut short".into());
-    }
-    match element(body, "errorCode").and_then(|code| code.trim().parse().ok()) {
-        Some(code) => {
-            let message = element(body, "errorMessage").map(decode_entities);
-            Reading::Xml(code, message.unwrap_or_default())
-        }
-        None => Reading::Other("it is XML without a usable errorCode".into()),
-    }
-}
-
-fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-    let (content, _) = rest.split_once(&format!("</{name}>"))?;
-    Some(content)
-}
-
-fn decode_entities(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('&') {
-        out.push_str(before);
-        let decoded = after.split_once(';').and_then(|(entity, after)| {
-            let c = match entity {
-                "amp" => '&',
-                "lt" => '<',
-                "gt" => '>',
-                "quot" => '"',
-                "apos" => '\'',
-                _ => {
-                    let number = entity.strip_prefix('#')?;
-                    let number = match number.strip_prefix(['x', 'X']) {
-                        Some(hex) => u32::from_str_radix(hex, 16),
-                        None => number.parse(),
-                    };
-                    char::from_u32(number.ok()?)?
-                }
-            };
-            Some((c, after))
-        });
-        match decoded {
-            Some((c, after)) => {
-                out.push(c);
-                rest = after;
-            }
-            None => {
-                out.push('&');
-                rest = after;
-            }
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
-/// The XML that Python builds for an error of its own side, escaped.
-fn client_xml(method: &str, code: i64, message: &str) -> String {
-    let name: String = method
-        .trim_start_matches('/')
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
-        .collect();
-    let mut escaped = String::with_capacity(message.len());
-    for c in message.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            // What XML 1.0 cannot hold, not even escaped.
-            c if c.is_control() && !matches!(c, '\t' | '\n' | '\r') => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    [
-        r#"<?xml version="1.0" encoding="utf-8"?>"#,
-        &format!(
-            "<{name}Response xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
-             xsi:schemaLocation=\"urn:com:gigya:api http://socialize-api.gigya.com/schema\" \
-             xmlns=\"urn:com:gigya:api\">"
-        ),
-        &format!("<errorCode>{code}</errorCode>"),
-        &format!("<errorMessage>{escaped}</errorMessage>"),
-        &format!("</{name}Response>"),
-    ]
-    .join("\r\n")
 }

@@ -5,8 +5,10 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::endpoint::check_host;
+use percent_encoding::percent_decode_str;
+
 use crate::error::GSException;
+use crate::host::{check_host, split_port};
 
 /// A proxy that takes plain HTTP in absolute form and HTTPS by CONNECT.
 ///
@@ -44,10 +46,8 @@ impl Proxy {
             None => (None, rest),
         };
         check_host(address, "proxy address").map_err(|_| invalid("has no plain host and port"))?;
-        let (host, port) = match address.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
-            _ => (address, None),
-        };
+        let (host, port) = split_port(address);
+        let port = port.and_then(|port| port.parse().ok());
         let authorization = match user {
             Some(user) => {
                 let (name, password) = user.split_once(':').unwrap_or((user, ""));
@@ -152,10 +152,7 @@ fn bypassed(host: &str, exceptions: &str) -> bool {
         return true;
     }
     let host = host.to_ascii_lowercase();
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => name,
-        _ => host.as_str(),
-    };
+    let (name, _) = split_port(&host);
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     exceptions.split(',').any(|exception| {
         let exception = exception
@@ -170,19 +167,16 @@ fn bypassed(host: &str, exceptions: &str) -> bool {
     })
 }
 
+/// `None` where a `%` is not followed by two hexadecimal digits.
 fn percent_decode(text: &str) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            decoded.push(byte);
-            continue;
-        }
-        let high = (bytes.next()? as char).to_digit(16)?;
-        let low = (bytes.next()? as char).to_digit(16)?;
-        decoded.push((high * 16 + low) as u8);
-    }
-    Some(decoded)
+    let mut escapes = text.split('%').skip(1);
+    let is_escape = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    escapes
+        .all(is_escape)
+        .then(|| percent_decode_str(text).collect())
 }
 
 #[cfg(test)]

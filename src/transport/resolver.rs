@@ -32,12 +32,18 @@ struct State {
     waiting: HashMap<Name, Vec<SyncSender<Result<Addresses, String>>>>,
 }
 
-impl Names {
-    /// The operating system's resolver.
-    pub(super) fn system() -> Arc<Self> {
-        Self::with_lookup(|host, port| (host, port).to_socket_addrs().map(Iterator::collect))
+/// The operating system's resolver.
+impl Default for Names {
+    fn default() -> Self {
+        Names {
+            lookup: |host, port| (host, port).to_socket_addrs().map(Iterator::collect),
+            state: Mutex::default(),
+        }
     }
+}
 
+impl Names {
+    #[cfg(test)]
     pub(super) fn with_lookup(lookup: Lookup) -> Arc<Self> {
         Arc::new(Names {
             lookup,

@@ -8,19 +8,131 @@
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, InconsistentKeys, RootCertStore};
 
+use crate::crypto::{contains, private_key, provider};
 use crate::error::{CA_CERTS, GSException};
-use crate::pem::Pem;
+use crate::pem::{ClientCert, Pem};
 
 /// Mozilla's CA certificates; `cargo run --example update_cacert` renews them.
 static BUNDLED: &[u8] = include_bytes!("../../cacert.pem");
 
+/// Whom to believe and who we are, as read from where the caller said.
+#[derive(PartialEq, Eq)]
+pub(super) struct TlsSettings {
+    trust: Trust,
+    identity: Option<Identity>,
+}
+
+/// Whose certificates a server may show.
+#[derive(PartialEq, Eq)]
+enum Trust {
+    Default,
+    /// These CA certificates, and no others.
+    Own(Text),
+}
+
+/// A client certificate and its key.
+#[derive(PartialEq, Eq)]
+struct Identity {
+    cert: Text,
+    key: Text,
+}
+
+/// A PEM text, and where it is from: what errors call it.
+struct Text {
+    source: Pem,
+    pem: Vec<u8>,
+}
+
+impl Text {
+    fn read(source: &Pem) -> std::io::Result<Self> {
+        let pem = source.read()?.into_owned();
+        let source = source.clone();
+        Ok(Text { source, pem })
+    }
+}
+
+/// The same text from elsewhere is the same.
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.pem == other.pem
+    }
+}
+
+impl Eq for Text {}
+
+impl TlsSettings {
+    /// Reads the files that are named.
+    ///
+    /// # Errors
+    /// 400003 for CA certificates, 400006 for a client certificate or key that
+    /// cannot be read.
+    pub(super) fn read(
+        ca_certs: Option<&Pem>,
+        client_cert: Option<&ClientCert>,
+    ) -> Result<Self, GSException> {
+        let trust = match ca_certs {
+            None => Trust::Default,
+            Some(source) => Trust::Own(
+                Text::read(source)
+                    .map_err(|error| ca_certs_error(source, &format!("cannot be read: {error}")))?,
+            ),
+        };
+        let read = |what: &str, source: &Pem| {
+            Text::read(source).map_err(|error| {
+                GSException::invalid(format_args!(
+                    "the client {what} {source} cannot be read: {error}"
+                ))
+            })
+        };
+        let identity = match client_cert {
+            None => None,
+            Some(client) => Some(Identity {
+                cert: read("certificate", &client.cert)?,
+                key: read("key", &client.key)?,
+            }),
+        };
+        Ok(TlsSettings { trust, identity })
+    }
+
+    /// TLS 1.2 and 1.3 with these settings.
+    ///
+    /// # Errors
+    /// 400003 or 400006 for certificates and keys that cannot be used.
+    pub(super) fn config(&self) -> Result<Arc<ClientConfig>, GSException> {
+        let roots = match &self.trust {
+            Trust::Default => default_roots(),
+            Trust::Own(text) => own_roots(text)?,
+        };
+        let unusable = |error: rustls::Error| {
+            GSException::invalid(format_args!("the TLS settings cannot be used: {error}"))
+        };
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?
+            .with_root_certificates(roots);
+        let Some(identity) = &self.identity else {
+            return Ok(Arc::new(builder.with_no_client_auth()));
+        };
+        let (chain, key) = identity.parse()?;
+        let config = builder.with_client_auth_cert(chain, key);
+        Ok(Arc::new(config.map_err(|error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => GSException::invalid(
+                "the client certificate and the client key do not belong together \
+                 (the certificate's own must come first in its file)",
+            ),
+            other => GSException::invalid(format_args!(
+                "the client certificate or key cannot be used: {other}"
+            )),
+        })?))
+    }
+}
+
 /// The default trust store.
-pub(super) fn default_roots() -> Arc<RootCertStore> {
+fn default_roots() -> Arc<RootCertStore> {
     static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     Arc::clone(ROOTS.get_or_init(|| Arc::new(read_default_roots())))
 }
@@ -64,115 +176,43 @@ fn read_roots(pem: &[u8]) -> (RootCertStore, usize) {
 ///
 /// # Errors
 /// 400003 when not one usable certificate is in them.
-pub(super) fn own_roots(source: &Pem, pem: &[u8]) -> Result<Arc<RootCertStore>, GSException> {
-    let (roots, unusable) = read_roots(pem);
+fn own_roots(text: &Text) -> Result<Arc<RootCertStore>, GSException> {
+    let (roots, unusable) = read_roots(&text.pem);
     if roots.is_empty() {
         let why = match unusable {
             0 => "holds no certificate in PEM form".to_string(),
             _ => format!("holds no usable certificate ({unusable} could not be read)"),
         };
-        return Err(ca_certs_error(source, &why));
+        return Err(ca_certs_error(&text.source, &why));
     }
     Ok(Arc::new(roots))
 }
 
-pub(super) fn ca_certs_error(source: &Pem, why: &str) -> GSException {
+fn ca_certs_error(source: &Pem, why: &str) -> GSException {
     GSException::new(CA_CERTS, format!("The CA certificates file {source} {why}"))
 }
 
-/// TLS 1.2 and 1.3, the given trust anchors, and a client certificate if any.
-pub(super) fn client_config(
-    roots: Arc<RootCertStore>,
-    client_cert: Option<ClientCert>,
-) -> Result<Arc<ClientConfig>, GSException> {
-    let unusable = |error: rustls::Error| {
-        GSException::invalid(format_args!("the TLS settings cannot be used: {error}"))
-    };
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(unusable)?
-        .with_root_certificates(roots);
-    let config = match client_cert {
-        None => builder.with_no_client_auth(),
-        Some(client) => builder
-            .with_client_auth_cert(client.chain, client.key)
-            .map_err(|error| match error {
-                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                    GSException::invalid(
-                        "the client certificate and the client key do not belong together \
-                         (the certificate's own must come first in its file)",
-                    )
-                }
-                other => GSException::invalid(format_args!(
-                    "the client certificate or key cannot be used: {other}"
-                )),
-            })?,
-    };
-    Ok(Arc::new(config))
-}
-
-/// `ring`, named here so that no process-wide default is needed or disturbed.
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(ring::default_provider())))
-}
-
-/// A client certificate with its chain, and its key.
-pub(super) struct ClientCert {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-}
-
-impl ClientCert {
-    /// * `cert`, `key`: PEM texts; `cert_source`, `key_source`: what to call them.
+impl Identity {
+    /// The chain and the key.
     ///
     /// # Errors
     /// 400006 that says which of the two is at fault and why.
-    pub(super) fn parse(
-        cert_source: &Pem,
-        cert: &[u8],
-        key_source: &Pem,
-        key: &[u8],
-    ) -> Result<Self, GSException> {
-        let invalid = |what: &str, source: &Pem, why: &str| {
-            GSException::invalid(format_args!("the client {what} {source} {why}"))
+    fn parse(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), GSException> {
+        let invalid = |what: &str, text: &Text, why: &str| {
+            GSException::invalid(format_args!("the client {what} {} {why}", text.source))
         };
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert).collect();
-        let chain = chain.map_err(|_| invalid("certificate", cert_source, "is not valid PEM"))?;
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.cert.pem).collect();
+        let chain = chain.map_err(|_| invalid("certificate", &self.cert, "is not valid PEM"))?;
         if chain.is_empty() {
-            let why = match contains(cert, "PRIVATE KEY-----") {
+            let why = match contains(&self.cert.pem, "PRIVATE KEY-----") {
                 true => "holds a private key and no certificate: are the arguments swapped?",
                 false => "holds no certificate in PEM form",
             };
-            return Err(invalid("certificate", cert_source, why));
+            return Err(invalid("certificate", &self.cert, why));
         }
-        let key = private_key(key).map_err(|why| invalid("key", key_source, why))?;
-        Ok(ClientCert { chain, key })
+        let key = private_key(&self.key.pem).map_err(|why| invalid("key", &self.key, why))?;
+        Ok((chain, key))
     }
-}
-
-/// The first private key of a PEM text, or why there is none.
-pub(crate) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, &'static str> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
-        let encrypted =
-            contains(pem, "BEGIN ENCRYPTED PRIVATE KEY") || contains(pem, "Proc-Type: 4,ENCRYPTED");
-        match error {
-            _ if encrypted => {
-                "is encrypted: decrypt it first, for instance with `openssl pkey -in … -out …`"
-            }
-            rustls::pki_types::pem::Error::NoItemsFound if contains(pem, "BEGIN CERTIFICATE") => {
-                "holds a certificate and no private key: are the arguments swapped?"
-            }
-            rustls::pki_types::pem::Error::NoItemsFound => "holds no private key in PEM form",
-            _ => "is not valid PEM",
-        }
-    })
-}
-
-fn contains(haystack: &[u8], needle: &str) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle.as_bytes())
 }
 
 #[cfg(test)]
@@ -196,12 +236,5 @@ mod tests {
             "roots of webpki-roots that cacert.pem lacks: run `cargo run --example update_cacert`"
         );
         assert!(default_roots().len() >= webpki_roots::TLS_SERVER_ROOTS.len());
-    }
-
-    #[test]
-    fn an_encrypted_key_in_openssl_form_is_named() {
-        let pem = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
-                    DEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
-        assert!(private_key(pem).unwrap_err().contains("encrypted"));
     }
 }

@@ -1,15 +1,25 @@
-//! One API call as plain data, and what it puts on the wire.
+//! One call, from what the caller said to bytes: pure, without clock and I/O.
+//!
+//! [`Call`] is what the caller said, [`Plan`] a call that can be sent, checked,
+//! with all that holds for each of its tries; a [`Stamp`] makes one try of it.
 
-use std::time::Duration;
+pub(crate) mod bearer;
+pub(crate) mod credentials;
+pub(crate) mod endpoint;
+pub(crate) mod form;
+pub(crate) mod oauth1;
+pub(crate) mod python_json;
 
 use serde_json::{Map, Value};
 
-use crate::credentials::{Authentication, Credentials, Stamp};
-use crate::endpoint::{DEFAULT_API_DOMAIN, Endpoint};
 use crate::error::GSException;
-use crate::form::{Encoded, Field, Form, Masking, SIGNATURE};
-use crate::oauth1;
-use crate::pem::Pem;
+use crate::pem::{ClientCert, Pem};
+use credentials::{Authentication, Credentials};
+use endpoint::{DEFAULT_API_DOMAIN, Endpoint};
+use form::{Encoded, Field, Form, SIGNATURE};
+
+/// The value of the parameter `sdk`.
+const SDK: &str = concat!("rust_", env!("CARGO_PKG_VERSION"));
 
 /// Everything that a caller has said about a request.
 #[derive(Clone)]
@@ -21,7 +31,7 @@ pub(crate) struct Call {
     pub(crate) api_key: Option<String>,
     pub(crate) secret_key: Option<String>,
     pub(crate) user_key: Option<String>,
-    pub(crate) client_cert: Option<(Pem, Pem)>,
+    pub(crate) client_cert: Option<ClientCert>,
     pub(crate) authentication: Authentication,
     pub(crate) use_https: bool,
     pub(crate) api_domain: String,
@@ -31,9 +41,6 @@ pub(crate) struct Call {
     /// How often to send again what the API says may be sent again.
     pub(crate) retries: u32,
 }
-
-/// The value of the parameter `sdk`.
-const SDK: &str = concat!("rust_", env!("CARGO_PKG_VERSION"));
 
 impl Call {
     pub(crate) fn new(api_method: &str, params: Value) -> Self {
@@ -59,15 +66,10 @@ impl Call {
         }
     }
 
+    /// Who signs.
+    ///
     /// # Errors
-    /// 400006 when the parameters are no JSON object.
-    pub(crate) fn check_params(&self) -> Result<(), GSException> {
-        match &self.params_error {
-            None => Ok(()),
-            Some(why) => Err(GSException::invalid(why)),
-        }
-    }
-
+    /// 400002 when there is nothing to authenticate with.
     pub(crate) fn credentials(&self) -> Result<Credentials<'_>, GSException> {
         Credentials::choose(
             self.api_key.as_deref(),
@@ -78,59 +80,102 @@ impl Call {
         )
     }
 
-    pub(crate) fn endpoint(&self, credentials: &Credentials) -> Result<Endpoint, GSException> {
-        Endpoint::resolve(
+    /// Checks everything that can be checked before anything is sent.
+    ///
+    /// # Errors
+    /// 400002 when there is no method or nothing to authenticate with, 400006
+    /// when the parameters, the method, domain or host cannot be used.
+    pub(crate) fn plan(&self) -> Result<Plan<'_>, GSException> {
+        let credentials = self.credentials()?;
+        if let Some(why) = &self.params_error {
+            return Err(GSException::invalid(why));
+        }
+        let endpoint = Endpoint::resolve(
             &self.api_method,
             &self.api_domain,
             self.host_override.as_deref(),
             self.use_https || self.client_cert.is_some() || credentials.needs_https(),
             self.client_cert.is_some(),
-        )
+        )?;
+        Ok(Plan {
+            call: self,
+            url: endpoint.url(),
+            credentials,
+            endpoint,
+        })
     }
 
     /// Whether client-side errors are to be worded as XML.
     pub(crate) fn wants_xml(&self) -> bool {
         self.params.get("format").and_then(Value::as_str) == Some("xml")
     }
+}
 
+/// A call that can be sent.
+pub(crate) struct Plan<'a> {
+    call: &'a Call,
+    pub(crate) credentials: Credentials<'a>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) url: String,
+}
+
+/// When a request is signed, and what makes it unique.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    /// Unix seconds.
+    pub(crate) timestamp: u64,
+    /// Unix milliseconds followed by random digits; no two sends of a process
+    /// have the same.
+    pub(crate) nonce: u64,
+}
+
+impl<'a> Plan<'a> {
     /// The body of one try, and its signature if it has one.
-    pub(crate) fn body(
-        &self,
-        credentials: &Credentials,
-        url: &str,
-        https: bool,
-        stamp: Stamp,
-    ) -> Result<(String, Option<String>), GSException> {
-        let form = self.form(credentials, stamp, Masking::Off);
-        match credentials {
+    pub(crate) fn body(&self, stamp: Stamp) -> Result<(String, Option<String>), GSException> {
+        let form = self.form(stamp);
+        match self.credentials {
             Credentials::Secret(secret) => {
-                let signature = oauth1::sign(secret, "POST", url, https, &form.text)?;
+                let https = self.endpoint.https;
+                let signature = oauth1::sign(secret, "POST", &self.url, https, &form.text)?;
                 Ok((form.signed(&signature), Some(signature)))
             }
             _ => Ok((form.text, None)),
         }
     }
 
+    /// The value of the `Authorization` header of one try, if it has one.
+    pub(crate) fn authorization(&self, stamp: Stamp) -> Result<Option<String>, GSException> {
+        match self.credentials {
+            Credentials::Bearer {
+                user_key,
+                private_key,
+            } => bearer::authorization(user_key, private_key, stamp.timestamp).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// The form of one try, without its signature.
-    pub(crate) fn form<'a>(
-        &'a self,
-        credentials: &Credentials<'a>,
-        stamp: Stamp,
-        masking: Masking,
-    ) -> Encoded {
+    pub(crate) fn form(&self, stamp: Stamp) -> Encoded {
+        let call = self.call;
         let mut own = Vec::with_capacity(8);
         own.push(("httpStatusCodes", Field::Text("false")));
         own.push(("sdk", Field::Text(SDK)));
-        if self.params.get("format").is_none_or(Value::is_null) {
+        if call.params.get("format").is_none_or(Value::is_null) {
             own.push(("format", Field::Text("json")));
         }
-        let (api_key, user_key) = (self.api_key.as_deref(), self.user_key.as_deref());
-        credentials.add_fields(api_key, user_key, stamp, &mut own);
-        let without = match credentials {
+        let (api_key, user_key) = (call.api_key.as_deref(), call.user_key.as_deref());
+        self.credentials
+            .add_fields(api_key, user_key, stamp, &mut own);
+        let without = match self.credentials {
             Credentials::Secret(_) => Some(SIGNATURE),
             _ => None,
         };
-        Form::new(&self.params, &own, without).encode(masking)
+        Form::new(&call.params, &own, without).encode()
+    }
+
+    /// What is signed of a form.
+    pub(crate) fn base_string(&self, form: &Encoded) -> Result<String, GSException> {
+        oauth1::base_string("POST", &self.url, self.endpoint.https, &form.text)
     }
 }
 
@@ -150,15 +195,10 @@ fn read_params(params: Value) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// `timeout` within what clocks can count: a century means none.
-pub(crate) fn bounded(timeout: Duration) -> Duration {
-    timeout.min(Duration::from_secs(100 * 365 * 24 * 3600))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::form::{self, Out, Percent};
+    use crate::call::form::{Out, Percent};
     use crate::sig_utils::calc_signature;
 
     /// Every whole request that GSSDK.py recorded: URL, base string and body,
@@ -188,33 +228,31 @@ mod tests {
                 call.api_domain = domain.to_string();
             }
             if row["clientCert"].as_bool().unwrap() {
-                call.client_cert = Some((Pem::from("cert.pem"), Pem::from("key.pem")));
+                call.client_cert = Some(ClientCert {
+                    cert: Pem::from("cert.pem"),
+                    key: Pem::from("key.pem"),
+                });
             }
             let stamp = Stamp {
                 timestamp: row["timestamp"].as_u64().unwrap(),
                 nonce: text("nonce").unwrap().parse().unwrap(),
             };
-            let credentials = call.credentials().unwrap();
-            let endpoint = call.endpoint(&credentials).unwrap();
-            let url = endpoint.url();
+            let plan = call.plan().unwrap();
             // With a certificate and a secret we go over https, Python does not.
             let forced = call.client_cert.is_some() && !expected_url.starts_with("https");
             let https = |text: &str| match forced {
                 true => text.replacen("http", "https", 1),
                 false => text.to_string(),
             };
-            assert_eq!(url, https(expected_url), "{row}");
+            assert_eq!(plan.url, https(expected_url), "{row}");
 
             let ours = |text: &str| text.replace("python_3.6.0", SDK);
-            let (body, signature) = call
-                .body(&credentials, &url, endpoint.https, stamp)
-                .unwrap();
+            let (body, signature) = plan.body(stamp).unwrap();
             let mut expected_body = ours(expect["body"].as_str().unwrap());
             if let Some(base_string) = expect["baseString"].as_str() {
                 let secret = call.secret_key.as_deref().unwrap();
                 let base_string = https(&ours(base_string));
-                let form = call.form(&credentials, stamp, Masking::Off).text;
-                let made = oauth1::base_string("POST", &url, endpoint.https, &form).unwrap();
+                let made = plan.base_string(&plan.form(stamp)).unwrap();
                 assert_eq!(made, base_string, "{row}");
 
                 let encoded = |signature: &str| {

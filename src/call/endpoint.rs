@@ -4,6 +4,7 @@
 //! a plain path: whatever could is refused before anything is signed or sent.
 
 use crate::error::{GSException, MISSING_PARAMETER};
+use crate::host::{check_host, is_plain};
 
 pub(crate) const DEFAULT_API_DOMAIN: &str = "us1.gigya.com";
 
@@ -84,58 +85,6 @@ fn check_method(method: &str) -> Result<(), GSException> {
 fn check_api_domain(domain: &str) -> Result<(), GSException> {
     // An empty first label stands for the default data centre (client certificates).
     check_host(domain.strip_prefix('.').unwrap_or(domain), "API domain")
-}
-
-/// Letters, digits, `-` and `_` in labels joined by dots, then perhaps a port;
-/// or an IPv6 address in brackets, then perhaps a port.
-pub(crate) fn check_host(host: &str, what: &str) -> Result<(), GSException> {
-    let refuse = |why: &str| {
-        Err(GSException::invalid(format_args!(
-            "the {what} {host:?} {why}; it should be a plain host name, as in \"eu1.gigya.com\""
-        )))
-    };
-    let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    let is_address = bracketed.is_some();
-    let (name, port) = match bracketed {
-        Some((address, rest)) => {
-            if address.parse::<std::net::Ipv6Addr>().is_err() {
-                return refuse("is not an IPv6 address");
-            }
-            match rest.strip_prefix(':') {
-                Some(port) => ("", Some(port)),
-                None if rest.is_empty() => ("", None),
-                None => return refuse("goes on after its address"),
-            }
-        }
-        None => match host.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
-            None => (host, None),
-        },
-    };
-    if let Some(port) = port {
-        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits || port.parse::<u16>().unwrap_or(0) == 0 {
-            return refuse("has a port that is not a number from 1 to 65535");
-        }
-    }
-    if is_address {
-        return Ok(());
-    }
-    if let Some(c) = name.chars().find(|c| !is_plain(*c)) {
-        return refuse(&format!("holds {c:?}"));
-    }
-    // The limits of the domain name system (RFC 1035, 2.3.4).
-    if name.len() > 253 || name.split('.').any(|label| label.len() > 63) {
-        return refuse("is too long");
-    }
-    if name.split('.').any(str::is_empty) {
-        return refuse("has an empty label");
-    }
-    Ok(())
-}
-
-fn is_plain(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
 }
 
 #[cfg(test)]

@@ -1,54 +1,11 @@
 //! Who signs, and what that puts on the wire.
 
-use crate::endpoint::missing_parameter;
 use crate::error::GSException;
-use crate::form::Field;
 use crate::pem::Pem;
 
-/// What a caller passes where Python takes a string or `None`: `&str`,
-/// `&String`, `String`, `Option<&str>` or a bare `None`.
-///
-/// An empty string counts as `None`. This trait is sealed: it cannot be
-/// implemented outside this crate.
-///
-/// ```
-/// use gssdk::*;
-///
-/// let token = String::from("access token");
-/// GSRequest::new(token, None, "socialize.getUserInfo", ());
-/// GSRequest::new("api key", std::env::var("SECRET").ok().as_deref(), "accounts.search", ());
-/// ```
-pub trait OptionalKey: sealed::Sealed {}
-
-mod sealed {
-    pub trait Sealed {
-        fn into_key(self) -> Option<String>;
-    }
-}
-
-/// The key as text; an empty one is none.
-pub(crate) fn key(key: impl OptionalKey) -> Option<String> {
-    sealed::Sealed::into_key(key).filter(|key| !key.is_empty())
-}
-
-macro_rules! optional_key {
-    ($($type:ty, $key:ident => $into:expr;)*) => {$(
-        impl OptionalKey for $type {}
-        impl sealed::Sealed for $type {
-            fn into_key(self) -> Option<String> {
-                let $key = self;
-                $into
-            }
-        }
-    )*};
-}
-
-optional_key! {
-    &str, key => Some(key.to_string());
-    &String, key => Some(key.clone());
-    String, key => Some(key);
-    Option<&str>, key => key.map(str::to_string);
-}
+use super::Stamp;
+use super::endpoint::missing_parameter;
+use super::form::Field;
 
 /// How one request authenticates.
 #[derive(Clone, Copy)]
@@ -59,7 +16,7 @@ pub(crate) enum Credentials<'a> {
     ClientCert,
     /// The first argument is an OAuth2 access token.
     Token,
-    /// A token of our own, signed with the user key's RSA key; see [`crate::bearer`].
+    /// A token of our own, signed with the user key's RSA key; see [`super::bearer`].
     Bearer {
         user_key: &'a str,
         private_key: &'a Pem,
@@ -138,14 +95,4 @@ impl<'a> Credentials<'a> {
             fields.push(("nonce", Field::Number(stamp.nonce)));
         }
     }
-}
-
-/// When a request is signed, and what makes it unique.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stamp {
-    /// Unix seconds.
-    pub(crate) timestamp: u64,
-    /// Unix milliseconds followed by random digits; no two sends of a process
-    /// have the same.
-    pub(crate) nonce: u64,
 }

@@ -3,8 +3,10 @@
 use serde_json::{Map, Value};
 
 use crate::error::GSException;
-use crate::form::{Form, Masking, Out, Percent, SIGNATURE, text};
+use crate::host::split_port;
 use crate::sig_utils::Signer;
+
+use super::form::{Form, Out, Percent, SIGNATURE, text};
 
 /// `METHOD&enc(scheme://host[:port]/path)&enc(form)`; `form` must not hold `sig`.
 pub(crate) fn base_string(
@@ -34,14 +36,12 @@ pub(crate) fn sign(
 
 /// `name=value` pairs, sorted by name and joined with `&`.
 pub(crate) fn query_string(params: &Map<String, Value>) -> String {
-    Form::new(params, &[], None).encode(Masking::Off).text
+    Form::new(params, &[], None).encode().text
 }
 
 /// The caller's parameters as a form that can be signed.
 pub(crate) fn form_to_sign(params: &Map<String, Value>) -> String {
-    Form::new(params, &[], Some(SIGNATURE))
-        .encode(Masking::Off)
-        .text
+    Form::new(params, &[], Some(SIGNATURE)).encode().text
 }
 
 fn write_base_string(
@@ -72,11 +72,8 @@ fn normalize(url: &str, is_secure_connection: bool) -> Result<String, GSExceptio
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
     let host_and_port = authority.rsplit('@').next().unwrap_or_default();
-    // The colons of an IPv6 address are inside its brackets.
-    let (host, port) = match host_and_port.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, port),
-        _ => (host_and_port, ""),
-    };
+    let (host, port) = split_port(host_and_port);
+    let port = port.unwrap_or_default();
     if scheme.is_empty() || host.is_empty() {
         return Err(invalid());
     }

@@ -1,0 +1,72 @@
+//! What counts as a plain host: nothing that a caller passes in can make more
+//! of a URL than a host and perhaps a port.
+
+use std::net::Ipv6Addr;
+
+use crate::error::GSException;
+
+/// Letters, digits, `-` and `_` in labels joined by dots, then perhaps a port;
+/// or an IPv6 address in brackets, then perhaps a port.
+///
+/// * `what`: what to call it in the error.
+///
+/// # Errors
+/// 400006 that says what is wrong with it.
+pub(crate) fn check_host(host: &str, what: &str) -> Result<(), GSException> {
+    let refuse = |why: &str| {
+        Err(GSException::invalid(format_args!(
+            "the {what} {host:?} {why}; it should be a plain host name, as in \"eu1.gigya.com\""
+        )))
+    };
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let is_address = bracketed.is_some();
+    let (name, port) = match bracketed {
+        Some((address, rest)) => {
+            if address.parse::<Ipv6Addr>().is_err() {
+                return refuse("is not an IPv6 address");
+            }
+            match rest.strip_prefix(':') {
+                Some(port) => ("", Some(port)),
+                None if rest.is_empty() => ("", None),
+                None => return refuse("goes on after its address"),
+            }
+        }
+        None => match host.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (host, None),
+        },
+    };
+    if let Some(port) = port {
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits || port.parse::<u16>().unwrap_or(0) == 0 {
+            return refuse("has a port that is not a number from 1 to 65535");
+        }
+    }
+    if is_address {
+        return Ok(());
+    }
+    if let Some(c) = name.chars().find(|c| !is_plain(*c)) {
+        return refuse(&format!("holds {c:?}"));
+    }
+    // The limits of the domain name system (RFC 1035, 2.3.4).
+    if name.len() > 253 || name.split('.').any(|label| label.len() > 63) {
+        return refuse("is too long");
+    }
+    if name.split('.').any(str::is_empty) {
+        return refuse("has an empty label");
+    }
+    Ok(())
+}
+
+pub(crate) fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
+}
+
+/// `host[:port]` in its parts; the brackets of an IPv6 address stay.
+pub(crate) fn split_port(host: &str) -> (&str, Option<&str>) {
+    match host.rsplit_once(':') {
+        // The colons of an IPv6 address are inside its brackets.
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        _ => (host, None),
+    }
+}

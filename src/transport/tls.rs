@@ -1,0 +1,111 @@
+//! TLS over another layer.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection};
+
+use super::socket::{Layer, Socket};
+
+/// TLS over another layer.
+pub(super) struct Tls {
+    connection: ClientConnection,
+    layer: Box<dyn Layer>,
+}
+
+impl Tls {
+    /// Shakes hands over `layer` with the server of this name.
+    pub(super) fn handshake(
+        config: &Arc<ClientConfig>,
+        name: ServerName<'static>,
+        layer: Box<dyn Layer>,
+    ) -> io::Result<Self> {
+        let connection =
+            ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+        let mut tls = Tls { connection, layer };
+        while tls.connection.is_handshaking() {
+            tls.connection.complete_io(&mut tls.layer)?;
+        }
+        Ok(tls)
+    }
+}
+
+impl Read for Tls {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        rustls::Stream::new(&mut self.connection, &mut self.layer).read(buffer)
+    }
+}
+
+impl Write for Tls {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        rustls::Stream::new(&mut self.connection, &mut self.layer).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        rustls::Stream::new(&mut self.connection, &mut self.layer).flush()
+    }
+}
+
+impl Layer for Tls {
+    fn socket(&mut self) -> &mut Socket {
+        self.layer.socket()
+    }
+
+    fn is_open(&mut self) -> bool {
+        // What waits on the wire may be a session ticket, which is welcome, or
+        // a closure alert: only rustls can tell.
+        loop {
+            match self.connection.process_new_packets() {
+                Ok(state) if !state.peer_has_closed() && state.plaintext_bytes_to_read() == 0 => {}
+                _ => return false,
+            }
+            match self.connection.read_tls(&mut self.layer) {
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+                Ok(0) => return false,
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+/// A TLS error in words that a person can act on.
+pub(super) fn describe(error: &rustls::Error) -> String {
+    let certificate = "the server's certificate is refused: ";
+    match error {
+        rustls::Error::InvalidCertificate(error) => match error {
+            CertificateError::UnknownIssuer => format!(
+                "{certificate}unknown issuer, no trusted CA vouches for it \
+                 (a private CA can be trusted with set_ca_certs_path or ca_certs)"
+            ),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                format!("{certificate}it has expired ({error})")
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                format!(
+                    "{certificate}it is not valid yet, is this machine's clock right? ({error})"
+                )
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                format!("{certificate}it is for another host name ({error})")
+            }
+            _ => format!("{certificate}{error}"),
+        },
+        rustls::Error::AlertReceived(alert) => match alert {
+            AlertDescription::ProtocolVersion => {
+                "the server speaks neither TLS 1.2 nor 1.3 (alert ProtocolVersion)".into()
+            }
+            AlertDescription::CertificateRequired => {
+                "the server requires a client certificate (alert CertificateRequired)".into()
+            }
+            alert => format!("the server refused the TLS connection with the alert {alert:?}"),
+        },
+        rustls::Error::PeerIncompatible(why) => {
+            format!("the server speaks no TLS that is secure enough ({why:?})")
+        }
+        rustls::Error::InvalidMessage(_) => {
+            format!("the server does not speak TLS, is this a plain http port? ({error})")
+        }
+        _ => error.to_string(),
+    }
+}
