@@ -33,8 +33,8 @@
 //! | port a longer script, test your own code | [docs/porting.md][porting] |
 //!
 //! Requests block; they may be sent from any thread, and all of them share
-//! connections. Nothing here panics on bad input, waits forever, or shows a
-//! secret in `Debug`, the log or an error.
+//! connections. Nothing here panics on bad input, waits without a limit, or shows
+//! a secret in `Debug`, the log or an error.
 //!
 //! # Features
 //!

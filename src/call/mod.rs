@@ -8,6 +8,7 @@ pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod form;
 pub(crate) mod oauth1;
+pub(crate) mod percent;
 pub(crate) mod python_json;
 
 use serde_json::{Map, Value};
@@ -198,7 +199,7 @@ fn read_params(params: Value) -> Result<Map<String, Value>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::form::{Out, Percent};
+    use crate::call::percent::{Out, Percent};
     use crate::sig_utils::calc_signature;
 
     /// Every whole request that GSSDK.py recorded: URL, base string and body,
@@ -258,7 +259,7 @@ mod tests {
                 let encoded = |signature: &str| {
                     let mut out = b"sig=".to_vec();
                     Percent(&mut out).put(signature.as_bytes());
-                    form::text(out)
+                    percent::text(out)
                 };
                 let theirs = calc_signature(expect["baseString"].as_str().unwrap(), secret);
                 let expected = calc_signature(&base_string, secret).unwrap();

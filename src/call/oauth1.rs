@@ -6,7 +6,8 @@ use crate::error::GSException;
 use crate::host::split_port;
 use crate::sig_utils::Signer;
 
-use super::form::{Form, Out, Percent, SIGNATURE, text};
+use super::form::{Form, SIGNATURE};
+use super::percent::{Out, Percent, text};
 
 /// `METHOD&enc(scheme://host[:port]/path)&enc(form)`; `form` must not hold `sig`.
 pub(crate) fn base_string(

@@ -7,7 +7,7 @@ use serde_core::Serialize;
 use serde_json::Value;
 use serde_json::ser::{Formatter, Serializer};
 
-use super::form::Out;
+use super::percent::Out;
 
 /// Writes a value; what it writes is ASCII.
 pub(crate) fn write_json(value: &Value, out: &mut impl Out) {
@@ -96,7 +96,7 @@ impl Formatter for Python {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::form::text;
+    use crate::call::percent::text;
     use serde_json::json;
 
     fn dumps(value: &Value) -> String {

@@ -5,11 +5,14 @@
 //! written anew. In all text the values of the call's own secrets are replaced,
 //! too, wherever they are repeated and however they are encoded.
 
+use std::collections::BTreeMap;
+
+use aho_corasick::{AhoCorasick, BuildError, Input, MatchKind};
 use serde_json::{Map, Value};
 
 use crate::call::Call;
 use crate::call::credentials::Credentials;
-use crate::call::form::{Out, Percent, text};
+use crate::call::percent::{Out, Percent, text};
 use crate::call::python_json::write_json_string;
 use crate::reading;
 
@@ -156,89 +159,57 @@ fn collect_secrets<'a>(name: &str, value: &'a Value, secrets: &mut Vec<&'a str>)
     }
 }
 
-/// Texts to look for, in all their spellings, sorted.
+/// Texts to look for, in all their spellings.
 struct Known {
-    texts: Vec<String>,
-    /// For each text the longest other that it begins with.
-    parents: Vec<Option<usize>>,
-    /// The bytes that any of them begins with.
-    first: [bool; 256],
+    /// Finds the telling part of each.
+    finder: Result<AhoCorasick, BuildError>,
+    /// For each telling part, how the texts that begin with it may go on.
+    tails: Vec<Vec<String>>,
 }
 
 impl Known {
     fn new(secrets: &[&str]) -> Self {
-        let mut texts = Vec::new();
-        for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST) {
-            texts.extend(spellings(secret));
-        }
-        texts.sort_unstable();
-        texts.dedup();
-        let mut parents = Vec::with_capacity(texts.len());
-        let mut first = [false; 256];
-        for (i, text) in texts.iter().enumerate() {
-            let mut parent = i.checked_sub(1);
-            while let Some(at) = parent {
-                if text.starts_with(&texts[at]) {
-                    break;
-                }
-                parent = parents[at];
+        let mut tails: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let long_enough = secrets.iter().filter(|secret| secret.len() >= SHORTEST);
+        for mut spelling in long_enough.flat_map(|secret| spellings(secret)) {
+            let mut telling = TELLING.min(spelling.len());
+            while !spelling.is_char_boundary(telling) {
+                telling -= 1;
             }
-            parents.push(parent);
-            first[usize::from(text.as_bytes()[0])] = true;
+            let tail = spelling.split_off(telling);
+            tails.entry(spelling).or_default().push(tail);
         }
         Known {
-            texts,
-            parents,
-            first,
+            finder: AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostLongest)
+                .build(tails.keys()),
+            tails: tails.into_values().collect(),
         }
     }
 
     /// Replaces all of them, in time linear in the length of the text.
     fn hide(&self, text: &str) -> String {
+        let Ok(finder) = &self.finder else {
+            return MASK.into(); // what cannot be searched is not shown
+        };
         let mut shown = String::new();
-        let (mut copied, mut at) = (0, 0);
-        while let Some(step) = text.as_bytes()[at..]
-            .iter()
-            .position(|byte| self.first[usize::from(*byte)])
-        {
-            at += step;
-            let mut length = self.length_at(&text.as_bytes()[at..]);
-            while !text.is_char_boundary(at + length) {
-                length -= 1;
-            }
-            if length > 0 {
-                shown.push_str(&text[copied..at]);
-                shown.push_str(MASK);
-                copied = at + length;
-            }
-            at += length.max(1);
+        let mut at = 0;
+        while let Some(found) = finder.find(Input::new(text).range(at..)) {
+            shown.push_str(&text[at..found.start()]);
+            shown.push_str(MASK);
+            let rest = &text[found.end()..];
+            let tails = self.tails[found.pattern()].iter();
+            at = found.end() + tails.map(|tail| common(tail, rest)).max().unwrap_or(0);
         }
-        shown.push_str(&text[copied..]);
+        shown.push_str(&text[at..]);
         shown
     }
+}
 
-    /// How much of the beginning is a secret, or the telling part of one.
-    fn length_at(&self, text: &[u8]) -> usize {
-        // In the order of the texts, those that `text` begins with are the one
-        // before its place and that one's parents.
-        let place = self.texts.partition_point(|known| known.as_bytes() <= text);
-        let common = |known: &String| {
-            let pairs = known.as_bytes().iter().zip(text);
-            pairs.take_while(|(a, b)| a == b).count()
-        };
-        let after = self.texts.get(place).map_or(0, common);
-        let mut length = if after >= TELLING { after } else { 0 };
-        let mut candidate = place.checked_sub(1);
-        while let Some(known) = candidate {
-            let common = common(&self.texts[known]);
-            if common >= TELLING || common == self.texts[known].len() {
-                length = length.max(common);
-                break;
-            }
-            candidate = self.parents[known];
-        }
-        length
-    }
+/// How many bytes two texts have in common at their beginning.
+fn common(a: &str, b: &str) -> usize {
+    let pairs = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
+    pairs.map(|(c, _)| c.len_utf8()).sum()
 }
 
 /// A text as it is, percent-encoded, and as Python and others write it in JSON.

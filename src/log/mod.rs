@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::call::form::text;
+use crate::call::percent::text;
 use crate::call::python_json::write_json;
 use crate::call::{Call, Plan, Stamp};
 use crate::transport::redact;

@@ -1,89 +1,96 @@
 //! Gigya's XML, read and, for errors of this side, written.
 
+use quick_xml::Reader;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::Event;
+
 use super::Reading;
 
-/// Gigya's XML: an element `<errorCode>` and perhaps an `<errorMessage>` in a
-/// root element that is closed, so that a document cut short is no success.
+/// A child of the root: its name and its text.
+struct Child {
+    name: Vec<u8>,
+    text: String,
+}
+
+/// Gigya's XML: the first `<errorCode>` and the first `<errorMessage>` that are
+/// children of the root. A document cut short or broken is no success.
 pub(super) fn read(body: &str) -> Reading {
-    let lower: String = body
-        .chars()
-        .take(16)
-        .collect::<String>()
-        .to_ascii_lowercase();
-    if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
-        return Reading::Other("it is an HTML page".into());
-    }
-    let mut root = body;
-    while let Some((_, rest)) = root
-        .strip_prefix("<?")
-        .and_then(|rest| rest.split_once("?>"))
-    {
-        root = rest.trim_start();
-    }
-    let name = root
-        .trim_start_matches('<')
-        .split([' ', '>', '/', '\t', '\r', '\n'])
-        .next();
-    let is_closed = name.is_some_and(|name| {
-        let end = body
-            .strip_suffix('>')
-            .and_then(|body| body.trim_end().strip_suffix(name));
-        !name.is_empty() && end.is_some_and(|end| end.ends_with("</"))
-    });
-    if !is_closed {
-        return Reading::Other("its XML is cut short".into());
-    }
-    match element(body, "errorCode").and_then(|code| code.trim().parse().ok()) {
-        Some(code) => {
-            let message = element(body, "errorMessage").map(decode_entities);
-            Reading::Xml(code, message.unwrap_or_default())
-        }
-        None => Reading::Other("it is XML without a usable errorCode".into()),
-    }
-}
-
-fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-    let (content, _) = rest.split_once(&format!("</{name}>"))?;
-    Some(content)
-}
-
-fn decode_entities(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('&') {
-        out.push_str(before);
-        let decoded = after.split_once(';').and_then(|(entity, after)| {
-            let c = match entity {
-                "amp" => '&',
-                "lt" => '<',
-                "gt" => '>',
-                "quot" => '"',
-                "apos" => '\'',
-                _ => {
-                    let number = entity.strip_prefix('#')?;
-                    let number = match number.strip_prefix(['x', 'X']) {
-                        Some(hex) => u32::from_str_radix(hex, 16),
-                        None => number.parse(),
-                    };
-                    char::from_u32(number.ok()?)?
+    match children(body) {
+        Err(why) => Reading::Other(why.into()),
+        Ok(children) => {
+            let first = |name: &[u8]| children.iter().find(|child| child.name == name);
+            match first(b"errorCode").and_then(|code| code.text.trim().parse().ok()) {
+                Some(code) => {
+                    let message = first(b"errorMessage").map(|message| message.text.clone());
+                    Reading::Xml(code, message.unwrap_or_default())
                 }
-            };
-            Some((c, after))
-        });
-        match decoded {
-            Some((c, after)) => {
-                out.push(c);
-                rest = after;
-            }
-            None => {
-                out.push('&');
-                rest = after;
+                None => Reading::Other("it is XML without a usable errorCode".into()),
             }
         }
     }
-    out.push_str(rest);
-    out
+}
+
+fn children(body: &str) -> Result<Vec<Child>, &'static str> {
+    const BROKEN: &str = "its XML is cut short or broken";
+
+    let mut reader = Reader::from_str(body);
+    reader.config_mut().expand_empty_elements = true;
+    let mut children: Vec<Child> = Vec::new();
+    let (mut depth, mut closed) = (0, false);
+    loop {
+        let event = reader.read_event().map_err(|_| BROKEN)?;
+        let child = children.last_mut().filter(|_| depth == 2);
+        match (event, child) {
+            (Event::Start(root), _) if depth == 0 => {
+                if root.name().as_ref().eq_ignore_ascii_case(b"html") {
+                    return Err("it is an HTML page");
+                }
+                if closed {
+                    return Err(BROKEN);
+                }
+                depth = 1;
+            }
+            (Event::Start(tag), child) => {
+                match child {
+                    // A number that holds an element is none.
+                    Some(child) => child.text.push('<'),
+                    None if depth == 1 => children.push(Child {
+                        name: tag.name().as_ref().to_vec(),
+                        text: String::new(),
+                    }),
+                    None => {}
+                }
+                depth += 1;
+            }
+            (Event::End(_), _) => {
+                depth -= 1;
+                closed = depth == 0;
+            }
+            (Event::DocType(name), _) if name.to_ascii_lowercase().starts_with(b"html") => {
+                return Err("it is an HTML page");
+            }
+            (Event::Text(text), None) if depth == 0 && !text.trim_ascii().is_empty() => {
+                return Err(BROKEN);
+            }
+            (Event::Text(text), Some(child)) => {
+                child.text.push_str(&text.decode().map_err(|_| BROKEN)?);
+            }
+            (Event::CData(text), Some(child)) => {
+                child.text.push_str(&text.decode().map_err(|_| BROKEN)?);
+            }
+            (Event::GeneralRef(entity), Some(child)) => {
+                let name = entity.decode().map_err(|_| BROKEN)?;
+                match (entity.resolve_char_ref(), resolve_predefined_entity(&name)) {
+                    (Ok(Some(c)), _) => child.text.push(c),
+                    (_, Some(text)) => child.text.push_str(text),
+                    _ => child.text.push_str(&format!("&{name};")),
+                }
+            }
+            (Event::Eof, _) if closed => return Ok(children),
+            (Event::Eof, _) => return Err(BROKEN),
+            _ => {}
+        }
+    }
 }
 
 /// The XML that Python builds for an error of its own side, escaped.
@@ -116,4 +123,66 @@ pub(crate) fn of_error(method: &str, code: i64, message: &str) -> String {
         &format!("</{name}Response>"),
     ]
     .join("\r\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_error_code_that_is_a_child_of_the_root_counts() {
+        let code = |body: &str| match read(body) {
+            Reading::Xml(code, _) => Some(code),
+            _ => None,
+        };
+        for (body, expected) in [
+            ("<r><errorCode>7</errorCode></r>", Some(7)),
+            (
+                "<r><errorCode> <!-- x --><![CDATA[7]]> </errorCode></r> <!-- end -->",
+                Some(7),
+            ),
+            (
+                "<r><errorCode>7</errorCode><errorCode>0</errorCode></r>",
+                Some(7),
+            ),
+            // What is no child of the root, but looks like one.
+            (
+                "<r><![CDATA[<errorCode>0</errorCode>]]><errorCode>403003</errorCode></r>",
+                Some(403_003),
+            ),
+            (
+                "<r><!--<errorCode>0</errorCode>--><errorCode>403003</errorCode></r>",
+                Some(403_003),
+            ),
+            (
+                "<r><a><errorCode>0</errorCode></a><errorCode>403003</errorCode></r>",
+                Some(403_003),
+            ),
+            ("<r><a><errorCode>0</errorCode></a></r>", None),
+            ("<r a='<errorCode>0</errorCode>'></r>", None),
+            (
+                "<r><?x <errorCode>0</errorCode>?><errorCode>7</errorCode></r>",
+                Some(7),
+            ),
+            ("<errorCode>0</errorCode>", None),
+            ("<r><errorCode>0<a>7</a></errorCode></r>", None),
+            ("<r><errorCode/></r>", None),
+            (
+                "<!DOCTYPE r [<!ENTITY e '0'>]><r><errorCode>&e;</errorCode></r>",
+                None,
+            ),
+            // Cut short or broken.
+            ("<r><errorCode>0</errorCode>", None),
+            ("<r><errorCode>0</errorCode></r", None),
+            ("<r><errorCode>0</error></r>", None),
+            ("<r><errorCode>0</errorCode></r><r></r>", None),
+            ("<r><errorCode>0</errorCode></r>more", None),
+            (
+                "<r><errorCode>0</errorCode></r><errorCode>7</errorCode>",
+                None,
+            ),
+        ] {
+            assert_eq!(code(body), expected, "{body}");
+        }
+    }
 }

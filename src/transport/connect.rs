@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 use ureq::Error;
 use ureq::unversioned::transport::{ConnectionDetails, Connector};
 
-use super::fault::{Fault, describe};
+use super::fault::Fault;
 use super::proxy::Proxy;
 use super::resolver::Names;
 use super::socket::{Layer, Socket};
@@ -39,31 +39,12 @@ impl Connector for WireConnector {
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Wire>, Error> {
         let deadline = deadline_of(details.timeout).unwrap_or(Instant::now() + CONNECT_TIMEOUT);
         let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);
-        let wire = self.open(details, deadline).map_err(|error| match error {
-            Failure::Timeout => Error::Timeout(details.timeout.reason),
-            Failure::Because(why) => Fault::NotSent(why).into(),
-        })?;
-        Ok(Some(wire))
-    }
-}
-
-/// Why no connection came about.
-enum Failure {
-    Timeout,
-    Because(String),
-}
-
-impl Failure {
-    fn new(what: impl fmt::Display, error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::TimedOut => Failure::Timeout,
-            _ => Failure::Because(format!("{what}: {}", describe(error))),
-        }
+        Ok(Some(self.open(details, deadline)?))
     }
 }
 
 impl WireConnector {
-    fn open(&self, details: &ConnectionDetails, deadline: Instant) -> Result<Wire, Failure> {
+    fn open(&self, details: &ConnectionDetails, deadline: Instant) -> Result<Wire, Fault> {
         let https = details.needs_tls();
         let authority = details
             .uri
@@ -99,17 +80,11 @@ impl WireConnector {
     }
 
     /// Tries every address of the host in turn.
-    fn dial(
-        &self,
-        role: &str,
-        host: &str,
-        port: u16,
-        deadline: Instant,
-    ) -> Result<Socket, Failure> {
+    fn dial(&self, role: &str, host: &str, port: u16, deadline: Instant) -> Result<Socket, Fault> {
         let addresses = self.names.resolve(host, port, deadline).map_err(|error| {
-            Failure::new(format_args!("looking up {role}{host} failed"), &error)
+            Fault::before_sending(format_args!("looking up {role}{host} failed"), &error)
         })?;
-        let mut last = Failure::Timeout;
+        let mut last = Fault::Timeout;
         for (i, address) in addresses.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
             // Each address gets its share, so that one that swallows packets
@@ -124,7 +99,7 @@ impl WireConnector {
                     return Ok(Socket::new(stream, deadline));
                 }
                 Err(error) => {
-                    last = Failure::new(
+                    last = Fault::before_sending(
                         format_args!("connecting to {role}{host}:{port} ({address}) failed"),
                         &error,
                     );
@@ -140,14 +115,15 @@ impl WireConnector {
         layer: Box<dyn Layer>,
         role: &str,
         host: &str,
-    ) -> Result<Box<dyn Layer>, Failure> {
-        let failed =
-            |error: &io::Error| Failure::new(format_args!("TLS with {role}{host} failed"), error);
+    ) -> Result<Box<dyn Layer>, Fault> {
+        let failed = |error: &io::Error| {
+            Fault::before_sending(format_args!("TLS with {role}{host} failed"), error)
+        };
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_string())
-            .map_err(|_| Failure::Because(format!("{host} is not a valid name for TLS")))?;
+            .map_err(|_| Fault::NotSent(format!("{host} is not a valid name for TLS")))?;
         let Some(config) = &self.tls else {
-            return Err(Failure::Because("TLS is not configured".into()));
+            return Err(Fault::NotSent("TLS is not configured".into()));
         };
         let tls = Tls::handshake(config, name, layer).map_err(|error| failed(&error))?;
         Ok(Box::new(tls))
@@ -155,15 +131,15 @@ impl WireConnector {
 }
 
 /// Asks a proxy for a tunnel to the target (RFC 9110, 9.3.6).
-fn tunnel(layer: &mut dyn Layer, proxy: &Proxy, host: &str, port: u16) -> Result<(), Failure> {
+fn tunnel(layer: &mut dyn Layer, proxy: &Proxy, host: &str, port: u16) -> Result<(), Fault> {
     let failed = |error: &io::Error| {
-        Failure::new(
+        Fault::before_sending(
             format_args!("asking the proxy {proxy} for a tunnel failed"),
             error,
         )
     };
     let refused = |why: &str| {
-        Failure::Because(format!(
+        Fault::NotSent(format!(
             "the proxy {proxy} refused a tunnel to {host}:{port}: {why}"
         ))
     };

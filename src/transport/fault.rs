@@ -22,6 +22,14 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// What failed before any of the request could go out.
+    pub(super) fn before_sending(what: impl fmt::Display, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Fault::Timeout,
+            _ => Fault::NotSent(format!("{what}: {}", describe(error))),
+        }
+    }
+
     pub(super) fn into_exception(self, via: &str) -> GSException {
         let failed = |message: String| GSException::new(GENERAL_SERVER_ERROR, message);
         match self {
@@ -55,8 +63,13 @@ impl From<Error> for Fault {
             Error::Decompress(_, error) => {
                 Fault::Lost(format!("its compressed body is damaged ({error})"))
             }
-            // All that remains arises before a byte is sent.
-            error => Fault::NotSent(error.to_string()),
+            Error::BadUri(_)
+            | Error::Http(_)
+            | Error::HostNotFound
+            | Error::ConnectionFailed
+            | Error::TlsRequired => Fault::NotSent(error.to_string()),
+            // Whatever else there is or will be may have come after the request.
+            error => Fault::Lost(error.to_string()),
         }
     }
 }
