@@ -1,6 +1,12 @@
-//! [`GSException`] and the error codes that this side can give.
+//! [`GSException`], what became of a request, and what to do about an error.
 
 use std::fmt;
+
+#[cfg(feature = "client")]
+use serde_json::Value;
+
+#[cfg(feature = "client")]
+use crate::response::GSResponse;
 
 /// A parameter that the request cannot do without is missing.
 #[cfg(feature = "client")]
@@ -17,46 +23,113 @@ pub(crate) const GENERAL_SERVER_ERROR: i64 = 500_000;
 #[cfg(feature = "client")]
 pub(crate) const REQUEST_TIMEOUT: i64 = 504_002;
 
+/// What became of a request, as far as this side can know.
+///
+/// | what happened | code | outcome |
+/// | --- | --- | --- |
+/// | the API answered, with whatever code | its own | `Answered` |
+/// | a key, the method or a value is missing or cannot be used | 400002, 400003, 400006 | `NotSent` |
+/// | the look-up, the connection or the TLS handshake failed | 500000 | `NotSent` |
+/// | the proxy refused the tunnel | 500000 | `NotSent` |
+/// | the time was up before anything was sent | 504002 | `NotSent` |
+/// | the time was up later | 504002 | `Unknown` |
+/// | the connection broke once some of the request was out | 500000 | `Unknown` |
+/// | half an answer, garbage, an answer that is too large | 500000 | `Unknown` |
+/// | a redirect, or an HTTP error with a page that is not the API's | 500000 | `Unknown` |
+///
+/// ```
+/// use gssdk::*;
+///
+/// fn may_be_sent_again(error: &GSException) -> bool {
+///     error.outcome() == Outcome::NotSent
+/// }
+/// let request = GSRequest::new(None, None, "socialize.setStatus", ());
+/// assert!(may_be_sent_again(&request.send().into_result().unwrap_err()));
+/// ```
+#[cfg(feature = "client")]
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The API answered: it executed the request or refused it, the error code
+    /// says which.
+    Answered,
+    /// Not one byte of the request reached the API: send it again as you like.
+    NotSent,
+    /// The API may have executed it: look before you send it again.
+    Unknown,
+}
+
 /// An error of the API or of this SDK: a Gigya error code and its message.
 ///
 /// Mirrors `GSException` of `GSSDK.py`. Returned by
 /// [`SigUtils::calc_signature`](crate::sig_utils::calc_signature) and, in Rust
-/// style, by `GSResponse::into_result`.
+/// style, by `GSResponse::into_result`: then it carries the whole response.
 ///
-/// Its `Display` text is the message, then the code, then, for the errors that
-/// new users meet first, what to do about it.
+/// Its `Display` text is one line: the message, the code, and, as far as there
+/// are any, the call id, the details, the first field that is at fault, and what
+/// to do about it.
 ///
 /// ```
 /// let error = gssdk::SigUtils::calc_signature("text", "not base64!").unwrap_err();
 /// assert_eq!(error.error_code(), 400006);
 /// assert!(error.error_message().contains("secret key"));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct GSException {
     code: i64,
     message: String,
-    advice: Option<String>,
+    #[cfg(feature = "client")]
+    outcome: Outcome,
+    /// Boxed already.
+    #[cfg(feature = "client")]
+    response: Option<GSResponse>,
 }
 
 impl GSException {
-    pub(crate) fn new(code: i64, message: impl Into<String>) -> Self {
+    /// An error of your own, as Python's `raise GSException(code, message)`.
+    ///
+    /// * `code`: a Gigya error code, see `error_codes`; not 0.
+    /// * `message`: what is wrong, in words.
+    ///
+    /// Its outcome is `Unknown`, for nobody has said; to turn a response into an
+    /// error, use `GSResponse::into_result`, which keeps it.
+    ///
+    /// ```
+    /// use gssdk::GSException;
+    ///
+    /// fn adult(age: u32) -> Result<(), GSException> {
+    ///     match age {
+    ///         18.. => Ok(()),
+    ///         _ => Err(GSException::new(403044, "too young")),
+    ///     }
+    /// }
+    /// assert_eq!(adult(17).unwrap_err().to_string(), "too young (error 403044)");
+    /// ```
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
         GSException {
             code,
             message: message.into(),
-            advice: None,
+            #[cfg(feature = "client")]
+            outcome: Outcome::Unknown,
+            #[cfg(feature = "client")]
+            response: None,
         }
     }
 
     /// Error 400006: `what` is the value at fault and why it cannot be used.
     pub(crate) fn invalid(what: impl fmt::Display) -> Self {
-        Self::new(INVALID_VALUE, format!("Invalid parameter value: {what}"))
+        Self::refused(INVALID_VALUE, format!("Invalid parameter value: {what}"))
     }
 
-    /// What the caller can do about it, for `Display`.
-    #[cfg(feature = "client")]
-    pub(crate) fn with_advice(mut self, advice: Option<String>) -> Self {
-        self.advice = advice;
-        self
+    /// An error of this side, before anything is sent.
+    pub(crate) fn refused(code: i64, message: impl Into<String>) -> Self {
+        let error = Self::new(code, message);
+        #[cfg(feature = "client")]
+        let error = GSException {
+            outcome: Outcome::NotSent,
+            ..error
+        };
+        error
     }
 
     /// The Gigya error code, such as 400002 or 403003; never 0.
@@ -70,14 +143,177 @@ impl GSException {
     }
 }
 
-impl fmt::Display for GSException {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (error {})", self.message, self.code)?;
-        match &self.advice {
-            Some(advice) => write!(f, ": {advice}"),
-            None => Ok(()),
+#[cfg(feature = "client")]
+impl GSException {
+    pub(crate) fn of(outcome: Outcome, code: i64, message: impl Into<String>) -> Self {
+        GSException {
+            outcome,
+            ..Self::new(code, message)
         }
     }
+
+    /// The error that a response is.
+    pub(crate) fn of_response(response: GSResponse) -> Self {
+        GSException {
+            code: response.get_error_code(),
+            message: response.get_error_message().to_string(),
+            outcome: response.outcome(),
+            response: Some(response),
+        }
+    }
+
+    /// Whether the API may have executed the request that failed.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let request = GSRequest::new("api key", "c2VjcmV0", "no method", ());
+    /// let error = request.send().into_result().unwrap_err();
+    /// assert_eq!(error.outcome(), Outcome::NotSent);
+    /// ```
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// The id of the call, which SAP's support asks for.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let text = r#"{"errorCode": 400006, "errorMessage": "Invalid parameter value", "callId": "5f1c"}"#;
+    /// let error = GSResponse::from_text("accounts.search", text).into_result().unwrap_err();
+    /// assert_eq!(error.call_id(), Some("5f1c"));
+    /// ```
+    pub fn call_id(&self) -> Option<&str> {
+        self.response()?.call_id()
+    }
+
+    /// What the API says in more detail than in its message.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let text = r#"{"errorCode": 400006, "errorMessage": "Invalid parameter value", "errorDetails": "UID"}"#;
+    /// let error = GSResponse::from_text("accounts.search", text).into_result().unwrap_err();
+    /// assert_eq!(error.error_details(), Some("UID"));
+    /// ```
+    pub fn error_details(&self) -> Option<&str> {
+        self.response()?.get_str("errorDetails")
+    }
+
+    /// The fields at fault, each with `fieldName`, `errorCode` and `message`;
+    /// empty if there are none.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let text = r#"{"errorCode": 400009, "errorMessage": "Validation error",
+    ///     "validationErrors": [{"fieldName": "email", "errorCode": 400003, "message": "email already exists"}]}"#;
+    /// let error = GSResponse::from_text("accounts.register", text).into_result().unwrap_err();
+    /// assert_eq!(error.validation_errors()[0]["fieldName"], "email");
+    /// ```
+    pub fn validation_errors(&self) -> &[Value] {
+        let response = self.response();
+        response.map_or(&[], |response| response.get_array("validationErrors"))
+    }
+
+    /// Everything else that came with it: the `regToken` of a 206001, the log.
+    /// `None` for errors that no request brought.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let text = r#"{"errorCode": 206001, "errorMessage": "Account Pending Registration", "regToken": "tk1"}"#;
+    /// let error = GSResponse::from_text("accounts.login", text).into_result().unwrap_err();
+    /// assert_eq!(error.response().and_then(|response| response.get_str("regToken")), Some("tk1"));
+    /// ```
+    pub fn response(&self) -> Option<&GSResponse> {
+        self.response.as_ref()
+    }
+
+    /// What `Display` says beyond message, code and call id.
+    fn remarks(&self) -> Vec<String> {
+        let Some(response) = self.response() else {
+            return Vec::new();
+        };
+        let details = self.error_details().filter(|text| *text != self.message);
+        let mut remarks = Vec::from_iter(details.map(str::to_string));
+        if let Some(first) = self.validation_errors().first() {
+            let text = |name: &str| first.get(name).and_then(Value::as_str).unwrap_or_default();
+            remarks.push(format!("{}: {}", text("fieldName"), text("message")));
+        }
+        remarks.extend(match self.outcome {
+            Outcome::NotSent if self.code == REQUEST_TIMEOUT => Some("nothing was sent".into()),
+            // A failure of the network has said so in its message.
+            Outcome::Unknown if !self.message.contains("outcome is unknown") => {
+                Some("the outcome is unknown: the API may have executed the request".into())
+            }
+            _ => None,
+        });
+        remarks.extend(advice(self.code, response));
+        remarks
+    }
 }
+
+/// What to do about the errors that users meet.
+#[cfg(feature = "client")]
+fn advice(code: i64, response: &GSResponse) -> Option<String> {
+    let advice = match code {
+        301_001 => {
+            let domain = response.get_str("apiDomain")?;
+            return Some(format!(
+                "this API key is served by {domain}: call set_api_domain({domain:?})"
+            ));
+        }
+        400_093 => "check the API key: is it the site's, whole, and of this data centre?",
+        403_002 => "the request's time is too far from the API's: check this machine's clock",
+        403_003 => {
+            "check the secret key: is it the site's own, or, where user_key is set, \
+             that user key's?"
+        }
+        403_006 => "a secret must not go over http: call use_https(true)",
+        403_007 => {
+            "check the permissions: of the user key if one is set; \
+             otherwise the method may need one, see user_key"
+        }
+        _ => return None,
+    };
+    Some(advice.to_string())
+}
+
+impl fmt::Display for GSException {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = format!("{} (error {}", self.message, self.code);
+        #[cfg(feature = "client")]
+        if let Some(call_id) = self.call_id() {
+            text += &format!(", call id {call_id}");
+        }
+        text.push(')');
+        #[cfg(feature = "client")]
+        for (i, remark) in self.remarks().iter().enumerate() {
+            text += if i == 0 { ": " } else { "; " };
+            text += remark;
+        }
+        // One line, whatever the API wrote: logs are read by lines.
+        f.write_str(&text.replace(char::is_control, " "))
+    }
+}
+
+/// The code, the message and the outcome; the response may hold tokens and is
+/// not shown.
+impl fmt::Debug for GSException {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("GSException");
+        shown.field("code", &self.code);
+        shown.field("message", &self.message);
+        #[cfg(feature = "client")]
+        shown.field("outcome", &self.outcome);
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// Equal are errors of the same code and message.
+impl PartialEq for GSException {
+    fn eq(&self, other: &Self) -> bool {
+        (self.code, &self.message) == (other.code, &other.message)
+    }
+}
+
+impl Eq for GSException {}
 
 impl std::error::Error for GSException {}

@@ -89,6 +89,7 @@ pub use jwt_utils as JwtUtils;
 #[cfg(feature = "client")]
 pub use {
     arguments::OptionalKey,
+    error::Outcome,
     pem::Pem,
     request::GSRequest,
     response::GSResponse,

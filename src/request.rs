@@ -151,12 +151,15 @@ impl GSRequest {
         request
     }
 
-    /// How often to send again when the API says that it is busy: after 403048
-    /// (rate limit), 500001, 504001 and 409030. The default is 0.
+    /// How often to send again what the API has refused because there were too
+    /// many calls: 403048, the rate limit. The default is 0.
+    ///
+    /// With [`idempotent`](Self::idempotent), also after 500001, 504001 and 409030,
+    /// which do not say whether the API executed the call, and after failures of
+    /// the network.
     ///
     /// It waits 1, 2, 4 … s in between, up to 30 s and a little less by chance,
-    /// and never beyond the timeout. What may have been executed is not sent
-    /// again: a failure of the network is final. The log shows each try.
+    /// and never beyond the timeout. Each try is signed anew; the log shows them.
     ///
     /// ```
     /// use gssdk::*;
@@ -165,6 +168,24 @@ impl GSRequest {
     #[must_use]
     pub fn retries(mut self, retries: u32) -> Self {
         self.call_mut().retries = retries;
+        self
+    }
+
+    /// Says that executing this call twice does no harm: that it only reads, or
+    /// sets what it sets once and for all. The default is `false`.
+    ///
+    /// [`retries`](Self::retries) then also repeat what the API may have executed.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let params = json!({"UID": "abc"});
+    /// GSRequest::new("api key", "c2VjcmV0", "accounts.getAccountInfo", params)
+    ///     .idempotent(true)
+    ///     .retries(3);
+    /// ```
+    #[must_use]
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.call_mut().idempotent = idempotent;
         self
     }
 
@@ -332,8 +353,8 @@ impl GSRequest {
 
     /// Sends the request and waits for the answer.
     ///
-    /// Without a timeout, connecting may take 30 s, and the server may be silent
-    /// for 120 s at a time.
+    /// Without a timeout, connecting may take 30 s, the server may be silent for
+    /// 120 s at a time, and all of it may take an hour.
     ///
     /// Every failure is reported in the response, see [`GSResponse`]. One that
     /// leaves open whether the API executed the request says so.
@@ -368,7 +389,7 @@ impl GSRequest {
     }
 
     fn respond(&self, timeout: Option<Duration>) -> GSResponse {
-        GSResponse::from_sent(sender().send(&self.call, timeout))
+        GSResponse::of_sent(sender().send(&self.call, timeout))
     }
 
     /// The parameters as a query string: sorted by name, percent-encoded.

@@ -4,11 +4,9 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::error::{GENERAL_SERVER_ERROR, GSException, MISSING_PARAMETER};
+use crate::error::{GENERAL_SERVER_ERROR, GSException, MISSING_PARAMETER, Outcome};
 use crate::log::{self, Trace};
-use crate::reading::{self, Reading, xml};
-use crate::send::Sent;
-use crate::transport::Answer;
+use crate::reading::Reply;
 
 /// The answer to a request, or the reason why there is none.
 ///
@@ -36,14 +34,22 @@ use crate::transport::Answer;
 /// }
 /// ```
 #[derive(Clone)]
-pub struct GSResponse {
-    method: String,
-    text: String,
-    data: Map<String, Value>,
-    code: i64,
-    message: String,
-    /// Absent when the text did not come from a request of ours.
-    trace: Option<Box<Trace>>,
+pub struct GSResponse(Box<Inner>);
+
+/// Boxed: a `Result` of it is small, and moving it about costs nothing.
+#[derive(Clone)]
+struct Inner {
+    reply: Reply,
+    origin: Origin,
+}
+
+/// Where a response is from.
+#[derive(Clone)]
+enum Origin {
+    /// A request of ours.
+    Sent(Trace),
+    /// A text that answers this method, as somebody says.
+    Text(String),
 }
 
 impl GSResponse {
@@ -61,104 +67,15 @@ impl GSResponse {
     /// assert_eq!(response.get_error_code(), 403003);
     /// ```
     pub fn from_text(method: &str, response_text: &str) -> Self {
-        Self::parse(method, response_text.to_string(), None)
+        let reply = Reply::of_text(response_text.to_string());
+        let origin = Origin::Text(method.to_string());
+        GSResponse(Box::new(Inner { reply, origin }))
     }
 
     /// What came of a request of ours.
-    pub(crate) fn from_sent(sent: Sent) -> Self {
-        let Sent { outcome, trace } = sent;
-        let (method, xml) = (trace.call().api_method.clone(), trace.call().wants_xml());
-        match outcome {
-            Ok(answer) => Self::from_answer(&method, answer, trace, xml),
-            Err(error) => Self::from_error(&method, error, trace, xml),
-        }
-    }
-
-    /// What a server answered.
-    fn from_answer(method: &str, answer: Answer, trace: Trace, xml: bool) -> Self {
-        let fault = |message: String, trace| {
-            let error = GSException::new(GENERAL_SERVER_ERROR, message);
-            Self::from_error(method, error, trace, xml)
-        };
-        if (300..400).contains(&answer.status) {
-            let target = answer.location.as_deref().unwrap_or("nowhere");
-            let message = format!(
-                "HTTP {} {}: the server redirects to {target:?}, and redirects of signed \
-                 requests are not followed (is the API domain right?)",
-                answer.status, answer.reason
-            );
-            return fault(message, trace);
-        }
-        let body = String::from_utf8(answer.body);
-        if answer.status >= 400 {
-            let text = body.as_deref().unwrap_or_default();
-            if !matches!(
-                reading::read(text),
-                Reading::Json(_, Some(_)) | Reading::Xml(..)
-            ) {
-                return fault(
-                    format!("HTTP Error {}: {}", answer.status, answer.reason),
-                    trace,
-                );
-            }
-        }
-        match body {
-            Ok(text) => Self::parse(method, text, Some(Box::new(trace))),
-            Err(error) => GSResponse {
-                method: method.to_string(),
-                message: format!("The response is not valid UTF-8: {}", error.utf8_error()),
-                text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
-                data: Map::new(),
-                code: GENERAL_SERVER_ERROR,
-                trace: Some(Box::new(trace)),
-            },
-        }
-    }
-
-    /// An error of this side.
-    fn from_error(method: &str, error: GSException, trace: Trace, xml: bool) -> Self {
-        let (code, message) = (error.error_code(), error.error_message());
-        let text = match xml {
-            false => format!(
-                r#"{{"errorCode":{code},"errorMessage":{}}}"#,
-                Value::from(message)
-            ),
-            true => xml::of_error(method, code, message),
-        };
-        GSResponse {
-            method: method.to_string(),
-            text,
-            data: Map::new(),
-            code,
-            message: message.to_string(),
-            trace: Some(Box::new(trace)),
-        }
-    }
-
-    fn parse(method: &str, text: String, trace: Option<Box<Trace>>) -> Self {
-        let (code, message, data) = match reading::read(&text) {
-            Reading::Json(data, Some(code)) => {
-                let message = data.get("errorMessage").and_then(Value::as_str);
-                (code, message.unwrap_or_default().to_string(), data)
-            }
-            Reading::Json(data, None) => {
-                let message = "The response has no usable errorCode";
-                (GENERAL_SERVER_ERROR, message.to_string(), data)
-            }
-            Reading::Xml(code, message) => (code, message, Map::new()),
-            Reading::Other(what) => {
-                let message = format!("The response is not a Gigya response: {what}");
-                (GENERAL_SERVER_ERROR, message, Map::new())
-            }
-        };
-        GSResponse {
-            method: method.to_string(),
-            text,
-            data,
-            code,
-            message,
-            trace,
-        }
+    pub(crate) fn of_sent((reply, trace): (Reply, Trace)) -> Self {
+        let origin = Origin::Sent(trace);
+        GSResponse(Box::new(Inner { reply, origin }))
     }
 
     /// The error code; 0 means success.
@@ -171,7 +88,7 @@ impl GSResponse {
     /// assert_eq!(response.get_error_code(), 0);
     /// ```
     pub fn get_error_code(&self) -> i64 {
-        self.code
+        self.0.reply.code
     }
 
     /// The API's or this side's message; empty on success.
@@ -184,7 +101,8 @@ impl GSResponse {
     /// assert!(response.get_error_message().contains("not a Gigya response"));
     /// ```
     pub fn get_error_message(&self) -> &str {
-        match (self.code, self.message.as_str()) {
+        let Reply { code, message, .. } = &self.0.reply;
+        match (*code, message.as_str()) {
             (MISSING_PARAMETER, "") => "Required parameter is missing",
             (GENERAL_SERVER_ERROR, "") => "General server error",
             (_, message) => message,
@@ -202,7 +120,7 @@ impl GSResponse {
     /// assert_eq!(response.get_response_text(), r#"{"errorCode": 0}"#);
     /// ```
     pub fn get_response_text(&self) -> &str {
-        &self.text
+        &self.0.reply.text
     }
 
     /// The fields of a JSON answer; empty for XML and for errors of this side.
@@ -215,11 +133,11 @@ impl GSResponse {
     /// assert!(response.get_data()["results"].is_array());
     /// ```
     pub fn get_data(&self) -> &Map<String, Value> {
-        &self.data
+        &self.0.reply.data
     }
 
     pub(crate) fn into_data(self) -> Map<String, Value> {
-        self.data
+        self.0.reply.data
     }
 
     /// One field of a JSON answer.
@@ -234,7 +152,7 @@ impl GSResponse {
     /// assert_eq!(response.get_object("missing"), None);
     /// ```
     pub fn get_object(&self, key: &str) -> Option<&Value> {
-        self.data.get(key)
+        self.get_data().get(key)
     }
 
     /// One field, if it is a string.
@@ -260,6 +178,21 @@ impl GSResponse {
         self.get_object(key)?.as_i64()
     }
 
+    /// One field, if it is an array; empty if there is none.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let response = GSResponse::from_text("x.y", r#"{"errorCode": 0, "results": [1, 2]}"#);
+    /// for result in response.get_array("results") {
+    ///     assert!(result.is_i64());
+    /// }
+    /// assert!(response.get_array("friends").is_empty());
+    /// ```
+    pub fn get_array(&self, key: &str) -> &[Value] {
+        let array = self.get_object(key).and_then(Value::as_array);
+        array.map_or(&[], Vec::as_slice)
+    }
+
     /// One field, if it is a boolean.
     ///
     /// ```
@@ -269,6 +202,50 @@ impl GSResponse {
     /// ```
     pub fn get_bool(&self, key: &str) -> Option<bool> {
         self.get_object(key)?.as_bool()
+    }
+
+    /// Whether the API answered, never got the request, or may have executed it.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let response = GSRequest::new(None, None, "socialize.setStatus", ()).send();
+    /// assert_eq!(response.outcome(), Outcome::NotSent);
+    /// ```
+    pub fn outcome(&self) -> Outcome {
+        self.0.reply.outcome
+    }
+
+    /// The id of the call, which SAP's support asks for.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let response = GSResponse::from_text("x.y", r#"{"errorCode": 0, "callId": "5f1c"}"#);
+    /// assert_eq!(response.call_id(), Some("5f1c"));
+    /// ```
+    pub fn call_id(&self) -> Option<&str> {
+        self.get_str("callId")
+    }
+
+    /// A header of the HTTP answer, by its name in any case; the first of several.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let response = GSResponse::from_text("x.y", r#"{"errorCode": 0}"#);
+    /// assert_eq!(response.get_header("Date"), None);
+    /// ```
+    pub fn get_header(&self, name: &str) -> Option<&str> {
+        self.0.reply.headers.first(name)
+    }
+
+    /// All values of a header of the HTTP answer, such as `Set-Cookie`.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let response = GSResponse::from_text("x.y", r#"{"errorCode": 0}"#);
+    /// assert_eq!(response.get_header_values("Set-Cookie").count(), 0);
+    /// ```
+    pub fn get_header_values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.reply.headers.all(name)
     }
 
     /// What was sent and what came back, field by field, for a bug report or a
@@ -289,9 +266,10 @@ impl GSResponse {
     /// assert!(!log.contains("hunter2"));
     /// ```
     pub fn get_log(&self) -> String {
-        match &self.trace {
-            Some(trace) => trace.render(&self.text),
-            None => log::of_text(&self.method, &self.text),
+        let text = self.get_response_text();
+        match &self.0.origin {
+            Origin::Sent(trace) => trace.render(text),
+            Origin::Text(method) => log::of_text(method, text),
         }
     }
 
@@ -313,49 +291,27 @@ impl GSResponse {
     /// # Ok::<(), GSException>(())
     /// ```
     pub fn into_result(self) -> Result<Self, GSException> {
-        match self.code {
+        match self.get_error_code() {
             0 => Ok(self),
-            code => {
-                let error = GSException::new(code, self.get_error_message());
-                Err(error.with_advice(advice(code, &self.data)))
-            }
+            _ => Err(GSException::of_response(self)),
         }
     }
-}
-
-/// What to do about the errors that users meet first.
-fn advice(code: i64, data: &Map<String, Value>) -> Option<String> {
-    let advice = match code {
-        301_001 => {
-            let domain = data.get("apiDomain").and_then(Value::as_str)?;
-            return Some(format!(
-                "this API key is served by {domain}: call set_api_domain({domain:?})"
-            ));
-        }
-        400_093 => "check the API key: is it the site's, whole, and of this data centre?",
-        403_002 => "the request's time is too far from the API's: check this machine's clock",
-        403_003 => {
-            "check the secret key: is it the site's own, or, where user_key is set, \
-             that user key's?"
-        }
-        403_006 => "a secret must not go over http: call use_https(true)",
-        403_007 => {
-            "check the permissions: of the user key if one is set; \
-             otherwise the method may need one, see user_key"
-        }
-        _ => return None,
-    };
-    Some(advice.to_string())
 }
 
 /// The three lines of Python's `__str__`, the data as JSON.
 impl fmt::Display for GSResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let data = serde_json::to_string(&self.data).unwrap_or_default();
+        let Reply {
+            code,
+            message,
+            data,
+            ..
+        } = &self.0.reply;
+        let data = serde_json::to_string(data).unwrap_or_default();
         write!(
             f,
             "\terrorCode:{}\n\terrorMessage:{}\n\tdata:{data}",
-            self.code, self.message
+            code, message
         )
     }
 }
@@ -363,10 +319,15 @@ impl fmt::Display for GSResponse {
 /// The code and the message; the data may hold tokens and are not shown.
 impl fmt::Debug for GSResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let method = match &self.0.origin {
+            Origin::Sent(trace) => trace.method(),
+            Origin::Text(method) => method,
+        };
         f.debug_struct("GSResponse")
-            .field("method", &self.method)
-            .field("error_code", &self.code)
-            .field("error_message", &self.message)
+            .field("method", &method)
+            .field("error_code", &self.get_error_code())
+            .field("error_message", &self.get_error_message())
+            .field("outcome", &self.outcome())
             .finish_non_exhaustive()
     }
 }

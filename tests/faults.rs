@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 
 use gssdk::*;
 use support::*;
-
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Sends, and demands this code and these words.
 #[track_caller]
@@ -48,23 +46,9 @@ fn a_connection_closed_while_idle_is_replaced() {
     for api in both() {
         api.fault(Fault::CloseAfterAnswer);
         expect(&api.set_status(), 0, "");
-        thread::sleep(PAUSE);
         expect(&api.set_status(), 0, "");
         assert_eq!((api.connections(), api.executed()), (2, 2));
     }
-}
-
-/// Less than servers commonly wait, so that it is seldom they who close.
-#[test]
-fn a_connection_rests_for_fifteen_seconds_at_most() {
-    let api = StandIn::plain();
-    expect(&api.set_status(), 0, "");
-    thread::sleep(Duration::from_secs(5));
-    expect(&api.set_status(), 0, "");
-    assert_eq!(api.connections(), 1);
-    thread::sleep(Duration::from_millis(15_500));
-    expect(&api.set_status(), 0, "");
-    assert_eq!(api.connections(), 2);
 }
 
 #[test]
@@ -74,7 +58,6 @@ fn a_server_that_sends_more_than_its_answer_is_not_reused() {
         answer.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"errorCode\":0}");
         api.fault(Fault::RawKeep(answer));
         expect(&api.set_status(), 0, "");
-        thread::sleep(PAUSE);
         expect(&api.set_status(), 0, "");
         assert_eq!((api.connections(), api.executed()), (2, 1));
     }
@@ -82,29 +65,113 @@ fn a_server_that_sends_more_than_its_answer_is_not_reused() {
 
 // Closing at every point: nothing is executed twice ---------------------------
 
+const CLOSING: [Fault; 4] = [
+    Fault::CloseAfterHead,
+    Fault::CloseAfterBody,
+    Fault::CloseAfterExecuting,
+    Fault::HalfAnswer,
+];
+
+/// Whether a fault comes after the request was executed.
+fn executes(fault: &Fault) -> bool {
+    matches!(fault, Fault::CloseAfterExecuting | Fault::HalfAnswer)
+}
+
 #[test]
-fn a_server_that_closes_gives_one_error_and_sees_one_request() {
-    for (fault, executed) in [
-        (Fault::CloseAfterHead, 0),
-        (Fault::CloseAfterBody, 0),
-        (Fault::CloseAfterExecuting, 1),
-        (Fault::HalfAnswer, 1),
-    ] {
+fn a_fresh_connection_that_ends_is_one_error_and_one_request() {
+    for fault in CLOSING {
         for api in both() {
-            // On a fresh connection, and on a reused one.
-            for reused in [false, true] {
-                if reused {
-                    expect(&api.set_status(), 0, "");
-                }
-                let (before, seen) = (api.executed(), api.received().len());
-                api.fault(fault.clone());
-                let response = expect(&api.set_status(), 500_000, "The outcome is unknown");
-                let text: Value = response.get_response_text().parse().unwrap();
-                assert_eq!(text["errorCode"], 500_000);
-                assert_eq!(api.executed() - before, executed, "{fault:?}");
-                assert!(api.received().len() <= seen + 1, "{fault:?} was sent again");
-            }
+            api.fault(fault.clone());
+            let response = expect(&api.set_status(), 500_000, "The outcome is unknown");
+            assert_eq!(response.outcome(), Outcome::Unknown);
+            let text: Value = response.get_response_text().parse().unwrap();
+            assert_eq!(text["errorCode"], 500_000);
+            assert_eq!(api.executed(), usize::from(executes(&fault)), "{fault:?}");
+            assert_eq!(api.connections(), 1, "{fault:?} was sent again");
         }
+    }
+}
+
+/// The API refuses a nonce that it has seen, so the same bytes may go out once more.
+#[test]
+fn a_kept_connection_that_ends_costs_no_signed_request() {
+    for fault in [Fault::CloseAfterHead, Fault::CloseAfterBody] {
+        for api in both() {
+            expect(&api.set_status(), 0, "");
+            api.fault(fault.clone());
+            expect(&api.set_status(), 0, "");
+            assert_eq!((api.executed(), api.connections()), (2, 2), "{fault:?}");
+        }
+    }
+    for api in both() {
+        expect(&api.set_status(), 0, "");
+        api.fault(Fault::CloseAfterBody);
+        expect(&api.set_status(), 0, "");
+        let received = api.received();
+        assert_eq!(received[1].body, received[2].body, "the very same bytes");
+    }
+}
+
+#[test]
+fn a_signed_request_is_executed_once_whenever_a_kept_connection_ends() {
+    for api in both() {
+        expect(&api.set_status(), 0, "");
+        api.fault(Fault::CloseAfterExecuting);
+        let response = expect(&api.set_status(), 500_000, "403004");
+        assert!(
+            response
+                .get_error_message()
+                .contains("The outcome is unknown")
+        );
+        assert_eq!(response.outcome(), Outcome::Unknown);
+        assert_eq!((api.executed(), api.received().len()), (2, 3));
+        // One byte of the answer, and nothing goes out again.
+        api.fault(Fault::HalfAnswer);
+        expect(&api.set_status(), 500_000, "The outcome is unknown");
+        assert_eq!((api.executed(), api.received().len()), (3, 4));
+    }
+    // What protects is the nonce alone: without it the second copy would run.
+    for api in both() {
+        api.state.forgets_nonces.store(true, SeqCst);
+        expect(&api.set_status(), 0, "");
+        api.fault(Fault::CloseAfterExecuting);
+        expect(&api.set_status(), 0, "");
+        let received = api.received();
+        assert_eq!(received[1].body, received[2].body);
+        assert_eq!(received.len(), 3, "and never a third time");
+    }
+}
+
+#[test]
+fn a_request_without_a_nonce_goes_out_once() {
+    for fault in CLOSING {
+        let api = StandIn::tls();
+        expect(&api.get_account_by_token(), 0, "");
+        api.fault(fault.clone());
+        let response = expect(
+            &api.get_account_by_token(),
+            500_000,
+            "The outcome is unknown",
+        );
+        assert_eq!(response.outcome(), Outcome::Unknown);
+        assert_eq!(api.executed(), 1 + usize::from(executes(&fault)));
+        assert_eq!(api.connections(), 1, "{fault:?} was sent again");
+    }
+}
+
+#[test]
+fn an_idempotent_request_without_a_nonce_survives_the_end_of_a_kept_connection() {
+    for fault in [
+        Fault::CloseAfterHead,
+        Fault::CloseAfterBody,
+        Fault::CloseAfterExecuting,
+    ] {
+        let api = StandIn::tls();
+        let request = || api.get_account_by_token().idempotent(true);
+        expect(&request(), 0, "");
+        api.fault(fault.clone());
+        expect(&request(), 0, "");
+        assert_eq!(api.connections(), 2, "{fault:?}");
     }
 }
 
@@ -142,7 +209,7 @@ fn ipv6_addresses_are_reached() {
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let _ = stream.write_all(&raw(200, "OK", "", r#"{"errorCode":0}"#));
-            thread::sleep(Duration::from_secs(5));
+            let _ = stream.read_to_end(&mut Vec::new());
         }
     });
     let mut request = api.set_status();
@@ -152,39 +219,47 @@ fn ipv6_addresses_are_reached() {
 
 // Timeouts -------------------------------------------------------------------
 
+/// Sends with this timeout, and demands that it holds.
+#[track_caller]
+fn times_out(request: &GSRequest, timeout: Duration) -> GSResponse {
+    let started = Instant::now();
+    let response = request.send_timeout(timeout);
+    let took = started.elapsed();
+    assert_eq!(response.get_error_code(), 504_002, "{response}");
+    assert_eq!(response.get_error_message(), "Request Timeout");
+    assert!(took >= timeout, "took {took:?}");
+    // Generous, for a loaded machine: what matters is that it returns.
+    assert!(took < timeout + Duration::from_secs(20), "took {took:?}");
+    response
+}
+
 #[test]
 fn send_timeout_returns_in_time_whatever_stalls() {
-    let timeout = Duration::from_millis(300);
-    let in_time = |request: &GSRequest, what: &str| {
-        let started = Instant::now();
-        let response = request.send_timeout(timeout);
-        let took = started.elapsed();
-        assert_eq!(response.get_error_code(), 504_002, "{what}: {response}");
-        assert_eq!(response.get_error_message(), "Request Timeout");
-        assert!(
-            took >= timeout - Duration::from_millis(20),
-            "{what} took {took:?}"
-        );
-        // Generous, for a loaded machine: what matters is that it returns.
-        assert!(
-            took < timeout + Duration::from_secs(3),
-            "{what} took {took:?}"
-        );
+    const TIMEOUT: Duration = Duration::from_millis(300);
+    let stalling = |fault: Fault| {
+        both().map(|api| {
+            api.fault(fault.clone());
+            api
+        })
     };
-    for api in both() {
-        api.fault(Fault::StallOnAccept);
-        in_time(&api.set_status(), "connect, handshake");
-        api.fault(Fault::Stall);
-        in_time(&api.set_status(), "waiting");
-        api.fault(Fault::Drip(Duration::from_millis(20)));
-        in_time(&api.set_status(), "a dripping answer");
-        api.fault(Fault::StallBody);
+    for api in stalling(Fault::StallOnAccept) {
+        times_out(&api.set_status(), TIMEOUT);
+    }
+    for api in stalling(Fault::Drip(Duration::from_millis(20))) {
+        times_out(&api.set_status(), TIMEOUT);
+    }
+    for api in stalling(Fault::StallBody) {
         let mut large = api.set_status();
         large.set_param("status", "x".repeat(8 * 1024 * 1024));
-        in_time(&large, "sending");
-        assert!(api.faults_are_used_up(), "a timeout came before the stall");
-        let zero = api.set_status().send_timeout(Duration::ZERO);
-        assert_eq!(zero.get_error_code(), 504_002);
+        times_out(&large, TIMEOUT);
+    }
+    for api in both() {
+        expect(&api.set_status(), 0, ""); // the connection is there
+        api.fault(Fault::Stall);
+        let response = times_out(&api.set_status(), TIMEOUT);
+        assert_eq!(response.outcome(), Outcome::Unknown);
+        let response = times_out(&api.set_status(), Duration::ZERO);
+        assert_eq!(response.outcome(), Outcome::NotSent);
         let forever = api.set_status().send_timeout(Duration::MAX);
         assert_eq!(forever.get_error_code(), 0, "{forever}");
     }
@@ -199,7 +274,8 @@ fn send_timeout_returns_in_time_whatever_stalls() {
     if held.len() < 400 {
         let mut request = StandIn::plain().set_status();
         request.set_host_override(address.to_string().as_str());
-        in_time(&request, "connecting");
+        let response = times_out(&request, TIMEOUT);
+        assert_eq!(response.outcome(), Outcome::NotSent);
     }
 }
 
@@ -398,32 +474,52 @@ fn large_answers_are_read_and_larger_ones_refused() {
     }
 }
 
+/// A server that answers after the headers of a request, and reads no further:
+/// it closes, or, as some gateways do, keeps the connection open.
 #[test]
 fn an_early_refusal_of_a_large_request_is_read() {
-    // The server answers after the headers, and closes with the body unread.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            use std::io::Read;
-            let _ = stream.read(&mut [0; 1000]);
-            let _ = stream.write_all(&raw(413, "x", "Connection: close\r\n", "too large"));
-            thread::sleep(PAUSE);
+    for fault in [Fault::Raw, Fault::RefuseEarly] {
+        for api in both() {
+            let refusal = raw(413, "x", "Connection: close\r\n", "too large");
+            api.fault(fault(refusal));
+            let mut request = api.set_status();
+            request.set_param("status", "x".repeat(20 * 1024 * 1024));
+            let response = request.send_timeout(Duration::from_secs(60));
+            let message = response.get_error_message();
+            assert_eq!(message, "HTTP Error 413: Payload Too Large");
+            assert_eq!(response.outcome(), Outcome::Unknown);
+            // The connection with the rest of the body is not used again.
+            expect(&api.set_status(), 0, "");
         }
-    });
-    let mut request = StandIn::plain().set_status();
-    request.set_param("status", "x".repeat(20 * 1024 * 1024));
-    request.set_host_override(address.as_str());
-    expect(&request, 500_000, "HTTP Error 413");
+    }
+}
+
+/// Framing without an end, which no limit of the body bounds.
+#[test]
+fn an_answer_without_an_end_ends() {
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (start, unit) in [
+        ("HTTP/1.1 200 OK\r\n", "X-Flood: yes\r\n"),
+        ("HTTP/1.1 200 OK\r\nX-Long: ", "x"),
+        (&format!("{head}1;"), "x"),
+        (&format!("{head}0\r\n"), "X-Trailer: yes\r\n"),
+        ("", "HTTP/1.1 100 Continue\r\n\r\n"),
+        ("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+    ] {
+        for api in both() {
+            api.fault(Fault::Endless(start.into(), unit.repeat(1_000)));
+            let response = expect(&api.set_status(), 500_000, "The answer did not arrive");
+            assert_eq!(response.outcome(), Outcome::Unknown);
+        }
+    }
 }
 
 // Clock skew -----------------------------------------------------------------
 
-/// The learned offset is one for the process: these promises share one test.
 #[test]
 fn the_apis_clock_is_learned_once_and_never_in_a_loop() {
-    let api = StandIn::plain();
-    for offset in [3_600, -86_400, 0] {
+    let api = StandIn::tls();
+    for offset in [3_600, -864_000, 0] {
         api.state.clock.store(offset, SeqCst);
         let before = api.received().len();
         let response = expect(&api.set_status(), 0, "");
@@ -460,4 +556,42 @@ fn the_apis_clock_is_learned_once_and_never_in_a_loop() {
     let before = api.received().len();
     expect(&api.set_status(), 0, "");
     assert_eq!(api.received().len() - before, 1);
+}
+
+#[test]
+fn any_number_of_threads_learn_the_clock_together() {
+    for api in both() {
+        api.state.clock.store(3_600, SeqCst);
+        let start = std::sync::Barrier::new(16);
+        thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    start.wait();
+                    expect(&api.set_status(), 0, "");
+                });
+            }
+        });
+        assert_eq!(api.executed(), 16);
+        assert!(api.received().len() <= 32);
+    }
+}
+
+/// Whoever sits on the wire could otherwise have a request signed for a day of his
+/// choice, and replay it then.
+#[test]
+fn over_http_the_clock_is_moved_by_a_day_at_most() {
+    let api = StandIn::plain();
+    api.state.clock.store(2 * 86_400, SeqCst);
+    expect(&api.set_status(), 403_002, "expired");
+    assert_eq!(api.received().len(), 1);
+    api.state.clock.store(80_000, SeqCst);
+    expect(&api.set_status(), 0, "");
+    // A request that carries no time has nothing to learn.
+    let other = StandIn::tls();
+    other.state.refusals.lock().unwrap().push_back(403_002);
+    *other.state.date.lock().unwrap() = Some("Sun, 06 Nov 1994 08:49:37 GMT".into());
+    expect(&other.get_account_by_token(), 403_002, "");
+    *other.state.date.lock().unwrap() = None;
+    expect(&other.set_status(), 0, "");
+    assert_eq!(other.received().len(), 2);
 }

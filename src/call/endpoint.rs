@@ -65,7 +65,7 @@ impl Endpoint {
 }
 
 pub(crate) fn missing_parameter() -> GSException {
-    GSException::new(MISSING_PARAMETER, "Required parameter is missing")
+    GSException::refused(MISSING_PARAMETER, "Required parameter is missing")
 }
 
 fn or<'a>(text: &'a str, default: &'a str) -> &'a str {

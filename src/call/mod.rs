@@ -39,8 +39,10 @@ pub(crate) struct Call {
     pub(crate) host_override: Option<String>,
     pub(crate) proxy: Option<String>,
     pub(crate) ca_certs: Option<Pem>,
-    /// How often to send again what the API says may be sent again.
+    /// How often to send again what may be sent again.
     pub(crate) retries: u32,
+    /// Whether executing the call twice does no harm.
+    pub(crate) idempotent: bool,
 }
 
 impl Call {
@@ -64,6 +66,7 @@ impl Call {
             proxy: None,
             ca_certs: None,
             retries: 0,
+            idempotent: false,
         }
     }
 
@@ -128,9 +131,22 @@ pub(crate) struct Stamp {
     /// Unix milliseconds followed by random digits; no two sends of a process
     /// have the same.
     pub(crate) nonce: u64,
+    /// How many seconds the timestamp is ahead of our own clock.
+    pub(crate) offset: i64,
 }
 
 impl<'a> Plan<'a> {
+    /// Whether the API executes the same bytes once only: it refuses a nonce that
+    /// it has seen.
+    pub(crate) fn has_nonce(&self) -> bool {
+        matches!(self.credentials, Credentials::Secret(_))
+    }
+
+    /// Whether a wrong clock can be why the API refuses the request.
+    pub(crate) fn has_time(&self) -> bool {
+        self.has_nonce() || matches!(self.credentials, Credentials::Bearer { .. })
+    }
+
     /// The body of one try, and its signature if it has one.
     pub(crate) fn body(&self, stamp: Stamp) -> Result<(String, Option<String>), GSException> {
         let form = self.form(stamp);
@@ -237,6 +253,7 @@ mod tests {
             let stamp = Stamp {
                 timestamp: row["timestamp"].as_u64().unwrap(),
                 nonce: text("nonce").unwrap().parse().unwrap(),
+                offset: 0,
             };
             let plan = call.plan().unwrap();
             // With a certificate and a secret we go over https, Python does not.

@@ -51,8 +51,8 @@ impl Trace {
         }
     }
 
-    pub(crate) fn call(&self) -> &Call {
-        &self.call
+    pub(crate) fn method(&self) -> &str {
+        &self.call.api_method
     }
 
     pub(crate) fn routed(&mut self) {
@@ -69,9 +69,9 @@ impl Trace {
     }
 
     /// The try under way was answered, and another will follow.
-    pub(crate) fn answered(&mut self, answer: &str) {
+    pub(crate) fn answered(&mut self, answer: String) {
         if let Some(last_try) = &mut self.last_try {
-            last_try.answer = Some(answer.to_string());
+            last_try.answer = Some(answer);
         }
     }
 

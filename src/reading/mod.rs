@@ -1,25 +1,128 @@
 //! What came back: JSON, XML or neither → code, message, data.
 
+mod cost;
 mod surrogates;
-pub(crate) mod xml;
+mod xml;
 
 use serde_core::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// No refusal of the API is longer, in bytes.
-const MAX_REFUSAL: usize = 16 * 1024;
+use crate::call::Call;
+use crate::error::{GENERAL_SERVER_ERROR, GSException, Outcome};
+use crate::transport::{Answer, Headers};
+
+/// What came of a request, read.
+#[derive(Clone)]
+pub(crate) struct Reply {
+    pub(crate) text: String,
+    pub(crate) data: Map<String, Value>,
+    pub(crate) code: i64,
+    pub(crate) message: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) headers: Headers,
+}
+
+impl Reply {
+    /// A text that is an answer of the API, or should be one.
+    pub(crate) fn of_text(text: String) -> Self {
+        let other = |message: String, data| (GENERAL_SERVER_ERROR, message, data, Outcome::Unknown);
+        let (code, message, data, outcome) = match read(&text) {
+            Reading::Json(data, Some(code)) => {
+                let message = data.get("errorMessage").and_then(Value::as_str);
+                (
+                    code,
+                    message.unwrap_or_default().to_string(),
+                    data,
+                    Outcome::Answered,
+                )
+            }
+            Reading::Json(data, None) => other("The response has no usable errorCode".into(), data),
+            Reading::Xml(code, message) => (code, message, Map::new(), Outcome::Answered),
+            Reading::Other(what) => other(
+                format!("The response is not a Gigya response: {what}"),
+                Map::new(),
+            ),
+        };
+        Reply {
+            text,
+            data,
+            code,
+            message,
+            outcome,
+            headers: Headers::default(),
+        }
+    }
+
+    /// What a server answered.
+    pub(crate) fn of_answer(answer: Answer, call: &Call) -> Self {
+        let fault = |message| {
+            let error = GSException::of(Outcome::Unknown, GENERAL_SERVER_ERROR, message);
+            Self::of_error(&error, call)
+        };
+        let (status, reason) = (answer.status, answer.reason);
+        let reply = match String::from_utf8(answer.body) {
+            _ if (300..400).contains(&status) => fault(format!(
+                "HTTP {status} {reason}: the server redirects to {:?}, and redirects of signed \
+                 requests are not followed (is the API domain right?)",
+                answer.headers.first("location").unwrap_or("nowhere")
+            )),
+            Ok(text) => match Self::of_text(text) {
+                reply if status >= 400 && reply.outcome != Outcome::Answered => {
+                    fault(format!("HTTP Error {status}: {reason}"))
+                }
+                reply => reply,
+            },
+            Err(_) if status >= 400 => fault(format!("HTTP Error {status}: {reason}")),
+            Err(error) => Reply {
+                text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+                ..fault(format!(
+                    "The response is not valid UTF-8: {}",
+                    error.utf8_error()
+                ))
+            },
+        };
+        Reply {
+            headers: answer.headers,
+            ..reply
+        }
+    }
+
+    /// An error of this side, with a text that says the same.
+    pub(crate) fn of_error(error: &GSException, call: &Call) -> Self {
+        let (code, message) = (error.error_code(), error.error_message());
+        let text = match call.wants_xml() {
+            false => format!(
+                r#"{{"errorCode":{code},"errorMessage":{}}}"#,
+                Value::from(message)
+            ),
+            true => xml::of_error(&call.api_method, code, message),
+        };
+        Reply {
+            text,
+            data: Map::new(),
+            code,
+            message: message.to_string(),
+            outcome: error.outcome(),
+            headers: Headers::default(),
+        }
+    }
+}
 
 /// What a text turns out to be.
-pub(crate) enum Reading {
+enum Reading {
     Json(Map<String, Value>, Option<i64>),
     Xml(i64, String),
     Other(String),
 }
 
-pub(crate) fn read(text: &str) -> Reading {
+fn read(text: &str) -> Reading {
     let body = trimmed(text);
     match body.chars().next() {
         None => Reading::Other("it is empty".into()),
+        Some('{') if cost::is_too_high(body) => Reading::Other(format!(
+            "its data would take more than {} MB of memory",
+            cost::LIMIT / 1024 / 1024
+        )),
         Some('{') => match parse::<Map<String, Value>>(body) {
             Ok(data) => {
                 let code = data.get("errorCode").and_then(Value::as_i64);
@@ -47,23 +150,10 @@ fn parse<T: DeserializeOwned>(json: &str) -> serde_json::Result<T> {
 /// A JSON object or array, if the text is one.
 pub(crate) fn parse_value(text: &str) -> Option<Value> {
     let body = trimmed(text);
-    let value = body.starts_with(['{', '[']).then(|| parse(body))?;
-    value.ok()
+    let is_data = body.starts_with(['{', '[']) && !cost::is_too_high(body);
+    is_data.then(|| parse(body).ok())?
 }
 
 fn trimmed(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text).trim()
-}
-
-/// The error code and the text of an answer that refuses the request.
-pub(crate) fn refusal(body: &[u8]) -> Option<(i64, &str)> {
-    // A look before the parse: nearly all answers are none.
-    let text = std::str::from_utf8(body).ok()?;
-    if text.len() > MAX_REFUSAL || !text.contains("errorMessage") {
-        return None;
-    }
-    match read(text) {
-        Reading::Json(_, Some(code)) | Reading::Xml(code, _) if code != 0 => Some((code, text)),
-        _ => None,
-    }
 }

@@ -1,29 +1,45 @@
-//! Where time and chance enter: the stamp of each try, and how far the API's
+//! Where time and chance enter: the stamp of each try, and how far each host's
 //! clock is from ours.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::call::Stamp;
 use crate::sig_utils::current_time_millis;
 
-/// The API's clock as this side knows it, and the nonces given out.
+/// The most that is learned over http, in seconds either way: whoever sits on the
+/// wire could have a request signed for a day of his choice, and replay it then.
+const MOST_OVER_HTTP: u64 = 24 * 3600;
+
+/// How many hosts' clocks are kept.
+const CAPACITY: usize = 256;
+
+/// The clocks of the hosts as this side knows them, and the nonces given out.
 #[derive(Default)]
 pub(crate) struct Clock {
-    /// How many seconds the API's clock is ahead of ours, as far as we know.
-    offset: AtomicI64,
+    /// How many seconds each host's clock is ahead of ours; 0 where none is known.
+    offsets: RwLock<HashMap<String, i64>>,
     last_nonce: AtomicU64,
 }
 
+/// What was learned, to be undone if it proves wrong.
+pub(crate) struct Lesson {
+    before: i64,
+    after: i64,
+}
+
 impl Clock {
-    /// A stamp for now, by the API's clock.
-    pub(crate) fn stamp(&self) -> Stamp {
+    /// A stamp for now, by the host's clock.
+    pub(crate) fn stamp(&self, host: &str) -> Stamp {
         let now = current_time_millis();
-        let offset = self.offset.load(Ordering::Relaxed);
+        let offset = self.read().get(host).copied().unwrap_or(0);
         Stamp {
             timestamp: (now / 1000).saturating_add_signed(offset),
             nonce: self.nonce(now),
+            offset,
         }
     }
 
@@ -42,23 +58,53 @@ impl Clock {
         wanted.max(last.saturating_add(1))
     }
 
-    /// Takes over the clock of a server that has refused our time.
+    /// Takes over the clock of a host that has refused the time of a stamp.
     ///
-    /// Returns the offset used until now, for [`set_offset`](Self::set_offset)
-    /// if the new one proves no better; `None` without a `Date`, or with one
-    /// that tells nothing new.
-    pub(crate) fn learn(&self, date: Option<SystemTime>) -> Option<i64> {
+    /// * `date`: when the host says it is.
+    ///
+    /// Returns what was learned, by this thread or meanwhile by another; `None`
+    /// without a date, or with one that the stamp has followed already.
+    pub(crate) fn learn(
+        &self,
+        host: &str,
+        https: bool,
+        stamp: &Stamp,
+        date: Option<SystemTime>,
+    ) -> Option<Lesson> {
         let theirs = date?.duration_since(UNIX_EPOCH).ok()?;
         let ours = (current_time_millis() / 1000) as i64;
-        let offset = theirs.as_secs() as i64 - ours;
-        let known = self.offset.swap(offset, Ordering::Relaxed);
+        let after = theirs.as_secs() as i64 - ours;
+        let too_far = !https && after.unsigned_abs() > MOST_OVER_HTTP;
         // The header counts whole seconds, so that one either way means nothing.
-        (known.abs_diff(offset) > 1).then_some(known)
+        if too_far || stamp.offset.abs_diff(after) <= 1 {
+            return None;
+        }
+        self.exchange(host, stamp.offset, after);
+        Some(Lesson {
+            before: stamp.offset,
+            after,
+        })
     }
 
-    /// Goes back to an offset.
-    pub(crate) fn set_offset(&self, seconds: i64) {
-        self.offset.store(seconds, Ordering::Relaxed);
+    /// Forgets what proved no better.
+    pub(crate) fn undo(&self, host: &str, lesson: Lesson) {
+        self.exchange(host, lesson.after, lesson.before);
+    }
+
+    /// Sets a host's offset, unless another thread has set it meanwhile.
+    fn exchange(&self, host: &str, expected: i64, new: i64) {
+        let mut offsets = self.offsets.write().unwrap_or_else(PoisonError::into_inner);
+        if offsets.get(host).copied().unwrap_or(0) != expected {
+            return;
+        }
+        if offsets.len() >= CAPACITY {
+            offsets.clear(); // they are learned again
+        }
+        offsets.insert(host.to_string(), new);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, i64>> {
+        self.offsets.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -76,11 +122,26 @@ pub(crate) fn chance() -> f64 {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+    use std::time::Duration;
+
+    const DAY: u64 = 24 * 3600;
+
+    fn ahead(seconds: u64) -> Option<SystemTime> {
+        Some(SystemTime::now() + Duration::from_secs(seconds))
+    }
+
+    fn offset(clock: &Clock, host: &str) -> i64 {
+        clock.stamp(host).offset
+    }
 
     #[test]
     fn no_two_stamps_have_the_same_nonce() {
         let clock = Clock::default();
-        let stamps = || (0..10_000).map(|_| clock.stamp().nonce).collect::<Vec<_>>();
+        let stamps = || {
+            (0..10_000)
+                .map(|_| clock.stamp("a").nonce)
+                .collect::<Vec<_>>()
+        };
         let nonces: HashSet<u64> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(stamps)).collect();
             let nonces = threads
@@ -90,6 +151,55 @@ mod tests {
         });
         assert_eq!(nonces.len(), 40_000);
         let millis = current_time_millis().to_string();
-        assert!(clock.stamp().nonce.to_string().starts_with(&millis[..8]));
+        assert!(clock.stamp("a").nonce.to_string().starts_with(&millis[..8]));
+    }
+
+    #[test]
+    fn each_host_has_its_own_clock() {
+        let clock = Clock::default();
+        let stamp = clock.stamp("a");
+        assert!(clock.learn("a", true, &stamp, ahead(3600)).is_some());
+        assert!(offset(&clock, "a").abs_diff(3600) <= 1);
+        assert_eq!(offset(&clock, "b"), 0);
+        assert!(clock.learn("b", true, &stamp, None).is_none());
+        assert!(clock.learn("b", true, &stamp, ahead(0)).is_none());
+    }
+
+    #[test]
+    fn who_answers_over_http_moves_the_clock_by_a_day_at_most() {
+        let clock = Clock::default();
+        let stamp = clock.stamp("a");
+        assert!(clock.learn("a", false, &stamp, ahead(DAY + 60)).is_none());
+        assert_eq!(offset(&clock, "a"), 0);
+        assert!(clock.learn("a", true, &stamp, ahead(DAY + 60)).is_some());
+        let past = SystemTime::now() - Duration::from_secs(DAY + 60);
+        assert!(clock.learn("b", false, &stamp, Some(past)).is_none());
+        assert!(clock.learn("b", false, &stamp, ahead(DAY - 60)).is_some());
+    }
+
+    #[test]
+    fn threads_that_are_refused_together_all_learn() {
+        let clock = Clock::default();
+        // Stamped before anybody had learned, refused after somebody had.
+        let stamps: Vec<Stamp> = (0..16).map(|_| clock.stamp("a")).collect();
+        for stamp in &stamps {
+            assert!(clock.learn("a", true, stamp, ahead(3600)).is_some());
+        }
+        // A lesson that proves wrong is undone, unless it has been replaced.
+        let lesson = clock
+            .learn("a", true, &clock.stamp("a"), ahead(7200))
+            .unwrap();
+        clock.undo("a", lesson);
+        assert!(offset(&clock, "a").abs_diff(3600) <= 1);
+        let wrong = clock
+            .learn("a", true, &clock.stamp("a"), ahead(7200))
+            .unwrap();
+        assert!(
+            clock
+                .learn("a", true, &clock.stamp("a"), ahead(100))
+                .is_some()
+        );
+        clock.undo("a", wrong);
+        assert!(offset(&clock, "a").abs_diff(100) <= 1);
     }
 }

@@ -3,15 +3,16 @@
 //!
 //! # What is sent twice
 //!
-//! | after | what | how often |
-//! | --- | --- | --- |
-//! | a reused connection that took not one byte | the same bytes, on a fresh connection | once |
-//! | 403002, the request's time is refused | signed anew, by the API's clock | once |
-//! | 403048, 500001, 504001, 409030 | signed anew, after a pause | [`Call::retries`] |
+//! | | after | what goes out | how often |
+//! | --- | --- | --- | --- |
+//! | a | a reused connection that ended before one byte of the answer | the same bytes, on a fresh connection, if they are signed (the API refuses a nonce that it has seen) or the call is idempotent | once |
+//! | b | a connection that took not one byte | the same bytes, on a fresh connection | once |
+//! | c | 403002, the request's time is refused | signed anew, by the API's clock | once |
+//! | d | 403048, rate limit | signed anew, after a pause | [`Call::retries`] |
+//! | e | 500001, 504001, 409030, and whatever did not get an answer of the API, if the call is idempotent | signed anew, after a pause | [`Call::retries`], d included |
 //!
-//! Nothing else, ever. In every other failure the server may have the request;
-//! the error says that the outcome is unknown, and the caller decides. All of it
-//! together stays within the timeout.
+//! Nothing else, ever: the caller decides. All of it together stays within the
+//! timeout.
 
 mod clock;
 
@@ -19,20 +20,26 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::call::Call;
-use crate::error::GSException;
+use crate::call::{Call, Plan};
+use crate::error::{GENERAL_SERVER_ERROR, GSException, Outcome};
 use crate::log::Trace;
 use crate::pem::Pem;
-use crate::reading;
-use crate::transport::{Answer, Fault, Settings, Transport};
+use crate::reading::Reply;
+use crate::transport::{Answer, Fault, Route, Settings, Transport};
 use clock::Clock;
 
 /// The API refuses a timestamp that is too far from its own clock.
 const EXPIRED_REQUEST: i64 = 403_002;
 
-/// Rate limit; general server error; timeout and lock inside the API: errors
-/// that may be gone a little later.
-const RETRYABLE: [i64; 4] = [403_048, 500_001, 504_001, 409_030];
+/// The API refuses a nonce that it has seen.
+const DUPLICATE_NONCE: i64 = 403_004;
+
+/// The API refuses a call because there were too many.
+const RATE_LIMIT: i64 = 403_048;
+
+/// General server error; timeout and lock inside the API: they may be gone a
+/// little later, and do not say whether the call was executed.
+const PASSING: [i64; 3] = [500_001, 504_001, 409_030];
 
 /// What a process keeps between requests: connections, the API's clock, trust.
 #[derive(Default)]
@@ -49,12 +56,6 @@ pub(crate) fn sender() -> &'static Sender {
     &SENDER
 }
 
-/// What came of a call: an answer or the reason why there is none, and how.
-pub(crate) struct Sent {
-    pub(crate) outcome: Result<Answer, GSException>,
-    pub(crate) trace: Trace,
-}
-
 impl Sender {
     /// Trusts the certificates in this file alone; an empty path restores the
     /// default trust store.
@@ -66,88 +67,152 @@ impl Sender {
             .unwrap_or_else(PoisonError::into_inner) = pem;
     }
 
-    pub(crate) fn send(&self, call: &Arc<Call>, timeout: Option<Duration>) -> Sent {
-        let timeout = timeout.map(bounded);
+    /// Sends a call; a refusal on this side is a reply, too.
+    pub(crate) fn send(&self, call: &Arc<Call>, timeout: Option<Duration>) -> (Reply, Trace) {
+        // Clocks cannot count further: a century means none.
+        let timeout = timeout.map(|timeout| timeout.min(Duration::from_secs(3_000_000_000)));
         let mut trace = Trace::new(Arc::clone(call), timeout);
-        Sent {
-            outcome: self.exchange(call, timeout, &mut trace),
+        let left = TimeLeft {
+            started: Instant::now(),
+            timeout,
+        };
+        let reply = self.exchange(call, &left, &mut trace);
+        (
+            reply.unwrap_or_else(|error| Reply::of_error(&error, call)),
             trace,
-        }
+        )
     }
 
     /// From the call to the answer, try by try.
     fn exchange(
         &self,
         call: &Call,
-        timeout: Option<Duration>,
+        left: &TimeLeft,
         trace: &mut Trace,
-    ) -> Result<Answer, GSException> {
-        let started = Instant::now();
-        let left = || timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+    ) -> Result<Reply, GSException> {
         let plan = call.plan()?;
+        let (host, https) = (plan.endpoint.host.as_str(), plan.endpoint.https);
+        let route = self.route(call, &plan)?;
+        trace.routed();
+
+        let mut lesson = None;
+        let mut retries = 0;
+        loop {
+            let stamp = self.clock.stamp(host);
+            let (body, signature) = plan.body(stamp)?;
+            let authorization = plan.authorization(stamp)?;
+            trace.sending(stamp, signature);
+            let request = (plan.url.as_str(), body.as_str(), authorization.as_deref());
+            let reply = match once_or_twice(&route, request, may_go_out_again(&plan, call), left) {
+                Ok((answer, is_second)) => match Reply::of_answer(answer, call) {
+                    reply if is_second && reply.code == DUPLICATE_NONCE => {
+                        Reply::of_error(&arrived_twice(), call)
+                    }
+                    reply => reply,
+                },
+                Err(fault) => Reply::of_error(&route.describe(fault), call),
+            };
+
+            if reply.code == EXPIRED_REQUEST && plan.has_time() {
+                if let Some(lesson) = lesson {
+                    // The server's Date was no help: do not spoil later requests.
+                    self.clock.undo(host, lesson);
+                    return Ok(reply);
+                }
+                lesson = self.clock.learn(host, https, &stamp, reply.headers.date());
+                if lesson.is_none() {
+                    return Ok(reply);
+                }
+            } else if retries < call.retries && may_be_retried(&reply, call) {
+                let pause = pause(retries);
+                if left.get().is_some_and(|left| left <= pause) {
+                    return Ok(reply);
+                }
+                std::thread::sleep(pause);
+                retries += 1;
+            } else {
+                return Ok(reply);
+            }
+            trace.answered(reply.text);
+        }
+    }
+
+    /// The way to where a call goes.
+    fn route(&self, call: &Call, plan: &Plan) -> Result<Route, GSException> {
         let process_wide = self
             .ca_certs
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let route = self.transport.route(&Settings {
+        self.transport.route(&Settings {
             https: plan.endpoint.https,
             host: &plan.endpoint.host,
             ca_certs: call.ca_certs.as_ref().or(process_wide.as_ref()),
             client_cert: call.client_cert.as_ref(),
             proxy: call.proxy.as_deref(),
-        })?;
-        trace.routed();
-
-        let mut offset_before = None;
-        let mut retries = 0;
-        loop {
-            let stamp = self.clock.stamp();
-            let (body, signature) = plan.body(stamp)?;
-            let authorization = plan.authorization(stamp)?;
-            trace.sending(stamp, signature);
-
-            let post =
-                |fresh| route.post(&plan.url, &body, authorization.as_deref(), left(), fresh);
-            let answer = match post(false) {
-                Err(Fault::Stale) => post(true),
-                answer => answer,
-            };
-            let answer = answer.map_err(|fault| route.describe(fault))?;
-
-            let Some((code, text)) = reading::refusal(&answer.body) else {
-                return Ok(answer);
-            };
-            match code {
-                EXPIRED_REQUEST => {
-                    if let Some(offset) = offset_before {
-                        // The server's Date was no help: do not spoil later requests.
-                        self.clock.set_offset(offset);
-                        return Ok(answer);
-                    }
-                    offset_before = self.clock.learn(answer.date());
-                    if offset_before.is_none() {
-                        return Ok(answer);
-                    }
-                }
-                code if RETRYABLE.contains(&code) && retries < call.retries => {
-                    let pause = pause(retries);
-                    if left().is_some_and(|left| left <= pause) {
-                        return Ok(answer);
-                    }
-                    std::thread::sleep(pause);
-                    retries += 1;
-                }
-                _ => return Ok(answer),
-            }
-            trace.answered(text);
-        }
+            probes: !may_go_out_again(plan, call),
+        })
     }
 
     /// The body that a send would have, for the benchmarks.
     pub(crate) fn encode(&self, call: &Call) -> Result<String, GSException> {
-        let (body, _) = call.plan()?.body(self.clock.stamp())?;
+        let (body, _) = call.plan()?.body(self.clock.stamp(""))?;
         Ok(body)
+    }
+}
+
+/// Posts the same bytes once, and once more where that does no harm: rows a and b.
+///
+/// Returns the answer, and whether it answers the second of two copies of which
+/// the first may have arrived.
+fn once_or_twice(
+    route: &Route,
+    (url, body, authorization): (&str, &str, Option<&str>),
+    may_go_out_again: bool,
+    left: &TimeLeft,
+) -> Result<(Answer, bool), Fault> {
+    let post = |fresh| route.post(url, body, authorization, left.get(), fresh);
+    match post(false) {
+        Err(Fault::Untouched(_)) => Ok((post(true)?, false)),
+        Err(Fault::Unanswered(_)) if may_go_out_again => Ok((post(true)?, true)),
+        first => Ok((first?, false)),
+    }
+}
+
+/// Row a: whether a request may go out again that may have arrived.
+fn may_go_out_again(plan: &Plan, call: &Call) -> bool {
+    plan.has_nonce() || call.idempotent
+}
+
+/// Rows d and e: whether the caller's retries are meant for this.
+fn may_be_retried(reply: &Reply, call: &Call) -> bool {
+    let answered = reply.outcome == Outcome::Answered;
+    match reply.code {
+        RATE_LIMIT if answered => true,
+        code if answered => call.idempotent && PASSING.contains(&code),
+        _ => call.idempotent,
+    }
+}
+
+/// The second copy of a request was refused because the first had arrived.
+fn arrived_twice() -> GSException {
+    let message = "The answer did not arrive: a kept connection was closed after the request \
+                   had reached the API, which refused its second copy (403004). The outcome is \
+                   unknown: the API may have executed the request";
+    GSException::of(Outcome::Unknown, GENERAL_SERVER_ERROR, message)
+}
+
+/// How much of the caller's timeout is left.
+struct TimeLeft {
+    started: Instant,
+    timeout: Option<Duration>,
+}
+
+impl TimeLeft {
+    /// `None` where the caller sets no timeout.
+    fn get(&self) -> Option<Duration> {
+        let timeout = self.timeout?;
+        Some(timeout.saturating_sub(self.started.elapsed()))
     }
 }
 
@@ -158,9 +223,4 @@ fn pause(retries: u32) -> Duration {
         .checked_shl(retries)
         .map_or(30, |seconds| seconds.min(30));
     Duration::from_secs(seconds).mul_f64(1.0 - clock::chance() / 4.0)
-}
-
-/// `timeout` within what clocks can count: a century means none.
-fn bounded(timeout: Duration) -> Duration {
-    timeout.min(Duration::from_secs(100 * 365 * 24 * 3600))
 }

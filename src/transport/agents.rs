@@ -12,6 +12,15 @@ use super::proxy::Proxy;
 use super::resolver::Names;
 use super::trust::TlsSettings;
 
+/// Where the caller sets no timeout: how long a request may take in all …
+const TOTAL: Duration = Duration::from_secs(3600);
+
+/// … connecting, with look-up, proxy and TLS …
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// … and each read and each write.
+const SILENCE: Duration = Duration::from_secs(120);
+
 /// How long a connection may rest in the pool. See [`super::wire`].
 const MAX_IDLE: Duration = Duration::from_secs(15);
 
@@ -27,6 +36,8 @@ pub(super) struct Key {
     /// Present when the target or the proxy speaks TLS.
     pub(super) tls: Option<TlsSettings>,
     pub(super) proxy: Option<Proxy>,
+    /// Whether connections are probed before they are used again.
+    pub(super) probes: bool,
 }
 
 /// The agents of a process.
@@ -64,11 +75,16 @@ impl Agents {
             names: Arc::clone(&self.names),
             tls: key.tls.as_ref().map(TlsSettings::config).transpose()?,
             proxy: key.proxy.clone(),
+            probes: key.probes,
         };
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
+            .timeout_global(Some(TOTAL))
+            .timeout_connect(Some(CONNECT))
+            .timeout_per_read(Some(SILENCE))
+            .timeout_per_write(Some(SILENCE))
             .max_idle_age(MAX_IDLE)
             .max_idle_connections(MAX_IDLE_CONNECTIONS)
             .max_idle_connections_per_host(MAX_IDLE_CONNECTIONS)
@@ -102,5 +118,21 @@ impl ureq::unversioned::resolver::Resolver for LookUpLater {
         _: ureq::unversioned::transport::NextTimeout,
     ) -> Result<ureq::unversioned::resolver::ResolvedSocketAddrs, Error> {
         Ok(self.empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_rests_for_less_than_servers_commonly_wait() {
+        let key = Key {
+            tls: None,
+            proxy: None,
+            probes: false,
+        };
+        let agent = Agents::default().get(key).unwrap();
+        assert_eq!(agent.config().max_idle_age(), Duration::from_secs(15));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -14,13 +14,9 @@ use ureq::unversioned::transport::{ConnectionDetails, Connector};
 use super::fault::Fault;
 use super::proxy::Proxy;
 use super::resolver::Names;
-use super::socket::{Layer, Socket};
+use super::socket::{Layer, Patience, Socket};
 use super::tls::Tls;
-use super::wire::{Wire, deadline_of};
-
-/// How long connecting may take, look-up, proxy and TLS included, where the
-/// caller sets no timeout.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+use super::wire::{Wire, patience};
 
 /// A proxy's answer to CONNECT must fit into this.
 const MAX_PROXY_ANSWER: usize = 16 * 1024;
@@ -31,20 +27,25 @@ pub(super) struct WireConnector {
     /// Present when the target or the proxy speaks TLS.
     pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) proxy: Option<Proxy>,
+    /// Whether its connections are probed before they are used again.
+    pub(super) probes: bool,
 }
 
 impl Connector for WireConnector {
     type Out = Wire;
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Wire>, Error> {
-        let deadline = deadline_of(details.timeout).unwrap_or(Instant::now() + CONNECT_TIMEOUT);
-        let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);
-        Ok(Some(self.open(details, deadline)?))
+        let patience = patience(details.timeout, details.timeout.per_read);
+        let wire = self.open(details, patience)?;
+        match patience.deadline <= Instant::now() {
+            true => Err(Fault::Timeout { sent: false }.into()),
+            false => Ok(Some(wire)),
+        }
     }
 }
 
 impl WireConnector {
-    fn open(&self, details: &ConnectionDetails, deadline: Instant) -> Result<Wire, Fault> {
+    fn open(&self, details: &ConnectionDetails, patience: Patience) -> Result<Wire, Fault> {
         let https = details.needs_tls();
         let authority = details
             .uri
@@ -58,9 +59,9 @@ impl WireConnector {
 
         let mut absolute_form = None;
         let mut layer: Box<dyn Layer> = match &self.proxy {
-            None => Box::new(self.dial("", host, port, deadline)?),
+            None => Box::new(self.dial("", host, port, patience)?),
             Some(proxy) => {
-                let socket = self.dial("the proxy ", &proxy.host, proxy.port, deadline)?;
+                let socket = self.dial("the proxy ", &proxy.host, proxy.port, patience)?;
                 let mut layer: Box<dyn Layer> = Box::new(socket);
                 if proxy.https {
                     layer = self.secure(layer, "the proxy ", &proxy.host)?;
@@ -76,15 +77,16 @@ impl WireConnector {
         if https {
             layer = self.secure(layer, "", host)?;
         }
-        Ok(Wire::new(layer, https, absolute_form))
+        Ok(Wire::new(layer, https, absolute_form, self.probes))
     }
 
     /// Tries every address of the host in turn.
-    fn dial(&self, role: &str, host: &str, port: u16, deadline: Instant) -> Result<Socket, Fault> {
+    fn dial(&self, role: &str, host: &str, port: u16, patience: Patience) -> Result<Socket, Fault> {
+        let deadline = patience.deadline;
         let addresses = self.names.resolve(host, port, deadline).map_err(|error| {
             Fault::before_sending(format_args!("looking up {role}{host} failed"), &error)
         })?;
-        let mut last = Fault::Timeout;
+        let mut last = Fault::Timeout { sent: false };
         for (i, address) in addresses.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
             // Each address gets its share, so that one that swallows packets
@@ -96,7 +98,7 @@ impl WireConnector {
             match TcpStream::connect_timeout(address, share) {
                 Ok(stream) => {
                     let _ = stream.set_nodelay(true); // slower without, and no less right
-                    return Ok(Socket::new(stream, deadline));
+                    return Ok(Socket::new(stream, patience));
                 }
                 Err(error) => {
                     last = Fault::before_sending(
@@ -199,6 +201,7 @@ mod tests {
     use std::net::{SocketAddr, TcpListener};
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::time::Duration;
 
     /// Two addresses: nobody listens at the first.
     static ADDRESSES: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
@@ -216,8 +219,12 @@ mod tests {
             names: Names::with_lookup(|_, _| Ok(ADDRESSES.lock().unwrap().clone())),
             tls: None,
             proxy: None,
+            probes: true,
         };
-        let soon = || Instant::now() + Duration::from_secs(5);
+        let soon = || Patience {
+            deadline: Instant::now() + Duration::from_secs(5),
+            silence: None,
+        };
         let dialled = connector.dial("", "two.test", 80, soon());
         let peer = dialled
             .ok()
@@ -238,6 +245,7 @@ mod tests {
             names,
             tls: None,
             proxy: None,
+            probes: true,
         };
         let config = ureq::Agent::config_builder().proxy(None).build();
         ureq::Agent::with_parts(config, connector, crate::transport::agents::LookUpLater)
@@ -284,6 +292,6 @@ mod tests {
         let request = agent.post("http://stalled.test/").config();
         let request = request.timeout_global(Some(Duration::from_millis(100)));
         let error = request.build().send("x").unwrap_err();
-        assert!(matches!(Fault::from(error), Fault::Timeout));
+        assert!(matches!(Fault::from(error), Fault::Timeout { sent: false }));
     }
 }

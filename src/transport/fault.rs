@@ -5,54 +5,70 @@ use std::io;
 
 use ureq::Error;
 
-use crate::error::{GENERAL_SERVER_ERROR, GSException, REQUEST_TIMEOUT};
+use crate::error::{GENERAL_SERVER_ERROR, GSException, Outcome, REQUEST_TIMEOUT};
 
 use super::tls;
 
 /// What went wrong, by what it means for the request.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// The server cannot have seen the request.
+    /// No connection came about.
     NotSent(String),
-    /// A reused connection turned out dead, and took not one byte of the request.
-    Stale,
+    /// There was a connection, but its kernel has taken not one byte of the
+    /// request.
+    Untouched(String),
+    /// A connection that had served before took the request, or a part of it, and
+    /// ended before one byte of the answer came.
+    Unanswered(String),
     /// The server may have seen the request.
     Lost(String),
-    Timeout,
+    Timeout {
+        /// Whether any of the request may have gone out.
+        sent: bool,
+    },
 }
 
 impl Fault {
     /// What failed before any of the request could go out.
     pub(super) fn before_sending(what: impl fmt::Display, error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::TimedOut => Fault::Timeout,
-            _ => Fault::NotSent(format!("{what}: {}", describe(error))),
+        match is_timeout(error) {
+            true => Fault::Timeout { sent: false },
+            false => Fault::NotSent(format!("{what}: {}", describe(error))),
         }
     }
 
     pub(super) fn into_exception(self, via: &str) -> GSException {
-        let failed = |message: String| GSException::new(GENERAL_SERVER_ERROR, message);
-        match self {
-            Fault::Timeout => GSException::new(REQUEST_TIMEOUT, "Request Timeout"),
-            Fault::NotSent(why) => failed(format!("Nothing was sent: {why}{via}")),
-            Fault::Stale => failed(format!("Nothing was sent: the connection was closed{via}")),
-            Fault::Lost(why) => failed(format!(
-                "The answer did not arrive: {why}{via}. The outcome is unknown: \
-                 the server may have executed the request"
-            )),
-        }
+        use Outcome::{NotSent, Unknown};
+        let (outcome, message) = match self {
+            Fault::Timeout { sent } => {
+                let outcome = if sent { Unknown } else { NotSent };
+                return GSException::of(outcome, REQUEST_TIMEOUT, "Request Timeout");
+            }
+            Fault::NotSent(why) | Fault::Untouched(why) => {
+                (NotSent, format!("Nothing was sent: {why}{via}"))
+            }
+            Fault::Unanswered(why) | Fault::Lost(why) => (
+                Unknown,
+                format!(
+                    "The answer did not arrive: {why}{via}. The outcome is unknown: \
+                     the server may have executed the request"
+                ),
+            ),
+        };
+        GSException::of(outcome, GENERAL_SERVER_ERROR, message)
     }
 }
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         match error {
-            Error::Timeout(_) => Fault::Timeout,
+            // Where ureq itself looks at the time, some of the request may be out.
+            Error::Timeout(_) => Fault::Timeout { sent: true },
             Error::Other(other) => match other.downcast::<Fault>() {
                 Ok(fault) => *fault,
                 Err(other) => Fault::Lost(other.to_string()),
             },
-            Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Fault::Timeout,
+            Error::Io(error) if is_timeout(&error) => Fault::Timeout { sent: true },
             Error::Io(error) => Fault::Lost(describe(&error)),
             Error::BodyExceedsLimit(limit) => Fault::Lost(format!(
                 "it is larger than the {} MB that are read",
@@ -87,6 +103,25 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// Whether the time was up. Sockets say `WouldBlock` on Unix, `TimedOut` on Windows.
+pub(super) fn is_timeout(error: &io::Error) -> bool {
+    use io::ErrorKind::{TimedOut, WouldBlock};
+    matches!(error.kind(), TimedOut | WouldBlock)
+}
+
+/// Whether the peer has ended the connection, in whatever way.
+pub(super) fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::UnexpectedEof
+            | Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::BrokenPipe
+            | Kind::NotConnected
+    )
+}
 
 /// An I/O error in words that a person can act on.
 pub(super) fn describe(error: &io::Error) -> String {

@@ -18,7 +18,7 @@ mod wire;
 use std::io::Read;
 use std::time::{Duration, SystemTime};
 
-use ureq::http::{HeaderValue, Request, header};
+use ureq::http::{HeaderMap, HeaderValue, Request, header};
 use ureq::{Agent, Error};
 
 use crate::error::GSException;
@@ -46,22 +46,37 @@ pub(crate) struct Settings<'a> {
     pub(crate) client_cert: Option<&'a ClientCert>,
     /// The caller's proxy; the environment is asked if there is none.
     pub(crate) proxy: Option<&'a str>,
+    /// Whether a connection is probed before it is used again. Needless for
+    /// requests that may go out again when it turns out to be dead.
+    pub(crate) probes: bool,
 }
 
 /// What a server answered, whatever its status.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) reason: &'static str,
-    /// The target of a redirect.
-    pub(crate) location: Option<String>,
-    /// When the server says it is, unread: few answers are asked for it.
-    date: Option<HeaderValue>,
+    pub(crate) headers: Headers,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+/// The headers of an answer, as they came.
+#[derive(Clone, Default)]
+pub(crate) struct Headers(HeaderMap);
+
+impl Headers {
+    /// The values of a header that are text.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.0.get_all(name).into_iter();
+        values.filter_map(|value| value.to_str().ok())
+    }
+
+    pub(crate) fn first(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// When the server says it is.
     pub(crate) fn date(&self) -> Option<SystemTime> {
-        httpdate::parse_http_date(self.date.as_ref()?.to_str().ok()?).ok()
+        httpdate::parse_http_date(self.first("date")?).ok()
     }
 }
 
@@ -98,7 +113,11 @@ impl Transport {
             None => String::new(),
         };
         Ok(Route {
-            agent: self.agents.get(Key { tls, proxy })?,
+            agent: self.agents.get(Key {
+                tls,
+                proxy,
+                probes: settings.probes,
+            })?,
             proxy_authorization,
             via,
         })
@@ -131,6 +150,9 @@ impl Route {
         timeout: Option<Duration>,
         fresh: bool,
     ) -> Result<Answer, Fault> {
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(Fault::Timeout { sent: false });
+        }
         let mut request = Request::post(url)
             .body(form.as_bytes())
             .map_err(|error| Fault::NotSent(error.to_string()))?;
@@ -152,7 +174,11 @@ impl Route {
         if timeout.is_some() || fresh {
             let mut config = self.agent.configure_request(request);
             if let Some(timeout) = timeout {
-                config = config.timeout_global(Some(timeout));
+                config = config
+                    .timeout_global(Some(timeout))
+                    .timeout_connect(None)
+                    .timeout_per_read(None)
+                    .timeout_per_write(None);
             }
             if fresh {
                 config = config.max_idle_age(Duration::ZERO);
@@ -162,16 +188,6 @@ impl Route {
 
         let mut response = self.agent.run(request)?;
         let status = response.status();
-        let header = |name| {
-            let value: Option<&HeaderValue> = response.headers().get(name);
-            value.and_then(|value| value.to_str().ok())
-        };
-        let location = match status.is_redirection() {
-            true => header(header::LOCATION).map(str::to_string),
-            false => None,
-        };
-        let date = response.headers().get(header::DATE).cloned();
-
         let length = response.body().content_length().unwrap_or(0);
         if length > MAX_ANSWER {
             return Err(Error::BodyExceedsLimit(MAX_ANSWER).into());
@@ -188,8 +204,7 @@ impl Route {
         Ok(Answer {
             status: status.as_u16(),
             reason: status.canonical_reason().unwrap_or("unknown status"),
-            location,
-            date,
+            headers: Headers(std::mem::take(response.headers_mut())),
             body,
         })
     }

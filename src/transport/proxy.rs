@@ -109,7 +109,7 @@ impl Proxy {
         }
         match Self::parse(&text) {
             Ok(proxy) => Ok(Some(proxy)),
-            Err(error) => Err(GSException::new(
+            Err(error) => Err(GSException::refused(
                 error.error_code(),
                 format!("{} (from the variable {name})", error.error_message()),
             )),

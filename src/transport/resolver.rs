@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,26 +28,34 @@ pub(super) struct Names {
 #[derive(Default)]
 struct State {
     known: HashMap<Name, (Instant, Addresses)>,
-    waiting: HashMap<Name, Vec<SyncSender<Result<Addresses, String>>>>,
+    under_way: HashMap<Name, Arc<Pending>>,
+}
+
+/// A look-up under way; all who want its outcome wait here.
+#[derive(Default)]
+struct Pending {
+    found: Mutex<Option<Result<Addresses, String>>>,
+    done: Condvar,
 }
 
 /// The operating system's resolver.
 impl Default for Names {
     fn default() -> Self {
-        Names {
-            lookup: |host, port| (host, port).to_socket_addrs().map(Iterator::collect),
-            state: Mutex::default(),
-        }
+        Names::new(|host, port| (host, port).to_socket_addrs().map(Iterator::collect))
     }
 }
 
 impl Names {
-    #[cfg(test)]
-    pub(super) fn with_lookup(lookup: Lookup) -> Arc<Self> {
-        Arc::new(Names {
+    fn new(lookup: Lookup) -> Self {
+        Names {
             lookup,
             state: Mutex::default(),
-        })
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_lookup(lookup: Lookup) -> Arc<Self> {
+        Arc::new(Names::new(lookup))
     }
 
     /// The addresses of `host`, at least one, by `deadline`.
@@ -64,61 +71,63 @@ impl Names {
         }
 
         let name = (host.to_ascii_lowercase(), port);
-        let answer = {
-            let mut state = self.lock();
+        let pending = {
+            let mut state = lock(&self.state);
             if let Some((since, addresses)) = state.known.get(&name) {
                 if since.elapsed() < LIFE_TIME {
                     return Ok(addresses.clone());
                 }
             }
-            let (sender, receiver) = mpsc::sync_channel(1);
-            let waiting = state.waiting.entry(name.clone()).or_default();
-            waiting.push(sender);
-            if waiting.len() == 1 {
-                self.start_lookup(&mut state, name)?;
+            match state.under_way.get(&name) {
+                Some(pending) => Arc::clone(pending),
+                None => self.start_lookup(&mut state, name)?,
             }
-            receiver
         };
 
         let left = deadline.saturating_duration_since(Instant::now());
-        match answer.recv_timeout(left) {
-            Ok(Ok(addresses)) => Ok(addresses),
-            Ok(Err(why)) => Err(io::Error::other(why)),
-            Err(RecvTimeoutError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
-            Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("the look-up was lost")),
+        let wait = pending
+            .done
+            .wait_timeout_while(lock(&pending.found), left, |found| found.is_none());
+        let (found, _) = wait.unwrap_or_else(PoisonError::into_inner);
+        match &*found {
+            Some(Ok(addresses)) => Ok(addresses.clone()),
+            Some(Err(why)) => Err(io::Error::other(why.clone())),
+            None => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
     /// Drops what is remembered: none of its addresses could be reached.
     pub(super) fn forget(&self, host: &str, port: u16) {
-        self.lock().known.remove(&(host.to_ascii_lowercase(), port));
+        let name = (host.to_ascii_lowercase(), port);
+        lock(&self.state).known.remove(&name);
     }
 
     /// A thread of its own, because the system's resolver knows no timeout.
-    fn start_lookup(self: &Arc<Self>, state: &mut State, name: Name) -> io::Result<()> {
-        let names = Arc::clone(self);
-        let key = name.clone();
+    fn start_lookup(self: &Arc<Self>, state: &mut State, name: Name) -> io::Result<Arc<Pending>> {
+        let (names, key) = (Arc::clone(self), name.clone());
         let thread = thread::Builder::new().name("gssdk-lookup".into());
-        let started = thread.spawn(move || {
-            let found = match (names.lookup)(&key.0, key.1) {
-                Ok(addresses) if addresses.is_empty() => Err("it has no address".to_string()),
-                Ok(addresses) => Ok(Addresses::from(addresses)),
-                Err(error) => Err(error.to_string()),
-            };
-            names.finish_lookup(key, found);
-        });
-        if let Err(error) = started {
-            state.waiting.remove(&name);
-            return Err(error);
-        }
-        Ok(())
+        thread.spawn(move || {
+            let found = std::panic::catch_unwind(|| (names.lookup)(&key.0, key.1));
+            names.finish_lookup(
+                key,
+                match found {
+                    Ok(Ok(addresses)) if addresses.is_empty() => Err("it has no address".into()),
+                    Ok(Ok(addresses)) => Ok(Addresses::from(addresses)),
+                    Ok(Err(error)) => Err(error.to_string()),
+                    Err(_) => Err("the look-up panicked".into()),
+                },
+            );
+        })?;
+        let pending = Arc::<Pending>::default();
+        state.under_way.insert(name, Arc::clone(&pending));
+        Ok(pending)
     }
 
     fn finish_lookup(&self, name: Name, found: Result<Addresses, String>) {
-        let mut state = self.lock();
-        for waiting in state.waiting.remove(&name).unwrap_or_default() {
-            // One that has given up meanwhile is no matter.
-            let _ = waiting.try_send(found.clone());
+        let mut state = lock(&self.state);
+        if let Some(pending) = state.under_way.remove(&name) {
+            *lock(&pending.found) = Some(found.clone());
+            pending.done.notify_all();
         }
         if let Ok(addresses) = found {
             if state.known.len() >= CAPACITY {
@@ -127,12 +136,12 @@ impl Names {
             state.known.insert(name, (Instant::now(), addresses));
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // The state is whole between any two statements: a panic elsewhere
-        // while it was locked leaves nothing half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What they guard is whole between any two statements: a panic elsewhere
+    // while it was locked leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -193,5 +202,15 @@ mod tests {
             assert!(error.to_string().contains("no such host"));
             assert_eq!(LOOKUPS.load(Ordering::SeqCst), tries);
         }
+    }
+
+    #[test]
+    fn a_lookup_that_panics_is_a_failed_one() {
+        let names = Names::with_lookup(|_, _| panic!("in the look-up"));
+        for _ in 0..2 {
+            let error = names.resolve("panics.test", 80, soon()).unwrap_err();
+            assert!(error.to_string().contains("panicked"), "{error}");
+        }
+        assert!(lock(&names.state).under_way.is_empty());
     }
 }

@@ -4,8 +4,11 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// How long the peer may be silent where the caller sets no timeout.
-const SILENCE: Duration = Duration::from_secs(120);
+use super::fault::is_timeout;
+
+/// How long the peer may take nothing before [`super::wire`] looks whether it has
+/// answered already.
+const UNEASE: Duration = Duration::from_millis(200);
 
 /// A byte stream over another, down to the socket.
 pub(super) trait Layer: Read + Write + Send + Sync {
@@ -16,57 +19,55 @@ pub(super) trait Layer: Read + Write + Send + Sync {
     fn is_open(&mut self) -> bool;
 }
 
+/// How long may be waited.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// For everything.
+    pub(super) deadline: Instant,
+    /// For one read or write.
+    pub(super) silence: Option<Duration>,
+}
+
 /// TCP with a deadline instead of timeouts, and a count of the bytes accepted.
 pub(super) struct Socket {
     pub(super) stream: TcpStream,
-    pub(super) deadline: Option<Instant>,
+    pub(super) patience: Patience,
+    /// Whether a write that the peer does not take is interrupted by `WouldBlock`.
+    pub(super) uneasy: bool,
     /// Total bytes that the kernel has taken from us.
     pub(super) accepted: u64,
     /// The timeouts that the stream has now, to spare system calls.
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
-    nonblocking: bool,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, deadline: Instant) -> Self {
+    pub(super) fn new(stream: TcpStream, patience: Patience) -> Self {
         Socket {
             stream,
-            deadline: Some(deadline),
+            patience,
+            uneasy: false,
             accepted: 0,
             read_timeout: None,
             write_timeout: None,
-            nonblocking: false,
         }
-    }
-
-    pub(super) fn set_nonblocking(&mut self, nonblocking: bool) -> io::Result<()> {
-        self.stream.set_nonblocking(nonblocking)?;
-        self.nonblocking = nonblocking;
-        Ok(())
     }
 
     /// How long the next call may block, or that the time is up.
-    fn patience(&self) -> io::Result<Duration> {
-        match self.deadline {
-            None => Ok(SILENCE),
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                // Zero would mean forever; the kernel counts in microseconds.
-                Ok(left.clamp(Duration::from_millis(1), SILENCE))
-            }
+    fn time_left(&self) -> io::Result<Duration> {
+        let left = self
+            .patience
+            .deadline
+            .saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
         }
-    }
-
-    /// A timeout reads as `WouldBlock` on Unix.
-    fn timed_out(&self, error: io::Error) -> io::Error {
-        match error.kind() {
-            io::ErrorKind::WouldBlock if !self.nonblocking => io::ErrorKind::TimedOut.into(),
-            _ => error,
-        }
+        // Zero would mean forever; the kernel counts in microseconds.
+        let left = left.max(Duration::from_millis(1));
+        Ok(self
+            .patience
+            .silence
+            .map_or(left, |silence| silence.min(left)))
     }
 
     fn write_with(
@@ -74,10 +75,12 @@ impl Socket {
         write: impl Fn(&mut TcpStream) -> io::Result<usize>,
     ) -> io::Result<usize> {
         loop {
-            let patience = Some(self.patience()?);
-            if self.write_timeout != patience {
-                self.stream.set_write_timeout(patience)?;
-                self.write_timeout = patience;
+            let left = self.time_left()?;
+            let uneasy = self.uneasy && left > UNEASE;
+            let timeout = Some(if uneasy { UNEASE } else { left });
+            if self.write_timeout != timeout {
+                self.stream.set_write_timeout(timeout)?;
+                self.write_timeout = timeout;
             }
             match write(&mut self.stream) {
                 Ok(written) => {
@@ -85,7 +88,11 @@ impl Socket {
                     return Ok(written);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.timed_out(error)),
+                Err(error) if is_timeout(&error) && uneasy => {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Err(error) if is_timeout(&error) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -94,14 +101,15 @@ impl Socket {
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let patience = Some(self.patience()?);
-            if self.read_timeout != patience {
-                self.stream.set_read_timeout(patience)?;
-                self.read_timeout = patience;
+            let left = Some(self.time_left()?);
+            if self.read_timeout != left {
+                self.stream.set_read_timeout(left)?;
+                self.read_timeout = left;
             }
             match self.stream.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => return read.map_err(|error| self.timed_out(error)),
+                Err(error) if is_timeout(&error) => return Err(io::ErrorKind::TimedOut.into()),
+                read => return read,
             }
         }
     }

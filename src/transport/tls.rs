@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection};
 
+use super::fault::is_timeout;
 use super::socket::{Layer, Socket};
 
 /// TLS over another layer.
@@ -61,7 +62,7 @@ impl Layer for Tls {
                 _ => return false,
             }
             match self.connection.read_tls(&mut self.layer) {
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+                Err(error) => return is_timeout(&error),
                 Ok(0) => return false,
                 Ok(_) => {}
             }

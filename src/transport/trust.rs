@@ -189,7 +189,7 @@ fn own_roots(text: &Text) -> Result<Arc<RootCertStore>, GSException> {
 }
 
 fn ca_certs_error(source: &Pem, why: &str) -> GSException {
-    GSException::new(CA_CERTS, format!("The CA certificates file {source} {why}"))
+    GSException::refused(CA_CERTS, format!("The CA certificates file {source} {why}"))
 }
 
 impl Identity {

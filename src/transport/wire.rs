@@ -7,39 +7,50 @@
 //!       └─ Wire     what ureq sees: buffers, one write a request, one read an answer
 //! ```
 //!
-//! # Why no request runs twice
+//! # What a broken connection means
 //!
 //! A server may close an idle connection at the very moment when a request goes
-//! out on it. Sending again is safe only if the server cannot have got the
-//! request whole, and exactly two observations prove that:
+//! out on it. Three observations tell how far the request has come:
 //!
-//! * the probe before use finds the connection closed: nothing was sent at all;
-//! * writing fails and the kernel has taken **not one byte** of the request.
+//! * the probe before use finds the connection closed, or writing fails and the
+//!   kernel has taken **not one byte**: the server cannot have it
+//!   ([`Fault::Untouched`]);
+//! * the connection has served before, and ends before **one byte** of the answer:
+//!   most likely the server never read the request, but it may have
+//!   ([`Fault::Unanswered`]);
+//! * anything else: the server may have acted on it ([`Fault::Lost`]).
 //!
-//! Both lead to a fresh connection and the very same bytes, nonce included, so
-//! that even a server which had seen them would refuse the second as a replay.
-//! In every other case the kernel holds bytes that it may have delivered before
-//! the failure reached us; no later observation (a reset, an end of stream, a
-//! silence) tells whether the server acted on them. The error then says that the
-//! outcome is unknown, and the caller decides. Idle connections are given up
-//! after 15 s, less than servers commonly wait, to keep that case rare.
+//! What follows from each is for [`crate::send`] to say. A request that may go out
+//! again after the second needs no probe, and so saves its three system calls.
+//! Idle connections are given up after 15 s, less than servers commonly wait, to
+//! keep all that rare.
 
 use std::fmt;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ureq::Error;
 use ureq::unversioned::transport::time::Duration as UreqDuration;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
-use super::fault::{Fault, describe};
-use super::socket::Layer;
+use super::fault::{Fault, describe, is_end, is_timeout};
+use super::socket::{Layer, Patience};
 
 /// A request up to this size goes out in one write, headers and body together.
 const WRITE_SIZE: usize = 64 * 1024;
 
 /// Room for ureq's buffers; an answer of ordinary size comes in one read.
 const BUFFER_SIZE: usize = 32 * 1024;
+
+/// Headers, chunk sizes and trailers that have come and that ureq cannot use yet.
+const MAX_UNREAD: usize = 128 * 1024;
+
+/// All bytes of one answer, as they come over the connection. Trailers and interim
+/// answers (1xx) without an end are no body, whose size is limited by itself.
+const MAX_RECEIVED: usize = 128 * 1024 * 1024;
+
+/// No wait is longer, whatever timeout the caller sets: a year.
+const ANY_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How every request begins; its path follows.
 const POST: &[u8] = b"POST ";
@@ -50,14 +61,18 @@ pub(super) struct Wire {
     tls: bool,
     /// `http://authority`, to go before the path of each request (RFC 9112, 3.2.2).
     absolute_form: Option<String>,
+    /// Whether to look before each use if the connection is still open.
+    probes: bool,
     buffers: WireBuffers,
     phase: Phase,
     /// Whether an earlier request has been answered on this connection.
     reused: bool,
+    /// How many bytes of the current answer have come.
+    received: usize,
     /// `Socket::accepted` when the current request began.
     baseline: u64,
-    /// Why writing failed after some of the request had gone out. The peer may
-    /// have answered all the same: with a refusal, or a TLS alert.
+    /// Why not all of the request has gone out. The peer may have answered all the
+    /// same: with a refusal, or a TLS alert.
     write_error: Option<io::Error>,
 }
 
@@ -140,44 +155,102 @@ enum Phase {
 }
 
 impl Wire {
-    pub(super) fn new(layer: Box<dyn Layer>, tls: bool, absolute_form: Option<String>) -> Self {
+    pub(super) fn new(
+        layer: Box<dyn Layer>,
+        tls: bool,
+        absolute_form: Option<String>,
+        probes: bool,
+    ) -> Self {
         Wire {
             layer,
             tls,
             absolute_form,
+            probes,
             buffers: WireBuffers::default(),
             phase: Phase::Idle,
             reused: false,
+            received: 0,
             baseline: 0,
             write_error: None,
         }
     }
 
     fn send_unsent(&mut self, timeout: NextTimeout) -> Result<(), Error> {
-        let unsent = &self.buffers.output[..self.buffers.unsent];
-        self.buffers.unsent = 0;
-        if self.write_error.is_some() || unsent.is_empty() {
+        let unsent = std::mem::take(&mut self.buffers.unsent);
+        if self.write_error.is_some() || unsent == 0 {
             return Ok(());
         }
-        self.layer.socket().deadline = deadline_of(timeout);
-        let sent = self
-            .layer
-            .write_all(unsent)
-            .and_then(|()| self.layer.flush());
+        let socket = self.layer.socket();
+        (socket.patience, socket.uneasy) = (patience(timeout, timeout.per_write), true);
+        let sent = self.write(unsent);
+        self.layer.socket().uneasy = false;
         let Err(error) = sent else {
             return Ok(());
         };
-        if error.kind() == io::ErrorKind::TimedOut {
-            return Err(Error::Timeout(timeout.reason));
+        if is_timeout(&error) {
+            return Err(self.timeout());
         }
-        if self.layer.socket().accepted == self.baseline {
-            return Err(match self.reused {
-                true => Fault::Stale.into(),
-                false => Fault::NotSent(format!("sending failed: {}", describe(&error))).into(),
-            });
+        if self.is_untouched() {
+            return Err(Fault::Untouched(format!("sending failed: {}", describe(&error))).into());
         }
         self.write_error = Some(error);
         Ok(())
+    }
+
+    /// Writes so much of the output, unless an answer comes first: a server that
+    /// refuses a request early may never read the rest.
+    fn write(&mut self, length: usize) -> io::Result<()> {
+        let mut written = 0;
+        loop {
+            let rest = &self.buffers.output[written..length];
+            let step = match rest.is_empty() {
+                true => self.layer.flush().map(|()| 0),
+                false => self.layer.write(rest),
+            };
+            match step {
+                Ok(0) if rest.is_empty() => return Ok(()),
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(step) => written += step,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !self.is_quiet() {
+                        return Err(io::Error::other(
+                            "the answer came before the request was out",
+                        ));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether the connection is open and nothing has come on it.
+    fn is_quiet(&mut self) -> bool {
+        let quiet =
+            self.layer.socket().stream.set_nonblocking(true).is_ok() && self.layer.is_open();
+        self.layer.socket().stream.set_nonblocking(false).is_ok() && quiet
+    }
+
+    /// Whether the kernel has taken not one byte of the current request.
+    fn is_untouched(&mut self) -> bool {
+        self.layer.socket().accepted == self.baseline
+    }
+
+    fn timeout(&mut self) -> Error {
+        let sent = !self.is_untouched();
+        Fault::Timeout { sent }.into()
+    }
+
+    /// The connection has ended, and no more of the answer will come.
+    fn ended(&mut self, error: Option<io::Error>) -> Error {
+        let ended = error.as_ref().is_none_or(is_end);
+        let error = self.write_error.take().or(error);
+        let why = error
+            .as_ref()
+            .map_or("the connection was closed".into(), describe);
+        match ended && self.reused && self.received == 0 {
+            true => Fault::Unanswered(why).into(),
+            false => Fault::Lost(why).into(),
+        }
     }
 }
 
@@ -190,6 +263,7 @@ impl Transport for Wire {
         if self.phase != Phase::Sending {
             self.phase = Phase::Sending;
             self.baseline = self.layer.socket().accepted;
+            self.received = 0;
             if let Some(target) = &self.absolute_form {
                 self.buffers.insert_after(POST, target.as_bytes());
             }
@@ -204,39 +278,38 @@ impl Transport for Wire {
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         self.send_unsent(timeout)?;
         self.phase = Phase::Receiving;
-        self.layer.socket().deadline = deadline_of(timeout);
-        let read = self.layer.read(self.buffers.input_append_buf());
-        match read {
-            Ok(0) if self.write_error.is_none() => Ok(false),
-            Ok(amount) if amount > 0 => {
+        if self.buffers.unread.len() >= MAX_UNREAD || self.received >= MAX_RECEIVED {
+            let why = "its headers or chunks have no end".into();
+            return Err(Fault::Lost(why).into());
+        }
+        self.layer.socket().patience = patience(timeout, timeout.per_read);
+        match self.layer.read(self.buffers.input_append_buf()) {
+            // The body of this answer may be one that ends with the connection.
+            Ok(0) if self.received > 0 && self.write_error.is_none() => Ok(false),
+            Ok(0) => Err(self.ended(None)),
+            Ok(amount) => {
+                self.received += amount;
                 self.buffers.input_appended(amount);
                 Ok(true)
             }
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(Error::Timeout(timeout.reason))
-            }
-            Err(error) if is_tls_error(&error) => Err(Fault::Lost(describe(&error)).into()),
-            read => {
-                let error = self.write_error.take().or(read.err());
-                let why = error
-                    .as_ref()
-                    .map_or("the connection was closed".into(), describe);
-                Err(Fault::Lost(why).into())
-            }
+            Err(error) if is_timeout(&error) => Err(self.timeout()),
+            Err(error) => Err(self.ended(Some(error))),
         }
     }
 
     /// ureq asks twice: when a connection goes to rest, and when it is wanted
-    /// again. Only the second is worth system calls.
+    /// again. Only the second may be worth system calls.
     fn is_open(&mut self) -> bool {
         if self.phase == Phase::Receiving {
             self.phase = Phase::Idle;
             self.reused = true;
             return self.write_error.is_none();
         }
-        self.layer.socket().deadline = None;
-        let open = self.layer.socket().set_nonblocking(true).is_ok() && self.layer.is_open();
-        open && self.layer.socket().set_nonblocking(false).is_ok()
+        if !self.probes {
+            return true;
+        }
+        self.layer.socket().patience.deadline = Instant::now() + ANY_TIME;
+        self.is_quiet()
     }
 
     fn is_tls(&self) -> bool {
@@ -244,16 +317,16 @@ impl Transport for Wire {
     }
 }
 
-fn is_tls_error(error: &io::Error) -> bool {
-    error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<rustls::Error>())
-}
-
-pub(super) fn deadline_of(timeout: NextTimeout) -> Option<Instant> {
-    match timeout.after {
+/// * `silence`: how long one read or write may take.
+pub(super) fn patience(timeout: NextTimeout, silence: Option<UreqDuration>) -> Patience {
+    let exact = |duration| match duration {
         UreqDuration::NotHappening => None,
-        UreqDuration::Exact(after) => Instant::now().checked_add(after),
+        UreqDuration::Exact(duration) => Some(duration),
+    };
+    Patience {
+        deadline: Instant::now()
+            + exact(timeout.after).map_or(ANY_TIME, |after| after.min(ANY_TIME)),
+        silence: silence.and_then(exact),
     }
 }
 
@@ -312,21 +385,71 @@ mod tests {
     fn fault_after(takes: usize, reused: bool) -> Fault {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let socket = Socket::new(stream, Instant::now());
-        let mut wire = Wire::new(Box::new(Breaking { socket, takes }), false, None);
+        let timeout = NextTimeout::default();
+        let socket = Socket::new(stream, patience(timeout, None));
+        let mut wire = Wire::new(Box::new(Breaking { socket, takes }), false, None, true);
         wire.reused = reused;
         let request = b"POST / HTTP/1.1\r\n\r\n";
         wire.buffers().output()[..request.len()].copy_from_slice(request);
-        let timeout = NextTimeout::default();
         let sent = wire.transmit_output(request.len(), timeout);
         Fault::from(sent.and_then(|()| wire.await_input(timeout)).unwrap_err())
     }
 
     #[test]
-    fn only_a_reused_connection_that_took_not_one_byte_is_stale() {
-        assert!(matches!(fault_after(0, true), Fault::Stale));
-        assert!(matches!(fault_after(0, false), Fault::NotSent(_)));
-        assert!(matches!(fault_after(1, true), Fault::Lost(_)));
-        assert!(matches!(fault_after(1000, true), Fault::Lost(_)));
+    fn what_the_kernel_took_tells_what_a_broken_connection_means() {
+        for reused in [false, true] {
+            assert!(matches!(fault_after(0, reused), Fault::Untouched(_)));
+        }
+        for takes in [1, 1000] {
+            assert!(matches!(fault_after(takes, true), Fault::Unanswered(_)));
+            assert!(matches!(fault_after(takes, false), Fault::Lost(_)));
+        }
+    }
+
+    /// A wire over TCP, and the peer's end.
+    fn connected(probes: bool) -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        let socket = Socket::new(stream, patience(NextTimeout::default(), None));
+        (Wire::new(Box::new(socket), false, None, probes), peer)
+    }
+
+    #[test]
+    fn a_probe_finds_a_closed_connection_and_a_stray_answer() {
+        let (mut wire, _peer) = connected(true);
+        assert!(wire.is_open());
+        let (mut closed, peer) = connected(true);
+        drop(peer);
+        // Waits until the end has arrived.
+        assert_eq!(closed.layer.socket().stream.peek(&mut [0]).unwrap(), 0);
+        assert!(!closed.is_open());
+        let (mut stray, mut peer) = connected(true);
+        peer.write_all(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+            .unwrap();
+        assert_eq!(stray.layer.socket().stream.peek(&mut [0]).unwrap(), 1);
+        assert!(!stray.is_open());
+    }
+
+    /// The defaults are for calls without a timeout.
+    #[test]
+    fn a_callers_timeout_alone_counts() {
+        let after = |seconds| UreqDuration::Exact(Duration::from_secs(seconds));
+        let now = Instant::now();
+        let callers = NextTimeout {
+            after: after(300),
+            ..NextTimeout::default()
+        };
+        let wait = patience(callers, callers.per_read);
+        assert_eq!(wait.silence, None);
+        assert!(wait.deadline >= now + Duration::from_secs(300));
+        let ours = NextTimeout {
+            per_read: Some(after(120)),
+            ..callers
+        };
+        assert_eq!(
+            patience(ours, ours.per_read).silence,
+            Some(Duration::from_secs(120))
+        );
     }
 }

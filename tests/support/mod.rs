@@ -12,7 +12,7 @@ pub mod rsa;
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -56,6 +56,11 @@ pub enum Fault {
     Raw(Vec<u8>),
     /// Send these bytes instead of an answer, and keep the connection.
     RawKeep(Vec<u8>),
+    /// Send these bytes after the headers of a request, never read its body, and
+    /// keep the connection.
+    RefuseEarly(Vec<u8>),
+    /// Send the first text, then the second for ever.
+    Endless(String, String),
 }
 
 /// A request as it arrived.
@@ -98,9 +103,11 @@ pub struct State {
     /// The nonces of the requests executed: each exactly once.
     pub executed: Mutex<Vec<String>>,
     nonces: Mutex<HashSet<String>>,
+    /// Executes a nonce that it has seen, as the API does not.
+    pub forgets_nonces: AtomicBool,
     received: Mutex<Vec<Received>>,
     faults: Mutex<VecDeque<Fault>>,
-    keep_log: std::sync::atomic::AtomicBool,
+    keep_log: AtomicBool,
     pub accounts: Mutex<usize>,
     /// Codes to answer instead, in order; for retries.
     pub refusals: Mutex<VecDeque<i64>>,
@@ -176,6 +183,17 @@ impl StandIn {
         )
     }
 
+    /// The same with an access token, and so without a nonce; https only.
+    pub fn get_account_by_token(&self) -> GSRequest {
+        let params = json!({"UID": UID});
+        self.aim(GSRequest::new(
+            TOKEN,
+            None,
+            "accounts.getAccountInfo",
+            params,
+        ))
+    }
+
     pub fn fault(&self, fault: Fault) {
         self.state.faults.lock().unwrap().push_back(fault);
     }
@@ -221,7 +239,7 @@ impl State {
 
 fn stall() -> ! {
     loop {
-        thread::sleep(Duration::from_secs(3600));
+        thread::park();
     }
 }
 
@@ -263,9 +281,14 @@ fn serve(tcp: TcpStream, tls: Option<Arc<ServerConfig>>, state: &State) -> io::R
         };
         let head = String::from_utf8_lossy(&buffer[..head_length]).into_owned();
         let fault = state.take_fault(|_| true).unwrap_or(Fault::None);
-        match fault {
+        match &fault {
             Fault::CloseAfterHead => return Ok(()),
             Fault::StallBody => stall(),
+            Fault::RefuseEarly(bytes) => {
+                stream.write_all(bytes)?;
+                stream.flush()?;
+                stall()
+            }
             _ => {}
         }
         let mut request = Received {
@@ -294,6 +317,12 @@ fn serve(tcp: TcpStream, tls: Option<Arc<ServerConfig>>, state: &State) -> io::R
         match &fault {
             Fault::CloseAfterBody => return Ok(()),
             Fault::Stall => stall(),
+            Fault::Endless(start, unit) => {
+                stream.write_all(start.as_bytes())?;
+                loop {
+                    stream.write_all(unit.as_bytes())?;
+                }
+            }
             Fault::Raw(bytes) => return stream.write_all(bytes).and_then(|()| stream.flush()),
             Fault::RawKeep(bytes) => {
                 stream.write_all(bytes)?;
