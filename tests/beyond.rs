@@ -31,7 +31,8 @@ fn a_private_key_makes_a_bearer_token_that_the_api_accepts() {
     };
     let api = StandIn::tls();
     *api.state.bearer_key_der.lock().unwrap() = key.public_der();
-    let path = std::env::temp_dir().join("gssdk-bearer.pem");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key.pem");
     std::fs::write(&path, &key.pkcs8).unwrap();
 
     let mut ids = std::collections::HashSet::new();
@@ -331,7 +332,8 @@ fn the_keys_are_fetched_once_and_kept() {
     let api = StandIn::with_tls(certs::server_config(&identity, None));
     *api.state.jwks.lock().unwrap() = json!({"keys": [key.jwk("k")]});
     let proxy = Proxy::redirecting(api.address);
-    let ca = std::env::temp_dir().join(format!("gssdk-jwt-ca-{}.pem", std::process::id()));
+    let dir = tempfile::tempdir().unwrap();
+    let ca = dir.path().join("ca.pem");
     std::fs::write(&ca, certs::ca_pem()).unwrap();
     let header = || json!({"alg": "RS256", "kid": "k"});
 
@@ -466,7 +468,7 @@ fn a_search_ends_with_its_first_error() {
 // Retries ---------------------------------------------------------------------
 
 #[test]
-fn busy_answers_are_tried_again_when_asked_for() {
+fn a_refusal_for_too_many_calls_is_tried_again_when_asked_for() {
     let api = StandIn::plain();
     let refuse = |codes: &[i64]| api.state.refusals.lock().unwrap().extend(codes);
 
@@ -477,14 +479,14 @@ fn busy_answers_are_tried_again_when_asked_for() {
         "none by default"
     );
 
-    refuse(&[403_048, 500_001]);
+    refuse(&[403_048, 403_048]);
     let started = Instant::now();
     let response = api.set_status().retries(2).send();
     assert_eq!(response.get_error_code(), 0, "{response}");
     assert!(started.elapsed() >= Duration::from_millis(750 + 1500));
     let log = response.get_log();
     assert_eq!(log.matches("baseString=").count(), 3, "{log}");
-    assert!(log.contains("403048") && log.contains("500001"), "{log}");
+    assert_eq!(log.matches("403048").count(), 2, "{log}");
     let nonces: std::collections::HashSet<_> = api
         .received()
         .iter()
@@ -492,30 +494,56 @@ fn busy_answers_are_tried_again_when_asked_for() {
         .collect();
     assert_eq!(nonces.len(), 4, "each try has its own nonce");
 
-    for code in [504_001, 409_030] {
-        refuse(&[code]);
-        assert_eq!(api.set_status().retries(1).send().get_error_code(), 0);
-    }
     refuse(&[403_048, 403_048]);
     assert_eq!(
         api.set_status().retries(1).send().get_error_code(),
         403_048,
         "and no more"
     );
-    refuse(&[400_006]);
-    assert_eq!(api.set_status().retries(9).send().get_error_code(), 400_006);
-    // The outcome of this one is unknown.
-    api.fault(Fault::CloseAfterExecuting);
-    let before = api.executed();
-    assert_eq!(api.set_status().retries(9).send().get_error_code(), 500_000);
-    assert_eq!(api.executed(), before + 1);
     // No waiting beyond the timeout.
     refuse(&[403_048]);
-    let started = Instant::now();
+    let before = api.received().len();
     let response = api
         .set_status()
         .retries(9)
-        .send_timeout(Duration::from_millis(500));
-    assert_eq!(response.get_error_code(), 403_048);
-    assert!(started.elapsed() < Duration::from_millis(500));
+        .send_timeout(Duration::from_millis(700));
+    assert_ne!(response.get_error_code(), 0);
+    assert_eq!(api.received().len(), before + 1);
+}
+
+#[test]
+fn what_may_have_been_executed_is_tried_again_only_if_that_does_no_harm() {
+    for code in [500_001, 504_001, 409_030] {
+        let api = StandIn::plain();
+        let refuse = || api.state.refusals.lock().unwrap().push_back(code);
+        refuse();
+        assert_eq!(api.set_status().retries(9).send().get_error_code(), code);
+        assert_eq!(api.received().len(), 1);
+        refuse();
+        let request = api.set_status().retries(1).idempotent(true);
+        assert_eq!(request.send().get_error_code(), 0);
+        assert_eq!(api.received().len(), 3);
+    }
+    let page = b"HTTP/1.1 503 x\r\nContent-Length: 2\r\n\r\n<p".to_vec();
+    for fault in [
+        Fault::CloseAfterExecuting,
+        Fault::HalfAnswer,
+        Fault::RawKeep(page),
+    ] {
+        let api = StandIn::tls();
+        api.fault(fault.clone());
+        let response = api.set_status().retries(9).send();
+        assert_eq!(response.get_error_code(), 500_000, "{response}");
+        assert_eq!(response.outcome(), Outcome::Unknown);
+        assert_eq!(api.received().len(), 1);
+        api.fault(fault);
+        let request = api.set_status().retries(1).idempotent(true);
+        assert_eq!(request.send().get_error_code(), 0);
+    }
+    // A refusal is final, whatever the caller allows.
+    let api = StandIn::plain();
+    api.state.refusals.lock().unwrap().push_back(400_006);
+    let request = api.set_status().retries(9).idempotent(true);
+    assert_eq!(request.send().get_error_code(), 400_006);
+    assert_eq!(api.received().len(), 1);
 }

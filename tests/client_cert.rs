@@ -32,8 +32,8 @@ fn a_client_certificate_authenticates_with_the_api_key_alone() {
         assert_eq!(received.param(name), None, "{name}");
     }
 
-    let dir = std::env::temp_dir();
-    let (cert, key) = (dir.join("gssdk-cc.pem"), dir.join("gssdk-cc.key"));
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("cert.key"));
     std::fs::write(&cert, &identity.cert).unwrap();
     std::fs::write(&key, &identity.key).unwrap();
     let by_path = request(&api, &identity).client_cert(cert.to_str().unwrap(), key.as_path());

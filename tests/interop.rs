@@ -8,11 +8,13 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use gssdk::*;
 use support::certs::{Ca, ca, ca_pem, client_params};
 use support::*;
+use tempfile::TempDir;
 
 /// One squid at a time: it keeps shared memory under a fixed name.
 static SQUID: Mutex<()> = Mutex::new(());
@@ -32,18 +34,23 @@ fn program(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// A port below those that the system gives out by itself, so that no other test
+/// takes it before the program does.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = std::process::id() * 64 + NEXT.fetch_add(1, SeqCst);
+        let port = (20_000 + next % 10_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A program that is stopped, and its folder removed, when the test ends.
 struct Running {
     child: Child,
-    dir: PathBuf,
+    folder: TempDir,
     port: u16,
 }
 
@@ -51,39 +58,43 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 
-fn folder(name: &str) -> PathBuf {
-    let dir = std::env::temp_dir().join(format!(
-        "gssdk-{name}-{}-{}",
-        std::process::id(),
-        free_port()
-    ));
-    std::fs::create_dir_all(&dir).unwrap();
-    dir
-}
-
-fn start(mut command: Command, dir: PathBuf, port: u16) -> Running {
+fn start(mut command: Command, folder: TempDir, port: u16) -> Running {
     let child = command.stdin(Stdio::null()).spawn().unwrap();
-    let running = Running { child, dir, port };
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let running = Running {
+        child,
+        folder,
+        port,
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(Instant::now() < deadline, "{command:?} does not listen");
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(20));
     }
     running
+}
+
+/// A folder with a server's certificate and key, and a CA.
+fn certificates() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = certs::server();
+    for (name, content) in [
+        ("cert.pem", identity.cert.as_str()),
+        ("key.pem", &identity.key),
+        ("ca.pem", ca_pem()),
+    ] {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    folder
 }
 
 /// nginx with TLS, which answers as the API does; `server`: further settings.
 fn nginx(server: &str) -> Option<Running> {
     let binary = program("nginx")?;
-    let (dir, port) = (folder("nginx"), free_port());
-    let identity = certs::server();
-    std::fs::write(dir.join("cert.pem"), &identity.cert).unwrap();
-    std::fs::write(dir.join("key.pem"), &identity.key).unwrap();
-    std::fs::write(dir.join("ca.pem"), ca_pem()).unwrap();
+    let (folder, port) = (certificates(), free_port());
+    let dir = folder.path();
     let d = dir.display();
     let config = format!(
         r#"daemon off; master_process off; pid {d}/pid; error_log {d}/error.log;
@@ -106,14 +117,15 @@ http {{
 "#
     );
     std::fs::write(dir.join("nginx.conf"), config).unwrap();
+    let command = nginx_in(&binary, dir);
+    Some(start(command, folder, port))
+}
+
+fn nginx_in(binary: &Path, dir: &Path) -> Command {
     let mut command = Command::new(binary);
+    command.arg("-p").arg(dir).arg("-c");
+    command.arg(dir.join("nginx.conf")).stderr(Stdio::null());
     command
-        .arg("-p")
-        .arg(&dir)
-        .arg("-c")
-        .arg(dir.join("nginx.conf"))
-        .stderr(Stdio::null());
-    Some(start(command, dir, port))
 }
 
 fn to(nginx: &Running, method: &str) -> GSRequest {
@@ -154,7 +166,17 @@ fn nginx_closes_idle_connections_and_nobody_notices() {
         return;
     };
     assert_eq!(to(&nginx, "accounts.search").send().get_error_code(), 0);
-    std::thread::sleep(Duration::from_millis(1500));
+    // Until its end has arrived here: state 8, CLOSE_WAIT.
+    let end = format!(":{:04X} 08 ", nginx.port);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while cfg!(target_os = "linux") {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        if sockets.contains(&end) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "nginx does not close");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let second = to(&nginx, "accounts.search").send();
     assert_eq!(second.get_i64("requests"), Some(1), "{second}");
     assert_eq!(
@@ -162,6 +184,91 @@ fn nginx_closes_idle_connections_and_nobody_notices() {
         Some("r"),
         "the TLS session resumes: {second}"
     );
+}
+
+/// nginx in front of the stand-in, over http and over https.
+fn gateway(api: &StandIn) -> Option<(Running, PathBuf, u16)> {
+    let binary = program("nginx")?;
+    let (folder, port, tls_port) = (certificates(), free_port(), free_port());
+    let d = folder.path().display();
+    let config = format!(
+        r#"daemon off; worker_processes 1; pid {d}/pid; error_log {d}/error.log;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path {d}/b; proxy_temp_path {d}/p; fastcgi_temp_path {d}/f;
+  uwsgi_temp_path {d}/u; scgi_temp_path {d}/s;
+  server {{
+    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{tls_port} ssl;
+    ssl_certificate {d}/cert.pem; ssl_certificate_key {d}/key.pem;
+    location / {{
+      proxy_pass http://{};
+      proxy_next_upstream off;
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-Proto $scheme;
+    }}
+  }}
+}}
+"#,
+        api.address
+    );
+    std::fs::write(folder.path().join("nginx.conf"), config).unwrap();
+    let command = nginx_in(&binary, folder.path());
+    Some((start(command, folder, port), binary, tls_port))
+}
+
+/// A reload closes every connection that is idle at that moment, and a busy client
+/// has just sent a request on some of them.
+#[test]
+fn a_gateway_that_reloads_costs_no_request_and_runs_none_twice() {
+    const LOAD: Duration = Duration::from_secs(20);
+    let api = StandIn::plain();
+    let Some((mut nginx, binary, tls_port)) = gateway(&api) else {
+        return;
+    };
+    let done = AtomicBool::new(false);
+    let sent = AtomicU32::new(0);
+    let reloads = std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (https, sent, done) = (thread % 2 == 1, &sent, &done);
+            let port = if https { tls_port } else { nginx.port };
+            scope.spawn(move || {
+                while !done.load(SeqCst) {
+                    let number = sent.fetch_add(1, SeqCst);
+                    let params = json!({"UID": format!("number-{number}")});
+                    let mut request =
+                        GSRequest::new(API_KEY, SECRET, "accounts.setAccountInfo", params)
+                            .use_https(https)
+                            .ca_certs(ca_pem());
+                    request.set_host_override(format!("localhost:{port}"));
+                    let response = request.send();
+                    assert_eq!(response.get_error_code(), 0, "{}", response.get_log());
+                }
+            });
+        }
+        let started = Instant::now();
+        let mut reloads = 0;
+        while started.elapsed() < LOAD {
+            let mut reload = nginx_in(&binary, nginx.folder.path());
+            reloads += u32::from(reload.args(["-s", "reload"]).status().unwrap().success());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        done.store(true, SeqCst);
+        reloads
+    });
+    let mut stop = nginx_in(&binary, nginx.folder.path());
+    stop.args(["-s", "stop"]).status().unwrap();
+    nginx.child.wait().unwrap();
+    assert!(reloads > 10, "{reloads} reloads");
+    let numbers: Vec<String> = api
+        .received()
+        .iter()
+        .filter_map(|request| request.param("UID"))
+        .collect();
+    let distinct: std::collections::HashSet<_> = numbers.iter().collect();
+    assert_eq!(distinct.len(), sent.load(SeqCst) as usize);
+    assert_eq!(api.executed(), distinct.len(), "some ran twice");
 }
 
 #[test]
@@ -207,7 +314,8 @@ fn a_tls_1_1_only_nginx_is_refused() {
 /// loopback targets and the stand-in's port are allowed.
 fn squid(stand_in_ports: &[u16], authentication: bool) -> Option<Running> {
     let binary = program("squid")?;
-    let (dir, port) = (folder("squid"), free_port());
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let dir = folder.path();
     let d = dir.display();
     let mut ports = String::new();
     for port in stand_in_ports {
@@ -247,7 +355,7 @@ fn squid(stand_in_ports: &[u16], authentication: bool) -> Option<Running> {
     std::fs::write(dir.join("squid.conf"), config).unwrap();
     // Squid gives up root for its own user, who has to write here.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
-    std::fs::set_permissions(&dir, mode).unwrap();
+    std::fs::set_permissions(dir, mode).unwrap();
     let mut command = Command::new(binary);
     command
         .arg("-N")
@@ -255,7 +363,7 @@ fn squid(stand_in_ports: &[u16], authentication: bool) -> Option<Running> {
         .arg(dir.join("squid.conf"))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    Some(start(command, dir, port))
+    Some(start(command, folder, port))
 }
 
 #[test]
@@ -278,7 +386,7 @@ fn squid_forwards_http_and_tunnels_https() {
     assert_eq!(tls.connections(), 1, "one tunnel for all");
     // Squid logs the port that each request came from, tunnels at their end;
     // the first line is our look whether it listens.
-    let log = std::fs::read_to_string(squid.dir.join("access.log")).unwrap();
+    let log = std::fs::read_to_string(squid.folder.path().join("access.log")).unwrap();
     let ports: Vec<&str> = log.lines().skip(1).collect();
     assert!(
         ports.len() == 3 && ports.iter().all(|port| *port == ports[0]),

@@ -13,10 +13,12 @@ use gssdk::*;
 use support::certs::{Ca, ca, ca_pem, server_config, server_params};
 use support::*;
 
-fn file(name: &str, content: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("gssdk-{}-{name}", std::process::id()));
+/// A file of this content, in a folder of its own that goes with the guard.
+fn file(name: &str, content: &str) -> (PathBuf, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
     std::fs::write(&path, content).unwrap();
-    path
+    (path, folder)
 }
 
 /// Sends, and demands code 500000, these words, and that nothing was sent.
@@ -52,7 +54,7 @@ fn the_right_ca_passes_and_others_do_not() {
             .get_error_code(),
         0
     );
-    let path = file("bundle.pem", &bundle);
+    let (path, _folder) = file("bundle.pem", &bundle);
     assert_eq!(request.ca_certs(path.as_path()).send().get_error_code(), 0);
 }
 
@@ -80,7 +82,7 @@ fn the_process_wide_ca_file_takes_effect_on_the_next_send() {
     let request = with_the_process_wide_trust(&api);
     let code = || request.send().get_error_code();
 
-    let path = file("ca.pem", ca_pem());
+    let (path, _folder) = file("ca.pem", ca_pem());
     GSRequest::set_ca_certs_path(&path);
     assert_eq!(code(), 0);
     // The same file with other content.
@@ -168,7 +170,6 @@ fn tls_1_2_and_1_3_are_spoken_and_sessions_resume() {
         // Announced nowhere, so that the next request needs a new connection.
         api.fault(Fault::CloseAfterAnswer);
         assert_eq!(request.send().get_error_code(), 0);
-        thread::sleep(std::time::Duration::from_millis(100));
         assert_eq!(request.send().get_error_code(), 0);
         assert_eq!(api.connections(), 2);
         assert_eq!(

@@ -208,10 +208,7 @@ mod tests {
 
     #[test]
     fn every_address_of_a_name_is_tried_in_turn() {
-        let dead = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let dead = SocketAddr::from(([127, 0, 0, 1], 1));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let live = listener.local_addr().unwrap();
         *ADDRESSES.lock().unwrap() = vec![dead, live];
@@ -260,11 +257,10 @@ mod tests {
         let server = std::thread::spawn(move || {
             for _ in 0..2 {
                 let (mut stream, _) = listener.accept().unwrap();
-                for _ in 0..2 {
+                for connection in ["keep-alive", "close"] {
                     assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
-                    stream
-                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-                        .unwrap();
+                    let head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: ";
+                    write!(stream, "{head}{connection}\r\n\r\n").unwrap();
                 }
             }
         });
@@ -276,7 +272,6 @@ mod tests {
             let url = format!("http://reused.test:{port}/");
             let mut answer = agent.post(&url).send("x").unwrap();
             answer.body_mut().read_to_string().unwrap();
-            std::thread::sleep(Duration::from_millis(50)); // for the end to arrive
         }
         server.join().unwrap();
         assert_eq!(LOOKUPS.load(SeqCst), 1);

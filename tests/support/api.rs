@@ -28,6 +28,8 @@ const UNAUTHORIZED: Refusal = Refusal(403_005, "Unauthorized user");
 /// The whole HTTP answer to a request, executed if it is in order.
 pub fn answer(request: &Received, https: bool, client_cert: bool, state: &State) -> Vec<u8> {
     let params: Params = request.form().into_iter().collect();
+    // Behind a gateway, which takes the TLS off.
+    let https = https || request.header("x-forwarded-proto") == Some("https");
     let method = request.target.rsplit('/').next().unwrap_or_default();
     let outcome = authorize(request, https, client_cert, &params, state)
         .and_then(|()| scripted(state))
