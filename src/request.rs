@@ -489,9 +489,22 @@ impl GSRequest {
         sender().encode(&self.call)
     }
 
-    /// Takes a parameter away.
-    pub(crate) fn remove_param(&mut self, param: &str) {
-        self.call_mut().params.remove(param);
+    /// Asks for a page of a search, whose rows are parsed one by one.
+    ///
+    /// * `cursor`: names the page; the first one has none.
+    pub(crate) fn set_page(&mut self, cursor: Option<&str>) {
+        let call = self.call_mut();
+        call.rows_apart = true;
+        call.idempotent = true;
+        match cursor {
+            None => call.params.insert("openCursor".into(), true.into()),
+            Some(cursor) => {
+                // A cursor stands for the query it came from and excludes it.
+                call.params.remove("query");
+                call.params.remove("openCursor");
+                call.params.insert("cursorId".into(), cursor.into())
+            }
+        };
     }
 
     fn call_mut(&mut self) -> &mut Call {

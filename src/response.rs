@@ -136,6 +136,12 @@ impl GSResponse {
         &self.0.reply.data
     }
 
+    /// The text of a page of results, and where its rows are.
+    pub(crate) fn into_rows(self) -> Option<(String, std::ops::Range<usize>)> {
+        let Reply { text, rows, .. } = self.0.reply;
+        Some((text, rows?))
+    }
+
     pub(crate) fn into_data(self) -> Map<String, Value> {
         self.0.reply.data
     }

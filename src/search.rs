@@ -1,22 +1,42 @@
 //! Whole result sets: `accounts.search` and `ds.search`, page by page.
 
 use std::fmt;
-use std::vec;
+use std::ops::Range;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::error::{GENERAL_SERVER_ERROR, GSException};
+use crate::error::{GENERAL_SERVER_ERROR, GSException, Outcome};
+use crate::reading::rows;
 use crate::request::GSRequest;
+use crate::response::GSResponse;
+
+/// How long a page may take where the caller does not say.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How many empty pages in a row may name another one.
+const MOST_EMPTY_PAGES: u32 = 100;
 
 /// Every result of a search, fetched page by page as the iterator goes on.
 ///
 /// * `request`: a request for `accounts.search` or `ds.search` with a `query`;
 ///   its other parameters, keys and [`retries`](GSRequest::retries) hold for
-///   every page.
+///   every page. Searches only read, so retries also repeat a page that got lost
+///   on the way.
 ///
 /// Each item is a result, or the error that ends the iteration: an error of the
-/// API, of the network, or an answer without `results`. One page is in memory
-/// at a time.
+/// API, of the network, or an answer without `results`. After an error
+/// [`cursor`](SearchResults::cursor) says where to [`resume`](SearchResults::resume).
+///
+/// A page is held as text, and its results are parsed one by one as they are
+/// taken. While they are, a thread asks for the next page, and no further: an
+/// export runs at the speed of the slower of both sides, with the texts of two
+/// pages in memory. Who stops within the first tenth of the first page causes one
+/// request; the thread ends with its request when the iterator is dropped.
+///
+/// The API forgets a cursor that is not used for some minutes: take results
+/// steadily, or collect them first.
 ///
 /// ```
 /// use gssdk::*;
@@ -30,28 +50,76 @@ use crate::request::GSRequest;
 ///     Ok(())
 /// }
 /// ```
-#[must_use = "nothing is fetched until the results are asked for"]
 pub fn search_all(request: GSRequest) -> SearchResults {
-    let mut request = request;
-    request.set_param("openCursor", true);
-    SearchResults {
-        request: Some(request),
-        cursor: None,
-        page: Vec::new().into_iter(),
-        total: None,
-    }
+    SearchResults::new(request, None)
 }
 
 /// An iterator over the results of a search, made by [`search_all`].
+#[must_use = "nothing is fetched until the results are asked for"]
 pub struct SearchResults {
-    /// What to ask for the next page; none after the last.
-    request: Option<GSRequest>,
+    /// Asks for the page that comes next.
+    request: GSRequest,
     cursor: Option<String>,
-    page: vec::IntoIter<Value>,
+    timeout: Duration,
     total: Option<u64>,
+    page: Page,
+    /// The page that comes next, asked for.
+    ahead: Option<JoinHandle<GSResponse>>,
+    is_first: bool,
+    empty_pages: u32,
+    ended: bool,
+}
+
+/// The text of a page, and where in it the results are that have not been taken.
+#[derive(Default)]
+struct Page {
+    text: String,
+    rest: Range<usize>,
 }
 
 impl SearchResults {
+    fn new(mut request: GSRequest, cursor: Option<&str>) -> Self {
+        request.set_page(cursor);
+        SearchResults {
+            request,
+            cursor: cursor.map(str::to_string),
+            timeout: TIMEOUT,
+            total: None,
+            page: Page::default(),
+            ahead: None,
+            is_first: true,
+            empty_pages: 0,
+            ended: false,
+        }
+    }
+
+    /// Goes on where an earlier search has ended.
+    ///
+    /// * `request`: as for [`search_all`]; its `query` is not used.
+    /// * `cursor`: what [`cursor`](Self::cursor) said.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", ());
+    /// let results = SearchResults::resume(request, "cursor of the page that failed");
+    /// assert_eq!(results.cursor(), Some("cursor of the page that failed"));
+    /// ```
+    pub fn resume(request: GSRequest, cursor: &str) -> Self {
+        Self::new(request, Some(cursor))
+    }
+
+    /// How long one page may take, its retries included. The default is 120 s.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", ());
+    /// let results = search_all(request).timeout(std::time::Duration::from_secs(20));
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
     /// How many results there are in all, as the API said with the first page;
     /// `None` before it has come.
     ///
@@ -64,37 +132,75 @@ impl SearchResults {
         self.total
     }
 
-    fn fetch(&mut self, mut request: GSRequest) -> Result<(), GSException> {
-        let response = request.send().into_result()?;
-        let mut data = response.into_data();
-        if let Some(total) = data.get("totalCount").and_then(Value::as_u64) {
+    /// Names the page that comes next, or, after an error, the one that failed;
+    /// `None` if that is the first, and after the last.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let results = search_all(GSRequest::new("api key", "c2VjcmV0", "accounts.search", ()));
+    /// assert_eq!(results.cursor(), None);
+    /// ```
+    pub fn cursor(&self) -> Option<&str> {
+        self.cursor.as_deref()
+    }
+
+    /// Takes the next page, asked for already or not.
+    fn turn_the_page(&mut self) -> Result<(), GSException> {
+        self.page = Page::default();
+        let response = match self.ahead.take() {
+            None => self.request.send_timeout(self.timeout),
+            Some(ahead) => ahead
+                .join()
+                .map_err(|_| fault("The thread of the search panicked"))?,
+        };
+        let response = response.into_result()?;
+        if let Some(total) = response.get_object("totalCount").and_then(Value::as_u64) {
             self.total.get_or_insert(total);
         }
-        let next = data.get("nextCursorId").and_then(Value::as_str);
-        let next = next.filter(|cursor| !cursor.is_empty()).map(str::to_string);
-        let Some(Value::Array(results)) = data.remove("results") else {
-            return Err(GSException::new(
-                GENERAL_SERVER_ERROR,
+        let next = response
+            .get_str("nextCursorId")
+            .filter(|cursor| !cursor.is_empty());
+        let next = next.map(str::to_string);
+        let Some((text, rest)) = response.into_rows() else {
+            return Err(fault(
                 "The answer to the search has no results: is the method accounts.search or ds.search?",
             ));
         };
-        if next.is_some() && next == self.cursor && results.is_empty() {
-            return Err(GSException::new(
-                GENERAL_SERVER_ERROR,
-                "The search does not end: an empty page names its own cursor as the next",
+        let is_empty = text[rest.clone()]
+            .trim_matches(['[', ']'])
+            .trim()
+            .is_empty();
+        self.empty_pages = if is_empty { self.empty_pages + 1 } else { 0 };
+        if next.is_some() && self.empty_pages > MOST_EMPTY_PAGES {
+            return Err(fault(
+                "The search does not end: more than 100 pages in a row are empty",
             ));
         }
-        self.page = results.into_iter();
-        if let Some(cursor) = &next {
-            // A cursor stands for the query it came from and excludes it.
-            request.remove_param("query");
-            request.remove_param("openCursor");
-            request.set_param("cursorId", cursor.as_str());
-            self.request = Some(request);
+        match &next {
+            Some(cursor) => self.request.set_page(Some(cursor)),
+            None => self.ended = true,
         }
         self.cursor = next;
+        self.page = Page { text, rest };
         Ok(())
     }
+
+    /// Asks for the next page, once it is clear that it will be wanted.
+    fn look_ahead(&mut self) {
+        let taken = self.page.rest.start * 10 > self.page.text.len();
+        if self.ended || self.ahead.is_some() || (self.is_first && !taken) {
+            return;
+        }
+        self.is_first = false;
+        let (request, timeout) = (self.request.clone(), self.timeout);
+        let thread = thread::Builder::new().name("gssdk-search".into());
+        // Where there is no thread to be had, the page is asked for when it is wanted.
+        self.ahead = thread.spawn(move || request.send_timeout(timeout)).ok();
+    }
+}
+
+fn fault(message: &str) -> GSException {
+    GSException::of(Outcome::Answered, GENERAL_SERVER_ERROR, message)
 }
 
 /// Shows how far it is, not the results.
@@ -112,12 +218,17 @@ impl Iterator for SearchResults {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(result) = self.page.next() {
+            if let Some(result) = rows::next(&self.page.text, &mut self.page.rest) {
+                self.look_ahead();
                 return Some(Ok(result));
             }
             // An empty page is not the end while it names a next cursor.
-            let request = self.request.take()?;
-            if let Err(error) = self.fetch(request) {
+            if self.ended {
+                self.page = Page::default();
+                return None;
+            }
+            if let Err(error) = self.turn_the_page() {
+                self.ended = true;
                 return Some(Err(error));
             }
         }

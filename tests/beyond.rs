@@ -448,10 +448,20 @@ fn a_search_ends_with_its_first_error() {
     let mut results = search_all(api.request("accounts.search", json!({"query": "x"})));
     assert!(results.next().unwrap().is_ok());
     api.state.refusals.lock().unwrap().push_back(403_007);
-    let outcomes: Vec<_> = results.collect();
+    let outcomes: Vec<_> = results.by_ref().collect();
     let (last, before) = outcomes.split_last().unwrap();
     assert!(before.iter().all(Result::is_ok) && !before.is_empty());
     assert_eq!(last.as_ref().unwrap_err().error_code(), 403_007);
+    // It goes on where it failed.
+    let cursor = results.cursor().unwrap().to_string();
+    let rest = SearchResults::resume(
+        api.request("accounts.search", json!({"query": "x"})),
+        &cursor,
+    );
+    let next = before.len() as u64 + 1;
+    for (account, i) in rest.zip(next..) {
+        assert_eq!(account.unwrap()["i"], i);
+    }
 
     let mut wrong = search_all(api.request("accounts.getAccountInfo", json!({"UID": "x"})));
     assert!(
@@ -463,6 +473,68 @@ fn a_search_ends_with_its_first_error() {
             .contains("no results")
     );
     assert!(wrong.next().is_none());
+}
+
+#[test]
+fn a_page_that_gets_lost_is_asked_for_again_with_retries() {
+    let api = StandIn::tls();
+    *api.state.accounts.lock().unwrap() = 1_000;
+    let search = || api.request("accounts.search", json!({"query": "x"}));
+    api.fault(Fault::HalfAnswer);
+    let lost = search_all(search()).next().unwrap().unwrap_err();
+    assert_eq!(lost.outcome(), Outcome::Unknown);
+    api.fault(Fault::HalfAnswer);
+    let found = search_all(search().retries(1)).map(Result::unwrap);
+    assert_eq!(found.count(), 1_000);
+    // A page has a time limit of its own.
+    api.fault(Fault::Stall);
+    let mut slow = search_all(search()).timeout(Duration::from_millis(200));
+    assert_eq!(slow.next().unwrap().unwrap_err().error_code(), 504_002);
+    assert!(slow.next().is_none());
+}
+
+#[test]
+fn a_search_that_finds_nothing_for_ever_ends() {
+    let api = StandIn::plain();
+    for i in 0..300 {
+        let body = format!(
+            r#"{{"errorCode":0,"results":[],"nextCursorId":"{}"}}"#,
+            i % 2
+        );
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        api.fault(Fault::RawKeep(format!("{head}{body}").into_bytes()));
+    }
+    let mut results = search_all(api.request("accounts.search", json!({"query": "x"})));
+    let error = results.next().unwrap().unwrap_err();
+    assert!(error.to_string().contains("does not end"), "{error}");
+    assert!(results.next().is_none());
+    assert_eq!(api.received().len(), 101);
+}
+
+/// The next page is on its way while the rows of this one are taken.
+#[test]
+fn a_search_is_one_page_ahead_and_no_more() {
+    let api = StandIn::plain();
+    *api.state.accounts.lock().unwrap() = 1_000;
+    let search = || search_all(api.request("accounts.search", json!({"query": "x"})));
+    let mut results = search();
+    for _ in 0..10 {
+        results.next().unwrap().unwrap();
+    }
+    assert_eq!(api.received().len(), 1, "who wants ten rows gets one page");
+    for _ in 10..100 {
+        results.next().unwrap().unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while api.executed() < 2 {
+        assert!(Instant::now() < deadline, "nobody asks for the second page");
+        std::thread::yield_now();
+    }
+    for _ in 100..299 {
+        results.next().unwrap().unwrap();
+    }
+    assert_eq!(api.received().len(), 2, "one page ahead");
+    assert_eq!(results.map(Result::unwrap).count(), 1_000 - 299);
 }
 
 // Retries ---------------------------------------------------------------------

@@ -43,6 +43,8 @@ pub(crate) struct Call {
     pub(crate) retries: u32,
     /// Whether executing the call twice does no harm.
     pub(crate) idempotent: bool,
+    /// Whether the rows of the answer are left to be parsed one by one.
+    pub(crate) rows_apart: bool,
 }
 
 impl Call {
@@ -67,6 +69,7 @@ impl Call {
             ca_certs: None,
             retries: 0,
             idempotent: false,
+            rows_apart: false,
         }
     }
 

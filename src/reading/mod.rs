@@ -1,8 +1,11 @@
 //! What came back: JSON, XML or neither → code, message, data.
 
 mod cost;
+pub(crate) mod rows;
 mod surrogates;
 mod xml;
+
+use std::ops::Range;
 
 use serde_core::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -20,13 +23,25 @@ pub(crate) struct Reply {
     pub(crate) message: String,
     pub(crate) outcome: Outcome,
     pub(crate) headers: Headers,
+    /// The rows of a search, where they are to be parsed one by one: their place in
+    /// the text. They are not among the data.
+    pub(crate) rows: Option<Range<usize>>,
 }
 
 impl Reply {
     /// A text that is an answer of the API, or should be one.
     pub(crate) fn of_text(text: String) -> Self {
+        Self::of(text, false)
+    }
+
+    fn of(text: String, rows_apart: bool) -> Self {
         let other = |message: String, data| (GENERAL_SERVER_ERROR, message, data, Outcome::Unknown);
-        let (code, message, data, outcome) = match read(&text) {
+        let rows = rows_apart.then(|| rows::find(&text)).flatten();
+        let reading = match &rows {
+            Some(rows) => read(&[&text[..rows.start], "[]", &text[rows.end..]].concat()),
+            None => read(&text),
+        };
+        let (code, message, data, outcome) = match reading {
             Reading::Json(data, Some(code)) => {
                 let message = data.get("errorMessage").and_then(Value::as_str);
                 (
@@ -50,6 +65,7 @@ impl Reply {
             message,
             outcome,
             headers: Headers::default(),
+            rows,
         }
     }
 
@@ -66,7 +82,7 @@ impl Reply {
                  requests are not followed (is the API domain right?)",
                 answer.headers.first("location").unwrap_or("nowhere")
             )),
-            Ok(text) => match Self::of_text(text) {
+            Ok(text) => match Self::of(text, call.rows_apart) {
                 reply if status >= 400 && reply.outcome != Outcome::Answered => {
                     fault(format!("HTTP Error {status}: {reason}"))
                 }
@@ -104,6 +120,7 @@ impl Reply {
             message: message.to_string(),
             outcome: error.outcome(),
             headers: Headers::default(),
+            rows: None,
         }
     }
 }
