@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use aho_corasick::{AhoCorasick, BuildError, Input, MatchKind};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::call::Call;
 use crate::call::credentials::Credentials;
@@ -25,23 +25,28 @@ const SHORTEST: usize = 4;
 /// So much of a secret is masked even if it is not repeated to its end.
 const TELLING: usize = 64;
 
-/// Whether a parameter or a field of this name carries a secret.
+/// What a name that says that it is secret contains …
+const TELLTALES: [&str; 9] = [
+    "password",
+    "secret",
+    "token",
+    "assertion",
+    "cookie",
+    "authorization",
+    "credential",
+    "privatekey",
+    "signature",
+];
+
+/// … or is.
+const SECRET_NAMES: [&str; 3] = ["code", "otp", "pin"];
+
+/// Whether a parameter, a field or a header of this name carries a secret. A rule
+/// and no list: what the API adds tomorrow is hidden, too.
 fn is_secret(name: &str) -> bool {
-    matches!(
-        name,
-        "password"
-            | "newPassword"
-            | "secretAnswer"
-            | "secret"
-            | "client_secret"
-            | "oauth_token"
-            | "regToken"
-            | "passwordResetToken"
-            | "id_token"
-            | "access_token"
-    ) || (name.len() > "x__sessionToken".len()
-        && name.starts_with("x_")
-        && name.ends_with("_sessionToken"))
+    let letters = name.chars().filter(|c| !matches!(c, '_' | '-'));
+    let name: String = letters.map(|c| c.to_ascii_lowercase()).collect();
+    SECRET_NAMES.contains(&name.as_str()) || TELLTALES.iter().any(|part| name.contains(part))
 }
 
 /// Hides the secrets of one call.
@@ -50,39 +55,42 @@ pub(super) struct Mask {
 }
 
 impl Mask {
-    pub(super) fn of_nothing() -> Self {
-        Mask {
-            known: Known::new(&[]),
-        }
-    }
-
-    pub(super) fn of(call: &Call) -> Self {
+    /// The mask of the texts that answered, where no call of ours is known.
+    pub(super) fn of_answer(answer: &str) -> Self {
         let mut secrets = Vec::new();
-        for (name, value) in &call.params {
-            collect_secrets(name, value, &mut secrets);
-        }
-        if is_token(call) {
-            secrets.extend(call.api_key.as_deref());
-        }
+        collect_named(answer, &mut secrets);
         Mask {
             known: Known::new(&secrets),
         }
     }
 
-    /// A copy of a call that may be shown.
-    pub(super) fn call(&self, call: &Call) -> Call {
+    /// The mask of a call and of what answered it, and a copy of the call that may
+    /// be shown.
+    pub(super) fn of<'a>(call: &Call, answers: impl Iterator<Item = &'a str>) -> (Self, Call) {
         let mut masked = call.clone();
-        if is_token(call) {
-            masked.api_key = Some(MASK.to_string());
+        let mut secrets = Vec::new();
+        if matches!(call.credentials(), Ok(Credentials::Token)) {
+            secrets.extend(masked.api_key.replace(MASK.into()));
         }
-        self.fields(&mut masked.params);
-        masked
+        for (name, value) in &mut masked.params {
+            hide_named_fields(name, value, &mut secrets);
+        }
+        answers.for_each(|answer| collect_named(answer, &mut secrets));
+        let mask = Mask {
+            known: Known::new(&secrets),
+        };
+        for value in masked.params.values_mut() {
+            mask.texts(value);
+        }
+        (mask, masked)
     }
 
     /// A text that may be shown: an answer, or anything else.
     pub(super) fn text(&self, text: &str) -> String {
         let as_data = reading::parse_value(text).and_then(|mut value| {
-            let changed = self.value(&mut value);
+            let mut secrets = Vec::new();
+            hide_named_fields("", &mut value, &mut secrets);
+            let changed = self.texts(&mut value) || !secrets.is_empty();
             changed.then(|| value.to_string())
         });
         self.known.hide(&match as_data {
@@ -91,19 +99,9 @@ impl Mask {
         })
     }
 
-    /// Masks what the names of fields say is secret; whether there was any.
-    fn fields(&self, fields: &mut Map<String, Value>) -> bool {
-        let mut changed = false;
-        for (name, value) in fields {
-            changed |= match is_secret(name) {
-                true => hide_value(value),
-                false => self.value(value),
-            };
-        }
-        changed
-    }
-
-    fn value(&self, value: &mut Value) -> bool {
+    /// Masks the texts in a value, which may hold data themselves; whether any has
+    /// changed.
+    fn texts(&self, value: &mut Value) -> bool {
         let mut changed = false;
         // Not recursive: no depth of nesting overflows the stack.
         let mut open = vec![value];
@@ -111,20 +109,11 @@ impl Mask {
             match value {
                 Value::String(text) => {
                     let masked = self.text(text);
-                    if masked != *text {
-                        *text = masked;
-                        changed = true;
-                    }
+                    changed |= masked != *text;
+                    *text = masked;
                 }
                 Value::Array(items) => open.extend(items),
-                Value::Object(fields) => {
-                    for (name, value) in fields {
-                        match is_secret(name) {
-                            true => changed |= hide_value(value),
-                            false => open.push(value),
-                        }
-                    }
-                }
+                Value::Object(fields) => open.extend(fields.values_mut()),
                 Value::Null | Value::Bool(_) | Value::Number(_) => {}
             }
         }
@@ -132,29 +121,41 @@ impl Mask {
     }
 }
 
-fn hide_value(value: &mut Value) -> bool {
-    *value = Value::from(MASK);
-    true
-}
-
-/// Whether the first argument of the request is an access token.
-fn is_token(call: &Call) -> bool {
-    matches!(call.credentials(), Ok(Credentials::Token))
-}
-
-/// The texts in a value that names say are secret.
-fn collect_secrets<'a>(name: &str, value: &'a Value, secrets: &mut Vec<&'a str>) {
+/// Replaces the values whose names say that they are secret, at any depth, and
+/// collects the texts in them.
+fn hide_named_fields(name: &str, value: &mut Value, secrets: &mut Vec<String>) {
     let mut open = vec![(is_secret(name), value)];
     while let Some((secret, value)) = open.pop() {
         match value {
-            Value::String(text) if secret => secrets.push(text),
-            // What a secret's array or object holds is secret.
-            Value::Array(items) => open.extend(items.iter().map(|item| (secret, item))),
+            // `requirePasswordChange=True` is worth knowing and tells nothing.
+            Value::Null | Value::Bool(_) => {}
+            value if secret => collect_texts(std::mem::replace(value, MASK.into()), secrets),
+            Value::Array(items) => open.extend(items.iter_mut().map(|item| (false, item))),
             Value::Object(fields) => {
-                let fields = fields.iter();
-                open.extend(fields.map(|(name, value)| (secret || is_secret(name), value)));
+                let fields = fields.iter_mut();
+                open.extend(fields.map(|(name, value)| (is_secret(name), value)));
             }
-            _ => {}
+            Value::String(_) | Value::Number(_) => {}
+        }
+    }
+}
+
+/// The texts that a text's own field names say are secret.
+fn collect_named(text: &str, secrets: &mut Vec<String>) {
+    if let Some(mut value) = reading::parse_value(text) {
+        hide_named_fields("", &mut value, secrets);
+    }
+}
+
+fn collect_texts(value: Value, texts: &mut Vec<String>) {
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::String(text) => texts.push(text),
+            Value::Number(number) => texts.push(number.to_string()),
+            Value::Array(items) => open.extend(items),
+            Value::Object(fields) => open.extend(fields.into_values()),
+            Value::Null | Value::Bool(_) => {}
         }
     }
 }
@@ -168,7 +169,7 @@ struct Known {
 }
 
 impl Known {
-    fn new(secrets: &[&str]) -> Self {
+    fn new(secrets: &[String]) -> Self {
         let mut tails: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let long_enough = secrets.iter().filter(|secret| secret.len() >= SHORTEST);
         for mut spelling in long_enough.flat_map(|secret| spellings(secret)) {
@@ -284,21 +285,29 @@ mod tests {
                 r#"{"x_app_sessionToken":"***"}"#,
             ),
             (r#"[[{"id_token":"abc"}]]"#, r#"[[{"id_token":"***"}]]"#),
+            (
+                r#"{"code":7,"requirePasswordChange":true,"token":null}"#,
+                r#"{"code":"***","requirePasswordChange":true,"token":null}"#,
+            ),
+            (
+                r#"{"otp":"917364","said":"your code is 917364"}"#,
+                r#"{"otp":"***","said":"your code is ***"}"#,
+            ),
             (r#"{"regToken": "cut sho"#, r#"{"regToken":***"#),
             (r#"{\"regToken\": \"cut sho"#, r#"{\"regToken\":***"#),
             ("<regToken>abc</regToken>", "<regToken>***</regToken>"),
             ("a=1&access_token=abc&b=2", "a=1&access_token=***&b=2"),
         ] {
-            assert_eq!(Mask::of_nothing().text(text), masked);
+            assert_eq!(Mask::of_answer(text).text(text), masked);
         }
         for text in ["", "password", "the password is long", "é\"\\", "{ }"] {
-            assert_eq!(Mask::of_nothing().text(text), text);
+            assert_eq!(Mask::of_answer(text).text(text), text);
         }
     }
 
     #[test]
     fn known_secrets_are_found_in_any_order_and_spelling() {
-        let known = Known::new(&["abcd", "abcdef", "abcdxyz", "a b\"ß", "wxyz"]);
+        let known = Known::new(&["abcd", "abcdef", "abcdxyz", "a b\"ß", "wxyz"].map(String::from));
         for (text, hidden) in [
             ("abcd abcde abcdef abcdxy abcdxyz", "*** ***e *** ***xy ***"),
             ("abc xyz", "abc xyz"),
@@ -309,7 +318,7 @@ mod tests {
             assert_eq!(known.hide(text), hidden);
         }
         let long = "ß".repeat(1_000);
-        let known = Known::new(&[&format!("{long}end"), &format!("{long}zzz")]);
+        let known = Known::new(&[format!("{long}end"), format!("{long}zzz")]);
         assert_eq!(known.hide(&format!("{long}xyz")), "***xyz");
         assert_eq!(known.hide(&format!("<{long}zzzend>")), "<***end>");
     }

@@ -77,8 +77,9 @@ impl Trace {
 
     /// Python's fields in Python's order.
     pub(crate) fn render(&self, response_text: &str) -> String {
-        let mask = Mask::of(&self.call);
-        let call = mask.call(&self.call);
+        let tries = || self.earlier_tries.iter().chain(&self.last_try);
+        let answers = tries().filter_map(|this| this.answer.as_deref());
+        let (mask, call) = Mask::of(&self.call, answers.chain([response_text]));
         let mut log = Log(String::new());
         log.text("apiMethod", &call.api_method);
         log.text("apiKey", call.api_key.as_deref().unwrap_or_default());
@@ -92,7 +93,7 @@ impl Trace {
                 log.raw("useHTTPS", "True");
             }
             log.text("userKey", call.user_key.as_deref().unwrap_or_default());
-            for this in self.earlier_tries.iter().chain(&self.last_try) {
+            for this in tries() {
                 this.render(&plan, &mask, &mut log);
             }
         }
@@ -175,7 +176,10 @@ impl Log {
 pub(crate) fn of_text(method: &str, response_text: &str) -> String {
     let mut log = Log(String::new());
     log.text("apiMethod", method);
-    log.text("responseText", &Mask::of_nothing().text(response_text));
+    log.text(
+        "responseText",
+        &Mask::of_answer(response_text).text(response_text),
+    );
     log.0
 }
 
