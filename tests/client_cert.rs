@@ -36,11 +36,25 @@ fn a_client_certificate_authenticates_with_the_api_key_alone() {
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("cert.key"));
     std::fs::write(&cert, &identity.cert).unwrap();
     std::fs::write(&key, &identity.key).unwrap();
+    let bare = |pem: &str| {
+        pem.lines()
+            .filter(|line| !line.contains("-----"))
+            .collect::<String>()
+    };
+    let (bare_cert, bare_key) = (bare(&identity.cert), bare(&identity.key));
+    let by_bare_text = request(&api, &identity).client_cert(bare_cert.as_str(), bare_key.as_str());
+    assert_eq!(by_bare_text.send().get_error_code(), 0);
+    assert!(!format!("{by_bare_text:?}").contains(&bare_cert));
+    let swapped = request(&api, &identity).client_cert(bare_key.as_str(), bare_cert.as_str());
+    let response = swapped.send();
+    assert_eq!(response.get_error_code(), 400_006);
+    assert!(!response.get_log().contains(&bare_key[20..]));
+
     let by_path = request(&api, &identity).client_cert(cert.to_str().unwrap(), key.as_path());
     assert_eq!(by_path.send().get_error_code(), 0);
     assert_eq!(
         api.connections(),
-        1,
+        2, // the bare text is another
         "the same certificate shares the connection"
     );
 }

@@ -81,6 +81,32 @@ fn the_targets_certificate_is_verified_through_the_proxy() {
     assert!(api.received().is_empty());
 }
 
+/// A proxy that asks for a client certificate gets none: it is for the API.
+#[test]
+fn the_client_certificate_is_not_shown_to_a_proxy() {
+    let identity = certs::ca().issue(certs::client_params("us"));
+    let asking = |names: &[&str]| {
+        let server = certs::ca().issue(certs::server_params(names));
+        certs::server_config(&server, Some(certs::ca_pem()))
+    };
+    let api = StandIn::with_tls(asking(&["localhost"]));
+    let with = |proxy: &Proxy| {
+        let params = json!({"UID": UID});
+        let request = GSRequest::new(API_KEY, None, "accounts.getAccountInfo", params);
+        let mut request = api
+            .aim(request)
+            .client_cert(identity.cert.as_str(), identity.key.as_str());
+        request.set_proxy(format!("https://localhost:{}", proxy.port));
+        request
+    };
+    let demanding = Proxy::over_tls(asking(&["localhost"]));
+    fails(&with(&demanding), 500_000, "Nothing was sent");
+    assert_eq!(api.connections(), 0);
+    let modest = Proxy::over_tls(certs::server_config(&certs::server(), None));
+    let response = with(&modest).send();
+    assert_eq!(response.get_error_code(), 0, "{response}");
+}
+
 #[test]
 fn basic_authentication_is_sent_percent_decoded() {
     // printf 'us er:hunter2@:x' | base64
@@ -107,6 +133,7 @@ fn a_proxy_that_fails_is_named() {
             "403",
         ),
         (b"HTTP/1.0 503 Service Unavailable\r\n\r\n", "503"),
+        (b"HTTP/1.1 407 a\tb\r\n\r\n", "407"),
         (b"SSH-2.0-garbage\r\n\r\n", "HTTP"),
         (b"HTTP/1.1 ", ""),
         (b"", ""),

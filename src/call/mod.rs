@@ -163,17 +163,6 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The value of the `Authorization` header of one try, if it has one.
-    pub(crate) fn authorization(&self, stamp: Stamp) -> Result<Option<String>, GSException> {
-        match self.credentials {
-            Credentials::Bearer {
-                user_key,
-                private_key,
-            } => bearer::authorization(user_key, private_key, stamp.timestamp).map(Some),
-            _ => Ok(None),
-        }
-    }
-
     /// The form of one try, without its signature.
     pub(crate) fn form(&self, stamp: Stamp) -> Encoded {
         let call = self.call;
@@ -205,8 +194,14 @@ fn read_params(params: Value) -> Result<Map<String, Value>, String> {
         Value::Object(params) => Ok(params),
         Value::Null => Ok(Map::new()),
         Value::String(text) => match text.trim_start().chars().next() {
-            Some('{') => serde_json::from_str(&text)
-                .map_err(|error| format!("the parameters are not valid JSON text: {error}")),
+            Some('{') => match serde_json::from_str(&text) {
+                Err(error) => Err(format!("the parameters are not valid JSON text: {error}")),
+                Ok(_) if has_large_integer(&text) => Err(
+                    "the parameters hold an integer that does not fit 64 bits: send it as text"
+                        .to_string(),
+                ),
+                Ok(params) => Ok(params),
+            },
             _ => Err(format!("{EXPECTED}, or the text of one")),
         },
         Value::Array(_) => Err(format!("{EXPECTED}, not an array")),
@@ -215,11 +210,60 @@ fn read_params(params: Value) -> Result<Map<String, Value>, String> {
     }
 }
 
+/// Whether valid JSON holds an integer that serde_json would read as a float.
+fn has_large_integer(json: &str) -> bool {
+    let mut rest = json;
+    while let Some(start) = rest.find(['"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+    {
+        rest = &rest[start..];
+        let end = match rest.as_bytes()[0] {
+            b'"' => {
+                let mut escaped = false;
+                let closing = rest[1..].find(|c| {
+                    let closes = c == '"' && !escaped;
+                    escaped = c == '\\' && !escaped;
+                    closes
+                });
+                closing.map_or(rest.len(), |at| at + 2)
+            }
+            _ => {
+                let is_number = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
+                let end = rest.find(|c| !is_number(c)).unwrap_or(rest.len());
+                let number = &rest[..end];
+                let is_float = number.contains(['.', 'e', 'E']);
+                if !is_float && number.parse::<i64>().is_err() && number.parse::<u64>().is_err() {
+                    return true;
+                }
+                end
+            }
+        };
+        rest = &rest[end..];
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::call::percent::{Out, Percent};
     use crate::sig_utils::calc_signature;
+
+    #[test]
+    fn an_integer_beyond_64_bits_is_no_float_in_disguise() {
+        let refused = |json: &str| read_params(Value::from(json)).is_err();
+        for good in [
+            r#"{"a": 18446744073709551615, "b": [-9223372036854775808, 1e99, 0.5]}"#,
+            r#"{"123456789012345678901234567890": "-99999999999999999999999\" 1"}"#,
+        ] {
+            assert!(!refused(good), "{good}");
+        }
+        for bad in [
+            r#"{"a": 18446744073709551616}"#,
+            r#"{"a\"": {"b": [1, -9223372036854775809]}}"#,
+        ] {
+            assert!(refused(bad), "{bad}");
+        }
+    }
 
     /// Every whole request that GSSDK.py recorded: URL, base string and body,
     /// byte for byte but for the value of `sdk` and the signature over it.

@@ -1,18 +1,28 @@
 //! The keys of each API domain: fetched when they are needed, kept, rotated.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::error::GSException;
 
 use super::Keys;
 
-/// How long to wait before a domain's keys are asked for again.
+/// How long to wait before a domain's keys are asked for again because a token
+/// does not fit them: a flood of forged tokens causes no flood of requests.
 const BETWEEN_FETCHES: Duration = Duration::from_secs(60);
 
 /// The same when there are no keys yet and asking has failed: nobody can log in.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
+
+/// When keys are asked for again though all tokens fit: some may be withdrawn.
+const REFRESH: Duration = Duration::from_secs(24 * 3600);
+
+/// How old keys may become while asking fails.
+const TOO_OLD: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// How many domains are kept. Gigya has seven.
+const CAPACITY: usize = 64;
 
 /// All keys that a process has fetched.
 #[derive(Default)]
@@ -23,10 +33,22 @@ pub(crate) struct KeyCache {
 /// The keys of one API domain.
 #[derive(Default)]
 struct Domain {
-    keys: Mutex<Option<Arc<Keys>>>,
-    /// Until when not to ask for the keys; held while asking, so that whoever
-    /// comes meanwhile waits for the answer instead of asking, too.
-    quiet_until: Mutex<Option<Instant>>,
+    keys: Mutex<Option<Known>>,
+    /// Held while asking.
+    asking: Mutex<Asking>,
+}
+
+#[derive(Clone)]
+struct Known {
+    keys: Arc<Keys>,
+    since: Instant,
+}
+
+/// Until when not to ask for the keys, and why there are none yet.
+#[derive(Default)]
+struct Asking {
+    quiet_until: Option<Instant>,
+    failure: Option<GSException>,
 }
 
 impl KeyCache {
@@ -41,50 +63,85 @@ impl KeyCache {
         fetch: impl Fn() -> Result<Keys, GSException>,
         check: impl Fn(&Keys) -> Result<(), GSException>,
     ) -> Result<(), GSException> {
-        let domain = Arc::clone(lock(&self.domains).entry(domain.to_string()).or_default());
-        domain.check(fetch, check)
+        self.domain(domain).check(Instant::now(), fetch, check)
+    }
+
+    fn domain(&self, domain: &str) -> Arc<Domain> {
+        let mut domains = lock(&self.domains);
+        let domain = domain.to_ascii_lowercase();
+        if domains.len() >= CAPACITY && !domains.contains_key(&domain) {
+            domains.clear(); // they are fetched again
+        }
+        Arc::clone(domains.entry(domain).or_default())
     }
 }
 
 impl Domain {
     fn check(
         &self,
+        now: Instant,
         fetch: impl Fn() -> Result<Keys, GSException>,
         check: impl Fn(&Keys) -> Result<(), GSException>,
     ) -> Result<(), GSException> {
         let known = lock(&self.keys).clone();
-        let failure = match &known {
-            Some(keys) => match check(keys) {
-                Ok(()) => return Ok(()),
-                Err(failure) => failure,
-            },
-            None => GSException::invalid(
-                "the id_token cannot be checked: the keys could not be fetched a moment ago",
-            ),
+        let is_older = |known: &Known, age| now.saturating_duration_since(known.since) > age;
+        let usable = known.filter(|known| !is_older(known, TOO_OLD));
+        let Some(known) = usable else {
+            // Whoever comes while another asks waits for the answer, too.
+            let asking = lock(&self.asking);
+            let keys = self.ask(asking, now, None, fetch)?;
+            return check(&keys);
         };
-        let mut quiet_until = lock(&self.quiet_until);
-        let latest = lock(&self.keys).clone();
-        if let Some(latest) = latest {
-            // Somebody else has fetched them while we were waiting.
-            if known
-                .as_ref()
-                .is_none_or(|known| !Arc::ptr_eq(known, &latest))
-            {
-                return check(&latest);
-            }
+        let checked = check(&known.keys);
+        if checked.is_ok() && !is_older(&known, REFRESH) {
+            return checked;
         }
-        if quiet_until.is_some_and(|until| Instant::now() < until) {
-            return Err(failure);
+        // Nobody waits while another asks: forged tokens would hold all threads.
+        let asking = match self.asking.try_lock() {
+            Ok(asking) => asking,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return checked,
+        };
+        match self.ask(asking, now, Some(&known), fetch) {
+            Ok(keys) => check(&keys),
+            Err(_) => checked,
+        }
+    }
+
+    /// Asks for newer keys than those that are known, or learns that another
+    /// thread has just done so.
+    fn ask(
+        &self,
+        mut asking: MutexGuard<Asking>,
+        now: Instant,
+        known: Option<&Known>,
+        fetch: impl Fn() -> Result<Keys, GSException>,
+    ) -> Result<Arc<Keys>, GSException> {
+        let latest = lock(&self.keys).clone();
+        let is_news = |latest: &Known| {
+            known.is_none_or(|known| !Arc::ptr_eq(&known.keys, &latest.keys))
+                && now.saturating_duration_since(latest.since) <= TOO_OLD
+        };
+        if let Some(latest) = latest.filter(is_news) {
+            return Ok(latest.keys);
+        }
+        if asking.quiet_until.is_some_and(|until| now < until) {
+            let too_soon = || GSException::invalid("the keys were asked for a moment ago");
+            return Err(asking.failure.clone().unwrap_or_else(too_soon));
         }
         let fetched = fetch();
-        let pause = match (&fetched, &known) {
+        let pause = match (&fetched, known) {
             (Err(_), None) => AFTER_A_FAILURE,
             _ => BETWEEN_FETCHES,
         };
-        *quiet_until = Instant::now().checked_add(pause);
+        asking.quiet_until = now.checked_add(pause);
+        asking.failure = fetched.as_ref().err().cloned();
         let keys = Arc::new(fetched?);
-        *lock(&self.keys) = Some(Arc::clone(&keys));
-        check(&keys)
+        *lock(&self.keys) = Some(Known {
+            keys: Arc::clone(&keys),
+            since: now,
+        });
+        Ok(keys)
     }
 }
 
@@ -98,39 +155,126 @@ mod tests {
     use crate::keys::tests::rfc_key;
     use serde_json::json;
     use std::cell::Cell;
+    use std::sync::Barrier;
 
-    fn has_keys(keys: &Keys) -> Result<(), GSException> {
-        match keys.0.is_empty() {
-            true => Err(GSException::invalid("no keys")),
-            false => Ok(()),
-        }
+    fn good(_: &Keys) -> Result<(), GSException> {
+        Ok(())
+    }
+
+    fn forged(_: &Keys) -> Result<(), GSException> {
+        Err(GSException::invalid("forged"))
+    }
+
+    fn keys() -> Result<Keys, GSException> {
+        Keys::from_jwks(&rfc_key()).not_empty()
     }
 
     #[test]
     fn keys_are_asked_for_again_at_most_once_a_minute() {
         let domain = Domain::default();
         let fetches = Cell::new(0);
-        let fetch = |jwks: serde_json::Value| {
-            let fetches = &fetches;
-            move || {
-                fetches.set(fetches.get() + 1);
-                Ok(Keys::from_jwks(&jwks))
-            }
+        let fetch = || {
+            fetches.set(fetches.get() + 1);
+            keys()
         };
-        let age = || *lock(&domain.quiet_until) = Some(Instant::now());
+        let now = Instant::now();
+        domain.check(now, fetch, good).unwrap();
+        domain.check(now, fetch, good).unwrap();
+        assert_eq!(fetches.get(), 1, "kept");
         for _ in 0..100 {
-            assert!(domain.check(fetch(json!({"keys": []})), has_keys).is_err());
+            assert!(domain.check(now, fetch, forged).is_err());
         }
-        assert_eq!(fetches.get(), 1, "a flood of unknown keys");
-        age();
-        domain.check(fetch(rfc_key()), has_keys).unwrap();
-        domain.check(fetch(rfc_key()), has_keys).unwrap();
-        assert_eq!(fetches.get(), 2, "rotated, and kept");
+        assert_eq!(fetches.get(), 1, "a flood of forged tokens");
+        assert!(domain.check(now + BETWEEN_FETCHES, fetch, forged).is_err());
+        assert_eq!(fetches.get(), 2, "they may have been rotated");
+    }
 
-        let failing = Domain::default();
+    #[test]
+    fn a_failure_keeps_its_own_code_and_the_keys_that_are_known() {
+        let now = Instant::now();
+        let domain = Domain::default();
         let offline = || Err(GSException::new(500_000, "offline"));
-        let code = || failing.check(offline, has_keys).unwrap_err().error_code();
-        assert_eq!(code(), 500_000);
-        assert_eq!(code(), 400_006);
+        for _ in 0..2 {
+            let error = domain.check(now, offline, good).unwrap_err();
+            assert_eq!(error.error_code(), 500_000);
+        }
+        let later = now + AFTER_A_FAILURE;
+        domain.check(later, keys, good).unwrap();
+        // An answer without keys, or none at all, replaces nothing.
+        let empty = || Keys::from_jwks(&json!({"keys": []})).not_empty();
+        assert!(
+            domain
+                .check(later + BETWEEN_FETCHES, empty, forged)
+                .is_err()
+        );
+        domain
+            .check(later + BETWEEN_FETCHES, offline, good)
+            .unwrap();
+    }
+
+    #[test]
+    fn withdrawn_keys_are_noticed_within_a_day() {
+        let now = Instant::now();
+        let domain = Domain::default();
+        let fetches = Cell::new(0);
+        let fetch = || {
+            fetches.set(fetches.get() + 1);
+            keys()
+        };
+        domain.check(now, fetch, good).unwrap();
+        domain.check(now + REFRESH, fetch, good).unwrap();
+        assert_eq!(fetches.get(), 1);
+        let next_day = now + REFRESH + Duration::from_secs(1);
+        domain.check(next_day, fetch, good).unwrap();
+        assert_eq!(fetches.get(), 2);
+        let offline = || Err(GSException::new(500_000, "offline"));
+        domain.check(next_day + REFRESH * 2, offline, good).unwrap();
+        let too_late = next_day + TOO_OLD + Duration::from_secs(1);
+        assert_eq!(
+            domain
+                .check(too_late, offline, good)
+                .unwrap_err()
+                .error_code(),
+            500_000
+        );
+    }
+
+    #[test]
+    fn forged_tokens_hold_one_thread_at_most() {
+        let domain = Domain::default();
+        let now = Instant::now();
+        domain.check(now, keys, good).unwrap();
+        let later = now + BETWEEN_FETCHES;
+        let (asked, answered) = (Barrier::new(2), Barrier::new(2));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let slow = || {
+                    asked.wait();
+                    answered.wait();
+                    keys()
+                };
+                assert!(domain.check(later, slow, forged).is_err());
+            });
+            asked.wait();
+            // While it waits for the answer, nobody else does.
+            for _ in 0..8 {
+                assert!(domain.check(later, || unreachable!(), forged).is_err());
+                domain.check(later, || unreachable!(), good).unwrap();
+            }
+            answered.wait();
+        });
+    }
+
+    #[test]
+    fn domains_know_no_case_and_are_bounded() {
+        let cache = KeyCache::default();
+        cache.check("EU1.gigya.com", keys, good).unwrap();
+        cache
+            .check("eu1.GIGYA.com", || unreachable!(), good)
+            .unwrap();
+        for i in 0..1000 {
+            cache.check(&format!("{i}.test"), keys, good).unwrap();
+        }
+        assert!(lock(&cache.domains).len() <= CAPACITY);
     }
 }

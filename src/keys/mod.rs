@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use crate::crypto::RsaPublicKey;
+use crate::error::{GENERAL_SERVER_ERROR, GSException, Outcome};
 pub(crate) use cache::KeyCache;
 
 /// The keys of a site that can check RS256.
@@ -35,6 +36,21 @@ impl Keys {
             _ => one,
         };
         Keys(jwks.iter().filter_map(Key::from_jwk).collect())
+    }
+
+    /// These keys, if there are any.
+    ///
+    /// # Errors
+    /// 500000: who answers without keys has not answered the question.
+    pub(crate) fn not_empty(self) -> Result<Self, GSException> {
+        match self.0.is_empty() {
+            true => Err(GSException::of(
+                Outcome::Answered,
+                GENERAL_SERVER_ERROR,
+                "The API's answer holds no key that can check RS256",
+            )),
+            false => Ok(self),
+        }
     }
 
     /// Whether one of these keys, and the one that `key_id` names if it names

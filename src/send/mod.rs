@@ -20,7 +20,9 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::call::{Call, Plan};
+use crate::call::credentials::Credentials;
+use crate::call::{Call, Plan, Stamp, bearer};
+use crate::crypto::{self, RsaSigner};
 use crate::error::{GENERAL_SERVER_ERROR, GSException, Outcome};
 use crate::log::Trace;
 use crate::pem::Pem;
@@ -93,6 +95,7 @@ impl Sender {
         let plan = call.plan()?;
         let (host, https) = (plan.endpoint.host.as_str(), plan.endpoint.https);
         let route = self.route(call, &plan)?;
+        let bearer = Bearer::of(&plan)?;
         trace.routed();
 
         let mut lesson = None;
@@ -100,7 +103,10 @@ impl Sender {
         loop {
             let stamp = self.clock.stamp(host);
             let (body, signature) = plan.body(stamp)?;
-            let authorization = plan.authorization(stamp)?;
+            let authorization = bearer
+                .as_ref()
+                .map(|bearer| bearer.sign(&stamp))
+                .transpose()?;
             trace.sending(stamp, signature);
             let request = (plan.url.as_str(), body.as_str(), authorization.as_deref());
             let reply = match once_or_twice(&route, request, may_go_out_again(&plan, call), left) {
@@ -159,6 +165,47 @@ impl Sender {
         let (body, _) = call.plan()?.body(self.clock.stamp(""))?;
         Ok(body)
     }
+}
+
+/// Who signs tokens, and with which key: read once a send.
+struct Bearer<'a> {
+    user_key: &'a str,
+    source: &'a Pem,
+    key: RsaSigner,
+}
+
+impl<'a> Bearer<'a> {
+    /// # Errors
+    /// 400006 when the key cannot be read or is not an RSA key.
+    fn of(plan: &Plan<'a>) -> Result<Option<Self>, GSException> {
+        let Credentials::Bearer {
+            user_key,
+            private_key: source,
+        } = plan.credentials
+        else {
+            return Ok(None);
+        };
+        let pem = source.read();
+        let pem = pem.map_err(|error| unusable(source, &format!("cannot be read: {error}")))?;
+        let key = RsaSigner::new(&pem).map_err(|why| unusable(source, &why))?;
+        Ok(Some(Bearer {
+            user_key,
+            source,
+            key,
+        }))
+    }
+
+    /// The value of the `Authorization` header of one try.
+    fn sign(&self, stamp: &Stamp) -> Result<String, GSException> {
+        let id = crypto::random()
+            .ok_or_else(|| GSException::invalid("the operating system gives no random numbers"))?;
+        bearer::authorization(self.user_key, &self.key, stamp.timestamp, id)
+            .map_err(|why| unusable(self.source, &why))
+    }
+}
+
+fn unusable(key: &Pem, why: &str) -> GSException {
+    GSException::invalid(format_args!("the private key {key} {why}"))
 }
 
 /// Posts the same bytes once, and once more where that does no harm: rows a and b.

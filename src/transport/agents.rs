@@ -1,7 +1,7 @@
 //! Agents, and so pools of connections: one for each combination of settings.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::{Agent, Error};
 
@@ -27,6 +27,10 @@ const MAX_IDLE: Duration = Duration::from_secs(15);
 /// How many connections may rest in an agent's pool.
 const MAX_IDLE_CONNECTIONS: usize = 64;
 
+/// How long an agent is kept that nobody uses: client keys do not stay in memory
+/// for good.
+const MAX_UNUSED: Duration = Duration::from_secs(3600);
+
 /// How many agents are kept, the most recently used ones.
 const MAX_AGENTS: usize = 64;
 
@@ -44,8 +48,14 @@ pub(super) struct Key {
 #[derive(Default)]
 pub(super) struct Agents {
     /// Most recently used last.
-    agents: Mutex<Vec<(Key, Agent)>>,
+    kept: Mutex<Vec<Kept>>,
     names: Arc<Names>,
+}
+
+struct Kept {
+    key: Key,
+    agent: Agent,
+    used: Instant,
 }
 
 impl Agents {
@@ -54,19 +64,34 @@ impl Agents {
     /// # Errors
     /// 400003 or 400006 for certificates that cannot be used.
     pub(super) fn get(&self, key: Key) -> Result<Agent, GSException> {
-        if let Some(agent) = find(&mut self.lock(), &key) {
+        self.get_at(key, Instant::now())
+    }
+
+    fn get_at(&self, mut key: Key, now: Instant) -> Result<Agent, GSException> {
+        if let Some(agent) = find(&mut self.lock(), &key, now) {
             return Ok(agent);
         }
         // Made without the lock: others need not wait while certificates are read.
         let agent = self.make(&key)?;
-        let mut agents = self.lock();
-        if let Some(agent) = find(&mut agents, &key) {
+        if let Some(tls) = &mut key.tls {
+            tls.forget_texts();
+        }
+        let mut kept = self.lock();
+        if let Some(agent) = find(&mut kept, &key, now) {
             return Ok(agent); // another thread was faster
         }
-        if agents.len() >= MAX_AGENTS {
-            agents.remove(0);
+        kept.retain(|kept| match (&key.tls, &kept.key.tls) {
+            (Some(new), Some(old)) => !new.supersedes(old),
+            _ => true,
+        });
+        if kept.len() >= MAX_AGENTS {
+            kept.remove(0);
         }
-        agents.push((key, agent.clone()));
+        kept.push(Kept {
+            key,
+            agent: agent.clone(),
+            used: now,
+        });
         Ok(agent)
     }
 
@@ -74,7 +99,13 @@ impl Agents {
         let connector = WireConnector {
             names: Arc::clone(&self.names),
             tls: key.tls.as_ref().map(TlsSettings::config).transpose()?,
-            proxy: key.proxy.clone(),
+            proxy: match (&key.proxy, &key.tls) {
+                (Some(proxy), Some(tls)) if proxy.https => {
+                    Some((proxy.clone(), Some(tls.config_for_proxy()?)))
+                }
+                (Some(proxy), _) => Some((proxy.clone(), None)),
+                (None, _) => None,
+            },
             probes: key.probes,
         };
         let config = Agent::config_builder()
@@ -94,15 +125,22 @@ impl Agents {
         Ok(Agent::with_parts(config, connector, LookUpLater))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Key, Agent)>> {
-        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn find(agents: &mut [(Key, Agent)], key: &Key) -> Option<Agent> {
-    let at = agents.iter().rposition(|(known, _)| known == key)?;
-    agents[at..].rotate_left(1);
-    agents.last().map(|(_, agent)| agent.clone())
+/// The agent of this key, marked as used; those that nobody has used are dropped.
+fn find(kept: &mut Vec<Kept>, key: &Key, now: Instant) -> Option<Agent> {
+    // The oldest is first: most of the time there is nothing to drop.
+    if kept.first()?.used + MAX_UNUSED < now {
+        kept.retain(|kept| kept.used + MAX_UNUSED >= now);
+    }
+    let at = kept.iter().rposition(|kept| kept.key == *key)?;
+    kept[at..].rotate_left(1);
+    let last = kept.last_mut()?;
+    last.used = now;
+    Some(last.agent.clone())
 }
 
 /// ureq asks for addresses before it knows whether a pooled connection will do.
@@ -124,6 +162,7 @@ impl ureq::unversioned::resolver::Resolver for LookUpLater {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pem::{ClientCert, Pem};
 
     #[test]
     fn a_connection_rests_for_less_than_servers_commonly_wait() {
@@ -134,5 +173,46 @@ mod tests {
         };
         let agent = Agents::default().get(key).unwrap();
         assert_eq!(agent.config().max_idle_age(), Duration::from_secs(15));
+    }
+
+    #[test]
+    fn client_keys_go_when_their_file_changes_or_nobody_uses_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = (
+            folder.path().join("cert.pem"),
+            folder.path().join("key.pem"),
+        );
+        let renew = || {
+            let pair = rcgen::generate_simple_self_signed(vec!["us".into()]).unwrap();
+            std::fs::write(&cert, pair.cert.pem()).unwrap();
+            std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+        };
+        let agents = Agents::default();
+        let use_at = |now| {
+            let client = ClientCert {
+                cert: Pem::from(cert.as_path()),
+                key: Pem::from(key.as_path()),
+            };
+            let tls = TlsSettings::read(None, Some(&client)).unwrap();
+            let key = Key {
+                tls: Some(tls),
+                proxy: None,
+                probes: true,
+            };
+            agents.get_at(key, now).unwrap();
+            agents.lock().len()
+        };
+        let now = Instant::now();
+        renew();
+        assert_eq!((use_at(now), use_at(now)), (1, 1));
+        renew();
+        assert_eq!(use_at(now), 1, "the old key is gone");
+        let other = Key {
+            tls: None,
+            proxy: None,
+            probes: true,
+        };
+        agents.get_at(other, now + MAX_UNUSED * 2).unwrap();
+        assert_eq!(agents.lock().len(), 1, "unused for an hour");
     }
 }

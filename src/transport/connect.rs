@@ -24,9 +24,10 @@ const MAX_PROXY_ANSWER: usize = 16 * 1024;
 /// Makes connections for one agent, all with the same TLS settings and proxy.
 pub(super) struct WireConnector {
     pub(super) names: Arc<Names>,
-    /// Present when the target or the proxy speaks TLS.
+    /// For the API: present when the target or the proxy speaks TLS.
     pub(super) tls: Option<Arc<ClientConfig>>,
-    pub(super) proxy: Option<Proxy>,
+    /// The proxy, and how to speak TLS with it.
+    pub(super) proxy: Option<(Proxy, Option<Arc<ClientConfig>>)>,
     /// Whether its connections are probed before they are used again.
     pub(super) probes: bool,
 }
@@ -60,11 +61,11 @@ impl WireConnector {
         let mut absolute_form = None;
         let mut layer: Box<dyn Layer> = match &self.proxy {
             None => Box::new(self.dial("", host, port, patience)?),
-            Some(proxy) => {
+            Some((proxy, tls)) => {
                 let socket = self.dial("the proxy ", &proxy.host, proxy.port, patience)?;
                 let mut layer: Box<dyn Layer> = Box::new(socket);
                 if proxy.https {
-                    layer = self.secure(layer, "the proxy ", &proxy.host)?;
+                    layer = secure(tls, layer, "the proxy ", &proxy.host)?;
                 }
                 if https {
                     tunnel(&mut *layer, proxy, host, port)?;
@@ -75,7 +76,7 @@ impl WireConnector {
             }
         };
         if https {
-            layer = self.secure(layer, "", host)?;
+            layer = secure(&self.tls, layer, "", host)?;
         }
         Ok(Wire::new(layer, https, absolute_form, self.probes))
     }
@@ -111,29 +112,33 @@ impl WireConnector {
         self.names.forget(host, port);
         Err(last)
     }
+}
 
-    fn secure(
-        &self,
-        layer: Box<dyn Layer>,
-        role: &str,
-        host: &str,
-    ) -> Result<Box<dyn Layer>, Fault> {
-        let failed = |error: &io::Error| {
-            Fault::before_sending(format_args!("TLS with {role}{host} failed"), error)
-        };
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(bare.to_string())
-            .map_err(|_| Fault::NotSent(format!("{host} is not a valid name for TLS")))?;
-        let Some(config) = &self.tls else {
-            return Err(Fault::NotSent("TLS is not configured".into()));
-        };
-        let tls = Tls::handshake(config, name, layer).map_err(|error| failed(&error))?;
-        Ok(Box::new(tls))
-    }
+fn secure(
+    config: &Option<Arc<ClientConfig>>,
+    layer: Box<dyn Layer>,
+    role: &str,
+    host: &str,
+) -> Result<Box<dyn Layer>, Fault> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let name = ServerName::try_from(bare.to_string())
+        .map_err(|_| Fault::NotSent(format!("{host} is not a valid name for TLS")))?;
+    let Some(config) = config else {
+        return Err(Fault::NotSent("TLS is not configured".into()));
+    };
+    let tls = Tls::handshake(config, name, layer);
+    Ok(Box::new(tls.map_err(|error| {
+        Fault::before_sending(format_args!("TLS with {role}{host} failed"), &error)
+    })?))
 }
 
 /// Asks a proxy for a tunnel to the target (RFC 9110, 9.3.6).
-fn tunnel(layer: &mut dyn Layer, proxy: &Proxy, host: &str, port: u16) -> Result<(), Fault> {
+pub(super) fn tunnel(
+    layer: &mut dyn Layer,
+    proxy: &Proxy,
+    host: &str,
+    port: u16,
+) -> Result<(), Fault> {
     let failed = |error: &io::Error| {
         Fault::before_sending(
             format_args!("asking the proxy {proxy} for a tunnel failed"),
@@ -175,8 +180,10 @@ fn tunnel(layer: &mut dyn Layer, proxy: &Proxy, host: &str, port: u16) -> Result
             Ok(httparse::Status::Complete(end)) => {
                 let status = parsed.code.unwrap_or_default();
                 if !(200..300).contains(&status) {
-                    let reason: String =
-                        parsed.reason.unwrap_or_default().chars().take(80).collect();
+                    let reason = parsed.reason.unwrap_or_default();
+                    // A proxy writes no line of its own into our log.
+                    let reason = reason.replace(char::is_control, " ");
+                    let reason: String = reason.chars().take(80).collect();
                     return Err(refused(format!("HTTP {status} {reason}").trim_end()));
                 }
                 if answer.len() > end {

@@ -8,6 +8,8 @@
 mod agents;
 mod connect;
 mod fault;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod proxy;
 mod resolver;
 mod socket;

@@ -76,30 +76,31 @@ impl Proxy {
     ///
     /// * `host`: the target, with its port if the URL has one.
     pub(super) fn from_environment(https: bool, host: &str) -> Result<Option<Self>, GSException> {
-        Self::from_variables(https, host, |name| std::env::var(name).ok())
+        Self::from_variables(https, host, cfg!(windows), |name| std::env::var(name).ok())
     }
 
+    /// * `caseless`: whether `http_proxy` and `HTTP_PROXY` are the same variable.
     fn from_variables(
         https: bool,
         host: &str,
+        caseless: bool,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, GSException> {
+        // A CGI program gets the header `Proxy:` of its caller as HTTP_PROXY.
+        let is_cgi = variable("REQUEST_METHOD").is_some();
         let names = match https {
-            true => [("https_proxy", "HTTPS_PROXY"), ("all_proxy", "ALL_PROXY")],
-            false => [("http_proxy", "HTTP_PROXY"), ("all_proxy", "ALL_PROXY")],
+            true => ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+            false => ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
         };
-        let found = names.iter().find_map(|(lower, upper)| {
-            if let Some(value) = variable(lower) {
-                // Set and empty switches the upper-case one off.
-                return Some((lower, value)).filter(|(_, value)| !value.is_empty());
-            }
-            // A CGI program gets the header `Proxy:` of its caller as HTTP_PROXY.
-            if *upper == "HTTP_PROXY" && variable("REQUEST_METHOD").is_some() {
-                return None;
-            }
-            let value = variable(upper)?;
-            Some((upper, value)).filter(|(_, value)| !value.is_empty())
+        let trusted = names.into_iter().filter(|name| {
+            let callers = *name == "HTTP_PROXY" || (caseless && *name == "http_proxy");
+            !(is_cgi && callers)
         });
+        // The first that is set decides: set and empty, it switches proxies off.
+        let found = trusted
+            .filter_map(|name| Some((name, variable(name)?)))
+            .next();
+        let found = found.filter(|(_, value)| !value.is_empty());
         let Some((name, text)) = found else {
             return Ok(None);
         };
@@ -130,19 +131,32 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The text of a proxy with `***` in place of its password.
+/// The text of a proxy with `***` in place of its password, and of all that could
+/// be one.
 pub(crate) fn redact(text: &str) -> String {
+    // Only letters make a scheme: in `joe:hun://ter2@proxy` there is none.
     let (scheme, rest) = match text.split_once("://") {
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), text),
+        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            (format!("{scheme}://"), rest)
+        }
+        _ => (String::new(), text),
     };
-    match rest.rsplit_once('@') {
+    let (user, address) = match rest.rsplit_once('@') {
         Some((user, address)) => match user.split_once(':') {
-            Some((name, _)) => format!("{scheme}{name}:***@{address}"),
-            None => text.to_string(),
+            Some((name, _)) => (format!("{name}:***@"), address),
+            None => (format!("{user}@"), address),
         },
-        None => text.to_string(),
-    }
+        None => (String::new(), rest),
+    };
+    // A port that is none may be the password of an address without a host.
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let shown = match split_port(address) {
+        (host, Some(port)) if !is_port(port.trim_end_matches('/')) => format!("{host}:***"),
+        _ => address.to_string(),
+    };
+    [scheme, user, shown]
+        .concat()
+        .replace(char::is_control, " ")
 }
 
 /// Whether `no_proxy` lists the host: `*`, its name, a domain that it is in,
@@ -184,7 +198,7 @@ mod tests {
     use super::*;
 
     fn chosen(https: bool, host: &str, variables: &[(&str, &str)]) -> Option<String> {
-        Proxy::from_variables(https, host, |name| {
+        Proxy::from_variables(https, host, false, |name| {
             let found = variables.iter().find(|(variable, _)| *variable == name);
             found.map(|(_, value)| value.to_string())
         })
@@ -241,10 +255,36 @@ mod tests {
         assert_eq!(chosen(false, "h", &lower), Some("lower:3".into()));
         let off = [("http_proxy", ""), ("HTTP_PROXY", "upper:4")];
         assert_eq!(chosen(false, "h", &off), None);
+        let off = [("http_proxy", ""), ("ALL_PROXY", "all:5")];
+        assert_eq!(chosen(false, "h", &off), None);
         let all = [("ALL_PROXY", "all:5")];
         assert_eq!(chosen(false, "h", &all), Some("all:5".into()));
         let cgi = [("HTTP_PROXY", "attacker:6"), ("REQUEST_METHOD", "GET")];
         assert_eq!(chosen(false, "h", &cgi), None);
+        // Where variables know no case, http_proxy is the caller's header, too.
+        let variable = |name: &str| match name.to_ascii_uppercase().as_str() {
+            "HTTP_PROXY" => Some("attacker:6".to_string()),
+            "REQUEST_METHOD" => Some("GET".to_string()),
+            _ => None,
+        };
+        let chosen = Proxy::from_variables(false, "h", true, variable).unwrap();
+        assert_eq!(chosen, None);
+    }
+
+    #[test]
+    fn no_password_is_shown_whatever_the_text() {
+        for (text, shown) in [
+            ("joe:hun://ter2@proxy:1", "joe:***@proxy:1"),
+            ("http://joe:hun@ter2@proxy:1/", "http://joe:***@proxy:1/"),
+            ("joe@proxy:1", "joe@proxy:1"),
+            ("http://joe:hunter2", "http://joe:***"),
+            ("joe:hunter2/@", "joe:***@"),
+            ("[::1]:3128", "[::1]:3128"),
+            ("proxy\r\nforged", "proxy  forged"),
+            ("", ""),
+        ] {
+            assert_eq!(redact(text), shown);
+        }
     }
 
     #[test]

@@ -8,11 +8,13 @@
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, InconsistentKeys, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, InconsistentKeys, RootCertStore};
+use zeroize::Zeroizing;
 
-use crate::crypto::{contains, private_key, provider};
+use crate::crypto::{certificates, contains, private_key, provider, sha256};
 use crate::error::{CA_CERTS, GSException};
 use crate::pem::{ClientCert, Pem};
 
@@ -44,21 +46,25 @@ struct Identity {
 /// A PEM text, and where it is from: what errors call it.
 struct Text {
     source: Pem,
-    pem: Vec<u8>,
+    pem: Arc<Zeroizing<Vec<u8>>>,
+    hash: [u8; 32],
 }
 
 impl Text {
     fn read(source: &Pem) -> std::io::Result<Self> {
-        let pem = source.read()?.into_owned();
-        let source = source.clone();
-        Ok(Text { source, pem })
+        let pem = source.read()?;
+        Ok(Text {
+            source: source.clone(),
+            hash: sha256(&pem),
+            pem,
+        })
     }
 }
 
 /// The same text from elsewhere is the same.
 impl PartialEq for Text {
     fn eq(&self, other: &Self) -> bool {
-        self.pem == other.pem
+        self.hash == other.hash
     }
 }
 
@@ -98,22 +104,45 @@ impl TlsSettings {
         Ok(TlsSettings { trust, identity })
     }
 
+    /// Whether these settings were read from the same client key file as others,
+    /// which has changed meanwhile.
+    pub(super) fn supersedes(&self, other: &TlsSettings) -> bool {
+        match (&self.identity, &other.identity) {
+            (Some(ours), Some(theirs)) => {
+                ours.key.source.is_same_file(&theirs.key.source) && ours != theirs
+            }
+            _ => false,
+        }
+    }
+
+    /// Forgets the texts: what is left tells whether others are the same.
+    pub(super) fn forget_texts(&mut self) {
+        let own = match &mut self.trust {
+            Trust::Own(text) => Some(text),
+            Trust::Default => None,
+        };
+        let identity = self.identity.as_mut();
+        let identity = identity.map(|identity| [&mut identity.cert, &mut identity.key]);
+        for text in own.into_iter().chain(identity.into_iter().flatten()) {
+            text.pem = Arc::default();
+        }
+    }
+
+    /// TLS 1.2 and 1.3 for an https proxy: trusted like the API, and not shown our
+    /// certificate, which is for the API.
+    ///
+    /// # Errors
+    /// As [`config`](Self::config).
+    pub(super) fn config_for_proxy(&self) -> Result<Arc<ClientConfig>, GSException> {
+        Ok(Arc::new(self.builder()?.with_no_client_auth()))
+    }
+
     /// TLS 1.2 and 1.3 with these settings.
     ///
     /// # Errors
     /// 400003 or 400006 for certificates and keys that cannot be used.
     pub(super) fn config(&self) -> Result<Arc<ClientConfig>, GSException> {
-        let roots = match &self.trust {
-            Trust::Default => default_roots(),
-            Trust::Own(text) => own_roots(text)?,
-        };
-        let unusable = |error: rustls::Error| {
-            GSException::invalid(format_args!("the TLS settings cannot be used: {error}"))
-        };
-        let builder = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(unusable)?
-            .with_root_certificates(roots);
+        let builder = self.builder()?;
         let Some(identity) = &self.identity else {
             return Ok(Arc::new(builder.with_no_client_auth()));
         };
@@ -128,6 +157,19 @@ impl TlsSettings {
                 "the client certificate or key cannot be used: {other}"
             )),
         })?))
+    }
+
+    fn builder(&self) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, GSException> {
+        let roots = match &self.trust {
+            Trust::Default => default_roots(),
+            Trust::Own(text) => own_roots(text)?,
+        };
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| {
+                GSException::invalid(format_args!("the TLS settings cannot be used: {error}"))
+            })?;
+        Ok(builder.with_root_certificates(roots))
     }
 }
 
@@ -201,8 +243,8 @@ impl Identity {
         let invalid = |what: &str, text: &Text, why: &str| {
             GSException::invalid(format_args!("the client {what} {} {why}", text.source))
         };
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.cert.pem).collect();
-        let chain = chain.map_err(|_| invalid("certificate", &self.cert, "is not valid PEM"))?;
+        let chain = certificates(&self.cert.pem)
+            .ok_or_else(|| invalid("certificate", &self.cert, "is not valid PEM"))?;
         if chain.is_empty() {
             let why = match contains(&self.cert.pem, "PRIVATE KEY-----") {
                 true => "holds a private key and no certificate: are the arguments swapped?",
