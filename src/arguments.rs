@@ -1,8 +1,12 @@
 //! What the methods of [`GSRequest`](crate::GSRequest) take where Python is
 //! dynamic.
 
+use std::borrow::Cow;
+
+use serde_json::{Map, Number, Value};
+
 /// What a caller passes where Python takes a string or `None`: `&str`,
-/// `&String`, `String`, `Option<&str>` or a bare `None`.
+/// `&String`, `String`, `Option<&str>`, `&Option<String>` or a bare `None`.
 ///
 /// An empty string counts as `None`. This trait is sealed: it cannot be
 /// implemented outside this crate.
@@ -10,38 +14,160 @@
 /// ```
 /// use gssdk::*;
 ///
-/// let token = String::from("access token");
-/// GSRequest::new(token, None, "socialize.getUserInfo", ());
-/// GSRequest::new("api key", std::env::var("SECRET").ok().as_deref(), "accounts.search", ());
+/// struct Settings {
+///     api_key: String,
+///     secret_key: Option<String>,
+/// }
+/// let settings = Settings { api_key: "api key".into(), secret_key: std::env::var("SECRET").ok() };
+/// GSRequest::new(&settings.api_key, &settings.secret_key, "accounts.search", ());
+/// GSRequest::new("access token", None, "socialize.getUserInfo", ());
 /// ```
-pub trait OptionalKey: sealed::Sealed {}
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no key or other text that may be absent",
+    note = "pass `&str`, `&String`, `String`, `Option<&str>`, `&Option<String>` or `None`",
+    note = "of an `Option<String>` pass a reference: `&key`"
+)]
+pub trait OptionalKey: sealed::Key {}
+
+/// What a caller passes as the parameters of a request: `json!({…})`, a `Map`, the
+/// text of a JSON object, all of these also by reference, and `()` or `None` for
+/// none.
+///
+/// This trait is sealed: it cannot be implemented outside this crate.
+///
+/// ```
+/// use gssdk::*;
+///
+/// let params = json!({"UID": "abc"});
+/// GSRequest::new("api key", "c2VjcmV0", "accounts.getAccountInfo", &params);
+/// GSRequest::new("api key", "c2VjcmV0", "accounts.getAccountInfo", r#"{"UID": "abc"}"#);
+/// GSRequest::new("api key", "c2VjcmV0", "accounts.getSchema", None);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the parameters of a request",
+    note = "pass `json!({{…}})`, a `Value`, a `Map`, JSON text, a reference to one of these, or `()`"
+)]
+pub trait Params: sealed::Params {}
+
+/// What a caller passes as the value of one parameter: text, a number, a boolean,
+/// a `Value`, a `Map`, a vector or an array, all that can be by reference too, and
+/// an `Option` of it, whose `None` leaves the parameter out.
+///
+/// This trait is sealed: it cannot be implemented outside this crate.
+///
+/// ```
+/// use gssdk::*;
+///
+/// let post = json!({"UID": "abc", "profile": {"age": 42}});
+/// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.setAccountInfo", ());
+/// request.set_param("UID", &post["UID"]);
+/// request.set_param("profile", post.get("profile"));
+/// request.set_param("data", post.get("data")); // there is none
+/// assert_eq!(GSRequest::build_qs(request.get_params()), "UID=abc&profile=%7B%22age%22%3A%2042%7D");
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the value of a parameter",
+    note = "pass text, a number, a boolean, a `Value`, a `Map`, a vector of these, \
+            or an `Option` of one; wrap anything else in `json!(…)`"
+)]
+pub trait ParamValue: sealed::ParamValue {}
 
 mod sealed {
-    pub trait Sealed {
+    use serde_json::Value;
+
+    pub trait Key {
         fn into_key(self) -> Option<String>;
+    }
+
+    pub trait Params {
+        fn into_params(self) -> Value;
+    }
+
+    pub trait ParamValue {
+        fn into_value(self) -> Value;
     }
 }
 
 /// The key as text; an empty one is none.
 pub(crate) fn key(key: impl OptionalKey) -> Option<String> {
-    sealed::Sealed::into_key(key).filter(|key| !key.is_empty())
+    sealed::Key::into_key(key).filter(|key| !key.is_empty())
 }
 
-macro_rules! optional_key {
-    ($($type:ty, $key:ident => $into:expr;)*) => {$(
-        impl OptionalKey for $type {}
-        impl sealed::Sealed for $type {
-            fn into_key(self) -> Option<String> {
-                let $key = self;
-                $into
+macro_rules! takes {
+    ($public:ident, $sealed:ident, $into:ident -> $output:ty:
+     $($type:ty, $value:ident => $made:expr;)*) => {$(
+        impl $public for $type {}
+        impl sealed::$sealed for $type {
+            fn $into(self) -> $output {
+                let $value = self;
+                $made
             }
         }
     )*};
 }
 
-optional_key! {
+takes! { OptionalKey, Key, into_key -> Option<String>:
     &str, key => Some(key.to_string());
     &String, key => Some(key.clone());
     String, key => Some(key);
     Option<&str>, key => key.map(str::to_string);
+    &Option<String>, key => key.clone();
+}
+
+takes! { Params, Params, into_params -> Value:
+    Value, params => params;
+    &Value, params => params.clone();
+    Map<String, Value>, params => Value::Object(params);
+    &Map<String, Value>, params => Value::Object(params.clone());
+    &str, text => Value::from(text);
+    String, text => Value::from(text);
+    &String, text => Value::from(text.as_str());
+    (), _none => Value::Null;
+    Option<&Value>, params => params.cloned().unwrap_or_default();
+}
+
+takes! { ParamValue, ParamValue, into_value -> Value:
+    Value, value => value;
+    &Value, value => value.clone();
+    Map<String, Value>, value => Value::Object(value);
+    &Map<String, Value>, value => Value::Object(value.clone());
+    &str, value => Value::from(value);
+    String, value => Value::from(value);
+    &String, value => Value::from(value.as_str());
+    Cow<'_, str>, value => Value::from(value.into_owned());
+    Number, value => Value::from(value);
+    bool, value => Value::from(value);
+    i8, value => Value::from(value);
+    i16, value => Value::from(value);
+    i32, value => Value::from(value);
+    i64, value => Value::from(value);
+    isize, value => Value::from(value);
+    u8, value => Value::from(value);
+    u16, value => Value::from(value);
+    u32, value => Value::from(value);
+    u64, value => Value::from(value);
+    usize, value => Value::from(value);
+    f32, value => Value::from(value);
+    f64, value => Value::from(value);
+    (), _none => Value::Null;
+}
+
+macro_rules! takes_many {
+    ($($type:ty, [$($bounds:tt)*], $values:ident => $made:expr;)*) => {$(
+        impl<$($bounds)*> ParamValue for $type {}
+        impl<$($bounds)*> sealed::ParamValue for $type {
+            fn into_value(self) -> Value {
+                let $values = self;
+                $made
+            }
+        }
+    )*};
+}
+
+takes_many! {
+    Option<T>, [T: ParamValue], value => value.map_or(Value::Null, T::into_value);
+    Vec<T>, [T: ParamValue], values => values.into_iter().map(T::into_value).collect();
+    &Vec<T>, [T: ParamValue + Clone], values => values.iter().cloned().map(T::into_value).collect();
+    &[T], [T: ParamValue + Clone], values => values.iter().cloned().map(T::into_value).collect();
+    [T; N], [T: ParamValue, const N: usize], values => values.into_iter().map(T::into_value).collect();
 }

@@ -8,20 +8,11 @@ use serde_json::Value;
 #[cfg(feature = "client")]
 use crate::response::GSResponse;
 
-/// A parameter that the request cannot do without is missing.
 #[cfg(feature = "client")]
-pub(crate) const MISSING_PARAMETER: i64 = 400_002;
-/// The file of trusted CA certificates is missing or empty.
-#[cfg(feature = "client")]
-pub(crate) const CA_CERTS: i64 = 400_003;
+use crate::error_codes::*;
+
 /// A value that the caller gave cannot be used.
-pub(crate) const INVALID_VALUE: i64 = 400_006;
-/// The network, the peer or the protocol failed.
-#[cfg(feature = "client")]
-pub(crate) const GENERAL_SERVER_ERROR: i64 = 500_000;
-/// No answer within the time allowed.
-#[cfg(feature = "client")]
-pub(crate) const REQUEST_TIMEOUT: i64 = 504_002;
+const INVALID_VALUE: i64 = 400_006;
 
 /// What became of a request, as far as this side can know.
 ///
@@ -162,6 +153,13 @@ impl GSException {
         }
     }
 
+    pub(crate) fn with_response(self, response: GSResponse) -> Self {
+        GSException {
+            response: Some(response),
+            ..self
+        }
+    }
+
     /// Whether the API may have executed the request that failed.
     ///
     /// ```
@@ -254,23 +252,60 @@ impl GSException {
 #[cfg(feature = "client")]
 fn advice(code: i64, response: &GSResponse) -> Option<String> {
     let advice = match code {
-        301_001 => {
+        ACCOUNT_PENDING_REGISTRATION => {
+            "pass the answer's regToken to accounts.setAccountInfo with the fields that are \
+             missing, then to accounts.finalizeRegistration"
+        }
+        ACCOUNT_PENDING_VERIFICATION => {
+            "the user has to follow the link in the e-mail; accounts.resendVerificationCode, \
+             with the answer's regToken, sends it again"
+        }
+        INVALID_DATA_CENTER => {
             let domain = response.get_str("apiDomain")?;
             return Some(format!(
                 "this API key is served by {domain}: call set_api_domain({domain:?})"
             ));
         }
-        400_093 => "check the API key: is it the site's, whole, and of this data centre?",
-        403_002 => "the request's time is too far from the API's: check this machine's clock",
-        403_003 => {
+        VALIDATION_ERROR => "validation_errors() holds the fields that are at fault",
+        INVALID_API_KEY => "check the API key: is it the site's, whole, and of this data centre?",
+        LOGIN_FAILED_CAPTCHA_REQUIRED => "the next login needs a captcha that the user has solved",
+        LOGIN_FAILED_WRONG_CAPTCHA => "let the user solve a new captcha",
+        REQUEST_HAS_EXPIRED => {
+            "the request's time is too far from the API's: check this machine's clock"
+        }
+        INVALID_SIGNATURE => {
             "check the secret key: is it the site's own, or, where user_key is set, \
              that user key's?"
         }
-        403_006 => "a secret must not go over http: call use_https(true)",
-        403_007 => {
+        UNAUTHORIZED_USER => {
+            "check the UID: is it whole, and of a user of this site who has not been deleted?"
+        }
+        SENSITIVE_DATA_SENT_OVER_HTTP => "a secret must not go over http: call use_https(true)",
+        PERMISSION_DENIED => {
             "check the permissions: of the user key if one is set; \
              otherwise the method may need one, see user_key"
         }
+        ACCOUNT_DISABLED => "the account's isActive is false: accounts.setAccountInfo sets it",
+        INVALID_LOGIN_ID => "tell the user no more than that one of the two is wrong",
+        LOGIN_IDENTIFIER_EXISTS => {
+            "another account has this login id: log in with it, or link the accounts \
+             (accounts.getConflictingAccount, with the answer's regToken)"
+        }
+        LOGIN_ID_DOES_NOT_EXIST => "let the user register, or check what was entered",
+        API_RATE_LIMIT_EXCEEDED => "it was not executed: slow down, and let retries(n) repeat it",
+        ACCOUNT_PENDING_TFA_VERIFICATION => {
+            "go on with the answer's regToken: accounts.tfa.getProviders, accounts.tfa.initTFA \
+             with mode=verify, the provider's own methods, accounts.tfa.finalizeTFA, \
+             accounts.finalizeRegistration"
+        }
+        ACCOUNT_PENDING_TFA_REGISTRATION => {
+            "go on with the answer's regToken: accounts.tfa.getProviders, accounts.tfa.initTFA \
+             with mode=register, the provider's own methods, accounts.tfa.finalizeTFA, \
+             accounts.finalizeRegistration"
+        }
+        ACCOUNT_PENDING_RECENT_LOGIN => "let the user log in again first",
+        NOT_FOUND => "check the ids in the parameters: what they name does not exist",
+        409_030 => "the data were in use: let idempotent(true) and retries(n) repeat it",
         _ => return None,
     };
     Some(advice.to_string())

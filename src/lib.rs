@@ -56,6 +56,8 @@ mod call;
 mod crypto;
 mod error;
 #[cfg(feature = "client")]
+pub mod error_codes;
+#[cfg(feature = "client")]
 mod host;
 #[cfg(feature = "client")]
 pub mod jwt_utils;
@@ -88,14 +90,29 @@ pub use sig_utils as SigUtils;
 pub use jwt_utils as JwtUtils;
 #[cfg(feature = "client")]
 pub use {
-    arguments::OptionalKey,
+    arguments::{OptionalKey, ParamValue, Params},
     error::Outcome,
     pem::Pem,
-    request::GSRequest,
+    request::{GSRequest, PreparedRequest},
     response::GSResponse,
     search::{SearchResults, search_all},
-    serde_json::{Map, Value, json},
+    serde_json::{self, Value, json},
 };
+
+/// A JSON object: `serde_json`'s map, with its usual types as defaults.
+///
+/// ```
+/// use gssdk::*;
+/// fn uid(data: &Map) -> Option<&str> {
+///     data.get("UID")?.as_str()
+/// }
+/// let response = GSResponse::from_text("accounts.getAccountInfo", r#"{"errorCode": 0, "UID": "abc"}"#);
+/// assert_eq!(uid(response.get_data()), Some("abc"));
+/// // For people: indented.
+/// println!("{:#}", Value::from(response.get_data().clone()));
+/// ```
+#[cfg(feature = "client")]
+pub type Map<K = String, V = Value> = serde_json::Map<K, V>;
 
 /// The samples of the README and of the porting guide compile.
 #[cfg(all(doctest, feature = "client"))]
@@ -104,21 +121,6 @@ mod documents {
     mod readme {}
     #[doc = include_str!("../docs/porting.md")]
     mod porting {}
-}
-
-/// For the benchmarks alone, and no part of the API: may change at any time.
-#[cfg(feature = "client")]
-#[doc(hidden)]
-pub mod __benchmarks {
-    /// Builds, signs and encodes a request, and returns its body.
-    pub fn encode(request: &crate::GSRequest) -> Result<String, crate::GSException> {
-        request.encode()
-    }
-
-    /// Reads the default trust store and returns the number of its roots.
-    pub fn load_trust_store() -> usize {
-        crate::transport::trust::read_default_roots().len()
-    }
 }
 
 /// What a server or a proxy may send, without a network; for the fuzz targets alone.

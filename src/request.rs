@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::arguments::{OptionalKey, key};
+use crate::arguments::{OptionalKey, ParamValue, Params, key};
 use crate::call::credentials::Authentication;
 use crate::call::endpoint::DEFAULT_API_DOMAIN;
 use crate::call::form::write_value;
@@ -16,7 +16,7 @@ use crate::call::{Call, oauth1};
 use crate::error::GSException;
 use crate::pem::{ClientCert, Pem};
 use crate::response::GSResponse;
-use crate::send::sender;
+use crate::send::{Prepared, sender};
 use crate::transport::redact;
 
 /// A request to the Gigya API.
@@ -73,8 +73,8 @@ impl GSRequest {
     ///   request is signed, without it the request goes over https.
     /// * `api_method`: namespace and name, as in `"accounts.getAccountInfo"`;
     ///   without a namespace, `socialize` is assumed.
-    /// * `params`: a JSON object (`json!({…})` or a `Map`), the text of one, or
-    ///   `()` for none.
+    /// * `params`: a JSON object (`json!({…})` or a `Map`) or the text of one, also
+    ///   by reference; `()` or `None` for none. See [`Params`].
     ///
     /// What cannot be used is reported by [`send`](Self::send).
     ///
@@ -92,9 +92,9 @@ impl GSRequest {
         api_key: impl OptionalKey,
         secret_key: impl OptionalKey,
         api_method: &str,
-        params: impl Into<Value>,
+        params: impl Params,
     ) -> Self {
-        let mut call = Call::new(api_method, params.into());
+        let mut call = Call::new(api_method, params.into_params());
         call.api_key = key(api_key);
         call.secret_key = key(secret_key);
         GSRequest {
@@ -127,7 +127,7 @@ impl GSRequest {
         user_key: &str,
         private_key: impl Into<Pem>,
         api_method: &str,
-        params: impl Into<Value>,
+        params: impl Params,
     ) -> Self {
         let mut request = Self::new(api_key, None, api_method, params).user_key(user_key);
         request.call_mut().authentication = Authentication::PrivateKey(private_key.into());
@@ -145,9 +145,35 @@ impl GSRequest {
     /// use gssdk::*;
     /// let request = GSRequest::anonymous("api key", "accounts.getScreenSets", ());
     /// ```
-    pub fn anonymous(api_key: &str, api_method: &str, params: impl Into<Value>) -> Self {
+    pub fn anonymous(api_key: &str, api_method: &str, params: impl Params) -> Self {
         let mut request = Self::new(api_key, None, api_method, params);
         request.call_mut().authentication = Authentication::Anonymous;
+        request
+    }
+
+    /// A request in the name of a user who is logged in.
+    ///
+    /// * `session_token`, `session_secret`: the `sessionToken` and `sessionSecret` in
+    ///   the `sessionInfo` that `accounts.login` returned.
+    /// * `api_method`, `params`: as in [`new`](Self::new); no `apiKey` is sent unless
+    ///   it is among them.
+    ///
+    /// It goes over https, signed with the session's secret.
+    ///
+    /// As the mobile SDKs do.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let request = GSRequest::with_session("token", "c2VjcmV0", "accounts.getAccountInfo", ());
+    /// ```
+    pub fn with_session(
+        session_token: &str,
+        session_secret: &str,
+        api_method: &str,
+        params: impl Params,
+    ) -> Self {
+        let mut request = Self::new(session_token, session_secret, api_method, params);
+        request.call_mut().authentication = Authentication::Session;
         request
     }
 
@@ -186,6 +212,23 @@ impl GSRequest {
     #[must_use]
     pub fn idempotent(mut self, idempotent: bool) -> Self {
         self.call_mut().idempotent = idempotent;
+        self
+    }
+
+    /// After 301001, goes to the data centre that the API names: the request was
+    /// refused, so nothing ran, and is signed anew for the other one. Later requests
+    /// with the same API key that allow it go there at once. The default is `false`.
+    ///
+    /// Only to Gigya's own domains (`*.gigya.com`, `*.gigya-api.cn`), and never with a
+    /// [host override](Self::set_host_override). The log shows both tries.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// GSRequest::new("api key", "c2VjcmV0", "accounts.search", ()).follow_data_center(true);
+    /// ```
+    #[must_use]
+    pub fn follow_data_center(mut self, follow: bool) -> Self {
+        self.call_mut().follows_data_center = follow;
         self
     }
 
@@ -272,8 +315,10 @@ impl GSRequest {
     /// request.set_param("status", "I feel great");
     /// assert_eq!(request.get_params()["status"], "I feel great");
     /// ```
-    pub fn set_param(&mut self, param: impl Into<String>, value: impl Into<Value>) {
-        self.call_mut().params.insert(param.into(), value.into());
+    pub fn set_param(&mut self, param: impl Into<String>, value: impl ParamValue) {
+        self.call_mut()
+            .params
+            .insert(param.into(), value.into_value());
     }
 
     /// The caller's parameters; what `send` adds is not among them.
@@ -326,6 +371,11 @@ impl GSRequest {
     /// Sends to this host, or `host:port`, whatever method and API domain say:
     /// for gateways, and for tests on loopback. `None` takes it back.
     ///
+    /// It may begin with `https://`, and for loopback (127.0.0.0/8, `[::1]`,
+    /// `localhost`) with `http://`: then the request goes in plain, whatever else
+    /// says https, so that a program that uses https can be tested without
+    /// certificates.
+    ///
     /// As in the Java SDK.
     ///
     /// ```
@@ -335,6 +385,25 @@ impl GSRequest {
     /// ```
     pub fn set_host_override(&mut self, host: impl OptionalKey) {
         self.call_mut().host_override = key(host);
+    }
+
+    /// Adds a header, such as `Cookie` or the id of a trace; several of the same name
+    /// are sent one after another.
+    ///
+    /// * `name`, `value`: what HTTP or the SDK itself owns (`Host`, `Content-*`,
+    ///   `Authorization`, `Connection`, `Proxy-*` …), names that are none and values
+    ///   with control characters are reported by [`send`](Self::send), 400006.
+    ///
+    /// As `addHeader` of the Java SDK.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.login", ());
+    /// request.add_header("Cookie", "gmid=…; ucid=…");
+    /// ```
+    pub fn add_header(&mut self, name: &str, value: &str) {
+        let header = (name.to_string(), value.to_string());
+        self.call_mut().headers.push(header);
     }
 
     /// Trusts the CA certificates in this file, and no others, in all later
@@ -386,6 +455,36 @@ impl GSRequest {
     /// ```
     pub fn send_timeout(&self, timeout: Duration) -> GSResponse {
         self.respond(Some(timeout))
+    }
+
+    /// The request, signed and encoded, for an HTTP client of your own: an async one,
+    /// or one that has to go through something special.
+    ///
+    /// What is sent is what [`send`](Self::send) would post, with a timestamp and a
+    /// nonce of now: post it soon, and once. The text of the answer goes into
+    /// [`GSResponse::from_text`]. Retries and the clock are then yours to care for;
+    /// proxy, CA certificates and timeout are the client's.
+    ///
+    /// # Errors
+    /// 400002 and 400006, as `send` would report them; 400006 with a client
+    /// certificate, which is for the connection.
+    ///
+    /// ```no_run
+    /// use gssdk::*;
+    ///
+    /// let params = json!({"UID": "abc"});
+    /// let request = GSRequest::new("api key", "c2VjcmV0", "accounts.getAccountInfo", params);
+    /// let prepared = request.use_https(true).prepare()?;
+    /// let mut post = ureq::post(prepared.url());
+    /// for (name, value) in prepared.headers() {
+    ///     post = post.header(name, value);
+    /// }
+    /// let text = post.send(prepared.body())?.body_mut().read_to_string()?;
+    /// let response = GSResponse::from_text("accounts.getAccountInfo", &text);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn prepare(&self) -> Result<PreparedRequest, GSException> {
+        sender().prepare(&self.call).map(PreparedRequest)
     }
 
     fn respond(&self, timeout: Option<Duration>) -> GSResponse {
@@ -484,11 +583,6 @@ impl GSRequest {
         oauth1::sign(key, http_method, url, is_secure_connection, &form)
     }
 
-    /// The body that a send would have, for the benchmarks.
-    pub(crate) fn encode(&self) -> Result<String, GSException> {
-        sender().encode(&self.call)
-    }
-
     /// Asks for a page of a search, whose rows are parsed one by one.
     ///
     /// * `cursor`: names the page; the first one has none.
@@ -528,6 +622,52 @@ impl fmt::Debug for GSRequest {
             )
             .field("proxy", &call.proxy.as_deref().map(redact))
             .field("params", &call.params.keys().collect::<Vec<_>>())
+            .field(
+                "headers",
+                &call
+                    .headers
+                    .iter()
+                    .map(|(name, _)| name)
+                    .collect::<Vec<_>>(),
+            )
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request as it goes out, always by POST; made by [`GSRequest::prepare`].
+///
+/// ```
+/// use gssdk::*;
+/// let request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", json!({"query": "…"}));
+/// let prepared = request.prepare()?;
+/// assert_eq!(prepared.url(), "http://accounts.us1.gigya.com/accounts.search");
+/// assert!(prepared.body().contains("&sig="));
+/// # Ok::<(), GSException>(())
+/// ```
+pub struct PreparedRequest(Prepared);
+
+impl PreparedRequest {
+    /// Where to post it.
+    pub fn url(&self) -> &str {
+        &self.0.url
+    }
+
+    /// The headers that it needs, besides those that every client sends by itself.
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.0.headers
+    }
+
+    /// The form, encoded and signed.
+    pub fn body(&self) -> &str {
+        &self.0.body
+    }
+}
+
+/// Shows where it goes; body and headers may hold secrets.
+impl fmt::Debug for PreparedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreparedRequest")
+            .field("url", &self.0.url)
             .finish_non_exhaustive()
     }
 }

@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use serde_core::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use serde_path_to_error::Segment;
 
-use crate::error::{GENERAL_SERVER_ERROR, GSException, MISSING_PARAMETER, Outcome};
+use crate::error::{GSException, Outcome};
+use crate::error_codes::{MISSING_REQUIRED_PARAMETER, NETWORK_OR_PROTOCOL_FAILURE};
 use crate::log::{self, Trace};
 use crate::reading::Reply;
 
@@ -103,8 +106,8 @@ impl GSResponse {
     pub fn get_error_message(&self) -> &str {
         let Reply { code, message, .. } = &self.0.reply;
         match (*code, message.as_str()) {
-            (MISSING_PARAMETER, "") => "Required parameter is missing",
-            (GENERAL_SERVER_ERROR, "") => "General server error",
+            (MISSING_REQUIRED_PARAMETER, "") => "Required parameter is missing",
+            (NETWORK_OR_PROTOCOL_FAILURE, "") => "General server error",
             (_, message) => message,
         }
     }
@@ -124,6 +127,10 @@ impl GSResponse {
     }
 
     /// The fields of a JSON answer; empty for XML and for errors of this side.
+    ///
+    /// Indexing it with a name that is not there panics, as everywhere in Rust:
+    /// `get_data().get("nope")`, [`get_object`](Self::get_object) and the getters
+    /// by type return `None`.
     ///
     /// Mirrors `getData`.
     ///
@@ -182,6 +189,99 @@ impl GSResponse {
     /// ```
     pub fn get_i64(&self, key: &str) -> Option<i64> {
         self.get_object(key)?.as_i64()
+    }
+
+    /// One field, if it is a number; integers count, too.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let response = GSResponse::from_text("x.y", r#"{"errorCode": 0, "score": 0.5, "age": 42}"#);
+    /// assert_eq!(response.get_f64("score"), Some(0.5));
+    /// assert_eq!(response.get_f64("age"), Some(42.0));
+    /// ```
+    pub fn get_f64(&self, key: &str) -> Option<f64> {
+        self.get_object(key)?.as_f64()
+    }
+
+    /// One field as text: a string as it is, a number or boolean as it is written.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let text = r#"{"errorCode": 0, "UID": "abc", "signatureTimestamp": 1700000000, "profile": {}}"#;
+    /// let response = GSResponse::from_text("x.y", text);
+    /// assert_eq!(response.get_string("UID").as_deref(), Some("abc"));
+    /// assert_eq!(response.get_string("signatureTimestamp").as_deref(), Some("1700000000"));
+    /// assert_eq!(response.get_string("profile"), None);
+    /// ```
+    pub fn get_string(&self, key: &str) -> Option<String> {
+        match self.get_object(key)? {
+            Value::String(text) => Some(text.clone()),
+            value @ (Value::Number(_) | Value::Bool(_)) => Some(value.to_string()),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    /// A value at any depth, by its path (RFC 6901).
+    ///
+    /// * `path`: as in `"/profile/email"` or `"/results/0/UID"`.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let text = r#"{"errorCode": 0, "results": [{"UID": "abc"}]}"#;
+    /// let response = GSResponse::from_text("accounts.search", text);
+    /// assert_eq!(response.pointer("/results/0/UID").unwrap(), "abc");
+    /// assert_eq!(response.pointer("/results/1/UID"), None);
+    /// ```
+    pub fn pointer(&self, path: &str) -> Option<&Value> {
+        let mut steps = path.strip_prefix('/')?.splitn(2, '/');
+        // The data are no `Value`: the first step is ours, the others are theirs.
+        let first = steps.next()?.replace("~1", "/").replace("~0", "~");
+        let value = self.get_object(&first)?;
+        match steps.next() {
+            None => Some(value),
+            Some(rest) => value.pointer(&format!("/{rest}")),
+        }
+    }
+
+    /// The data as a type of yours.
+    ///
+    /// # Errors
+    /// The response's own error if it is one; otherwise 500000 that names the field
+    /// that does not fit.
+    ///
+    /// ```
+    /// use gssdk::*;
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Account {
+    ///     #[serde(rename = "UID")]
+    ///     uid: String,
+    ///     profile: Profile,
+    /// }
+    /// #[derive(serde::Deserialize)]
+    /// struct Profile {
+    ///     age: u8,
+    /// }
+    /// let text = r#"{"errorCode": 0, "UID": "abc", "profile": {"age": 42}}"#;
+    /// let account: Account = GSResponse::from_text("accounts.getAccountInfo", text).parse()?;
+    /// assert_eq!((account.uid.as_str(), account.profile.age), ("abc", 42));
+    ///
+    /// let text = r#"{"errorCode": 0, "UID": "abc", "profile": {"age": "old"}}"#;
+    /// let response = GSResponse::from_text("accounts.getAccountInfo", text);
+    /// let error = response.parse::<Account>().err().unwrap();
+    /// assert!(error.error_message().contains("/profile/age: invalid type: string"));
+    /// # Ok::<(), GSException>(())
+    /// ```
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, GSException> {
+        if self.get_error_code() != 0 {
+            return Err(GSException::of_response(self.clone()));
+        }
+        serde_path_to_error::deserialize(self.get_data()).map_err(|error| {
+            let path: String = error.path().iter().map(step).collect();
+            let message = format!("The answer is not as expected: {path}: {}", error.inner());
+            GSException::of(self.outcome(), NETWORK_OR_PROTOCOL_FAILURE, message)
+                .with_response(self.clone())
+        })
     }
 
     /// One field, if it is an array; empty if there is none.
@@ -301,6 +401,15 @@ impl GSResponse {
             0 => Ok(self),
             _ => Err(GSException::of_response(self)),
         }
+    }
+}
+
+/// A step on the way to a field, as in RFC 6901.
+fn step(step: &Segment) -> String {
+    match step {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { .. } | Segment::Unknown => String::new(),
     }
 }
 

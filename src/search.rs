@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::error::{GENERAL_SERVER_ERROR, GSException, Outcome};
+use crate::error::{GSException, Outcome};
+use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
 use crate::reading::rows;
 use crate::request::GSRequest;
 use crate::response::GSResponse;
@@ -200,7 +201,7 @@ impl SearchResults {
 }
 
 fn fault(message: &str) -> GSException {
-    GSException::of(Outcome::Answered, GENERAL_SERVER_ERROR, message)
+    GSException::of(Outcome::Answered, NETWORK_OR_PROTOCOL_FAILURE, message)
 }
 
 /// Shows how far it is, not the results.

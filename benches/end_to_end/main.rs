@@ -239,7 +239,7 @@ impl Server {
     fn clients(&self, https: bool) -> Vec<Client> {
         let host = if https { &self.tls } else { &self.plain };
         let request = self.request(host, https);
-        let body = __benchmarks::encode(&request).expect("a body");
+        let body = request.prepare().expect("a body").body().to_string();
         let url = request_url(host, https);
         let mut clients: Vec<Client> = vec![(
             "gssdk",

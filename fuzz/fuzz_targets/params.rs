@@ -8,7 +8,8 @@ fuzz_target!(|text: &str| {
     let request = GSRequest::new("key", "c2VjcmV0", "accounts.search", text);
     let query = GSRequest::build_qs(request.get_params());
     assert!(query.bytes().all(|byte| byte.is_ascii_graphic()));
-    if let Ok(body) = __benchmarks::encode(&request) {
+    if let Ok(prepared) = request.prepare() {
+        let body = prepared.body();
         assert!(body.split('&').filter(|pair| pair.starts_with("sig=")).count() == 1);
         let names: Vec<&str> = body.split('&').map(|pair| pair.split('=').next().unwrap()).collect();
         assert!(names.contains(&"nonce") && names.contains(&"timestamp"));

@@ -12,6 +12,8 @@ use super::form::Field;
 pub(crate) enum Credentials<'a> {
     /// An OAuth1-style signature with the site's or the user key's secret.
     Secret(&'a str),
+    /// A user's session: its token, and its secret, which signs.
+    Session { secret: &'a str },
     /// A TLS client certificate.
     ClientCert,
     /// The first argument is an OAuth2 access token.
@@ -32,6 +34,8 @@ pub(crate) enum Authentication {
     Keys,
     PrivateKey(Pem),
     Anonymous,
+    /// The keys are a session's token and secret.
+    Session,
 }
 
 impl<'a> Credentials<'a> {
@@ -50,6 +54,11 @@ impl<'a> Credentials<'a> {
         match authentication {
             Authentication::Keys => {}
             Authentication::Anonymous => return Ok(Credentials::Anonymous),
+            Authentication::Session => {
+                let secret = secret_key.filter(|_| api_key.is_some());
+                let secret = secret.ok_or_else(missing_parameter)?;
+                return Ok(Credentials::Session { secret });
+            }
             Authentication::PrivateKey(private_key) => {
                 return Ok(Credentials::Bearer {
                     user_key: user_key.ok_or_else(missing_parameter)?,
@@ -70,6 +79,19 @@ impl<'a> Credentials<'a> {
         !matches!(self, Credentials::Secret(_))
     }
 
+    /// What signs the request, if it is signed.
+    pub(crate) fn secret(&self) -> Option<&'a str> {
+        match self {
+            Credentials::Secret(secret) | Credentials::Session { secret } => Some(secret),
+            _ => None,
+        }
+    }
+
+    /// Whether the first argument is an access token, and so a secret.
+    pub(crate) fn has_token(&self) -> bool {
+        matches!(self, Credentials::Token | Credentials::Session { .. })
+    }
+
     /// Adds the parameters that say who is asking.
     pub(crate) fn add_fields(
         &self,
@@ -84,13 +106,13 @@ impl<'a> Credentials<'a> {
             (_, Some(user_key)) => fields.push(("userKey", Field::Text(user_key))),
         }
         let name = match self {
-            Credentials::Token => "oauth_token",
+            Credentials::Token | Credentials::Session { .. } => "oauth_token",
             _ => "apiKey",
         };
         if let Some(api_key) = api_key {
             fields.push((name, Field::Text(api_key)));
         }
-        if let Credentials::Secret(_) = self {
+        if self.secret().is_some() {
             fields.push(("timestamp", Field::Number(stamp.timestamp)));
             fields.push(("nonce", Field::Number(stamp.nonce)));
         }

@@ -3,8 +3,11 @@
 //! Nothing that a caller passes in can make more of a URL than a plain host and
 //! a plain path: whatever could is refused before anything is signed or sent.
 
-use crate::error::{GSException, MISSING_PARAMETER};
-use crate::host::{check_host, is_plain};
+use std::net::IpAddr;
+
+use crate::error::GSException;
+use crate::error_codes::MISSING_REQUIRED_PARAMETER;
+use crate::host::{check_host, is_plain, split_port};
 
 pub(crate) const DEFAULT_API_DOMAIN: &str = "us1.gigya.com";
 
@@ -38,9 +41,18 @@ impl Endpoint {
             None => ("socialize", ["/socialize.", method].concat()),
         };
 
+        let mut https = https;
         let host = match host_override {
-            Some(host) => {
+            Some(text) => {
+                let (plain, host) = split_scheme(text);
                 check_host(host, "host override")?;
+                if plain && !is_loopback(host) {
+                    return Err(GSException::invalid(format_args!(
+                        "the host override {text:?} is plain http to another machine: that \
+                         is for loopback alone; leave out http://, or use https://"
+                    )));
+                }
+                https &= !plain;
                 host.to_string()
             }
             None => {
@@ -65,7 +77,26 @@ impl Endpoint {
 }
 
 pub(crate) fn missing_parameter() -> GSException {
-    GSException::refused(MISSING_PARAMETER, "Required parameter is missing")
+    GSException::refused(MISSING_REQUIRED_PARAMETER, "Required parameter is missing")
+}
+
+/// Whether a host override asks for plain http, and the host in it.
+fn split_scheme(text: &str) -> (bool, &str) {
+    match text.split_once("://") {
+        Some((scheme, host)) if scheme.eq_ignore_ascii_case("http") => (true, host),
+        Some((scheme, host)) if scheme.eq_ignore_ascii_case("https") => (false, host),
+        _ => (false, text),
+    }
+}
+
+/// Whether a host is this machine, and can be no other.
+fn is_loopback(host: &str) -> bool {
+    let (name, _) = split_port(host);
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => name.eq_ignore_ascii_case("localhost"),
+    }
 }
 
 fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
@@ -163,6 +194,43 @@ mod tests {
         for host in ["localhost:8080", "127.0.0.1", "[::1]:8443", "a_b.c-d"] {
             let endpoint = Endpoint::resolve("x", "us1.gigya.com", Some(host), true, false);
             assert_eq!(endpoint.unwrap().host, host);
+        }
+    }
+
+    #[test]
+    fn a_host_override_may_ask_for_plain_http_to_loopback_alone() {
+        let url = |host| {
+            Endpoint::resolve("x.y", "us1.gigya.com", Some(host), true, false)
+                .map(|endpoint| endpoint.url())
+                .map_err(|error| error.error_code())
+        };
+        for (host, expected) in [
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/x.y"),
+            ("HTTP://127.9.9.9", "http://127.9.9.9/x.y"),
+            ("http://[::1]:8080", "http://[::1]:8080/x.y"),
+            ("http://LocalHost:1", "http://LocalHost:1/x.y"),
+            (
+                "https://gateway.example:8443",
+                "https://gateway.example:8443/x.y",
+            ),
+            ("gateway.example", "https://gateway.example/x.y"),
+        ] {
+            assert_eq!(url(host), Ok(expected.to_string()));
+        }
+        for host in [
+            "http://gateway.example",
+            "http://localhost.example",
+            "http://127.0.0.1.example",
+            "http://128.0.0.1",
+            "http://[::2]",
+            "http://127.0.0.1/path",
+            "http://127.0.0.1@evil.example",
+            "http://",
+            "https://",
+            "ftp://localhost",
+            "http://http://localhost",
+        ] {
+            assert_eq!(url(host), Err(400_006), "{host}");
         }
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod bearer;
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod form;
+pub(crate) mod headers;
 pub(crate) mod oauth1;
 pub(crate) mod percent;
 pub(crate) mod python_json;
@@ -45,6 +46,10 @@ pub(crate) struct Call {
     pub(crate) idempotent: bool,
     /// Whether the rows of the answer are left to be parsed one by one.
     pub(crate) rows_apart: bool,
+    /// Whether to go where a refusal says that the API key is served.
+    pub(crate) follows_data_center: bool,
+    /// The caller's headers.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl Call {
@@ -70,6 +75,8 @@ impl Call {
             retries: 0,
             idempotent: false,
             rows_apart: false,
+            follows_data_center: false,
+            headers: Vec::new(),
         }
     }
 
@@ -91,15 +98,23 @@ impl Call {
     ///
     /// # Errors
     /// 400002 when there is no method or nothing to authenticate with, 400006
-    /// when the parameters, the method, domain or host cannot be used.
+    /// when the parameters, the method, domain, host or headers cannot be used.
     pub(crate) fn plan(&self) -> Result<Plan<'_>, GSException> {
+        self.plan_at(&self.api_domain)
+    }
+
+    /// The same, at another API domain.
+    pub(crate) fn plan_at(&self, api_domain: &str) -> Result<Plan<'_>, GSException> {
         let credentials = self.credentials()?;
         if let Some(why) = &self.params_error {
             return Err(GSException::invalid(why));
         }
+        for (name, value) in &self.headers {
+            headers::check(name, value)?;
+        }
         let endpoint = Endpoint::resolve(
             &self.api_method,
-            &self.api_domain,
+            api_domain,
             self.host_override.as_deref(),
             self.use_https || self.client_cert.is_some() || credentials.needs_https(),
             self.client_cert.is_some(),
@@ -142,7 +157,7 @@ impl<'a> Plan<'a> {
     /// Whether the API executes the same bytes once only: it refuses a nonce that
     /// it has seen.
     pub(crate) fn has_nonce(&self) -> bool {
-        matches!(self.credentials, Credentials::Secret(_))
+        self.credentials.secret().is_some()
     }
 
     /// Whether a wrong clock can be why the API refuses the request.
@@ -153,13 +168,13 @@ impl<'a> Plan<'a> {
     /// The body of one try, and its signature if it has one.
     pub(crate) fn body(&self, stamp: Stamp) -> Result<(String, Option<String>), GSException> {
         let form = self.form(stamp);
-        match self.credentials {
-            Credentials::Secret(secret) => {
+        match self.credentials.secret() {
+            Some(secret) => {
                 let https = self.endpoint.https;
                 let signature = oauth1::sign(secret, "POST", &self.url, https, &form.text)?;
                 Ok((form.signed(&signature), Some(signature)))
             }
-            _ => Ok((form.text, None)),
+            None => Ok((form.text, None)),
         }
     }
 
@@ -175,11 +190,7 @@ impl<'a> Plan<'a> {
         let (api_key, user_key) = (call.api_key.as_deref(), call.user_key.as_deref());
         self.credentials
             .add_fields(api_key, user_key, stamp, &mut own);
-        let without = match self.credentials {
-            Credentials::Secret(_) => Some(SIGNATURE),
-            _ => None,
-        };
-        Form::new(&call.params, &own, without).encode()
+        Form::new(&call.params, &own, self.has_nonce().then_some(SIGNATURE)).encode()
     }
 
     /// What is signed of a form.

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use crate::crypto::RsaPublicKey;
-use crate::error::{GENERAL_SERVER_ERROR, GSException, Outcome};
+use crate::error::{GSException, Outcome};
+use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
 pub(crate) use cache::KeyCache;
 
 /// The keys of a site that can check RS256.
@@ -46,7 +47,7 @@ impl Keys {
         match self.0.is_empty() {
             true => Err(GSException::of(
                 Outcome::Answered,
-                GENERAL_SERVER_ERROR,
+                NETWORK_OR_PROTOCOL_FAILURE,
                 "The API's answer holds no key that can check RS256",
             )),
             false => Ok(self),

@@ -11,7 +11,6 @@ use aho_corasick::{AhoCorasick, BuildError, Input, MatchKind};
 use serde_json::Value;
 
 use crate::call::Call;
-use crate::call::credentials::Credentials;
 use crate::call::percent::{Out, Percent, text};
 use crate::call::python_json::write_json_string;
 use crate::reading;
@@ -69,8 +68,16 @@ impl Mask {
     pub(super) fn of<'a>(call: &Call, answers: impl Iterator<Item = &'a str>) -> (Self, Call) {
         let mut masked = call.clone();
         let mut secrets = Vec::new();
-        if matches!(call.credentials(), Ok(Credentials::Token)) {
+        if call
+            .credentials()
+            .is_ok_and(|credentials| credentials.has_token())
+        {
             secrets.extend(masked.api_key.replace(MASK.into()));
+        }
+        for (_, value) in call.headers.iter().filter(|(name, _)| is_secret(name)) {
+            // A cookie is a list of pairs, each of which may be repeated alone.
+            secrets.extend(value.split([';', '=']).map(|part| part.trim().to_string()));
+            secrets.push(value.clone());
         }
         for (name, value) in &mut masked.params {
             hide_named_fields(name, value, &mut secrets);

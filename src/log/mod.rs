@@ -9,14 +9,14 @@
 mod mask;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
 use crate::call::percent::text;
 use crate::call::python_json::write_json;
 use crate::call::{Call, Plan, Stamp};
-use crate::transport::redact;
+use crate::transport::{Answer, Fault, redact};
 use mask::{MASK, Mask};
 
 /// What happened to one request.
@@ -35,6 +35,8 @@ pub(crate) struct Trace {
 #[derive(Clone)]
 struct Try {
     stamp: Stamp,
+    /// The API domain, if not the call's.
+    domain: Option<String>,
     signature: Option<String>,
     /// The answer, where another try followed.
     answer: Option<String>,
@@ -59,9 +61,15 @@ impl Trace {
         self.routed = true;
     }
 
-    pub(crate) fn sending(&mut self, stamp: Stamp, signature: Option<String>) {
+    pub(crate) fn sending(
+        &mut self,
+        stamp: Stamp,
+        signature: Option<String>,
+        domain: Option<String>,
+    ) {
         let this = Try {
             stamp,
+            domain,
             signature,
             answer: None,
         };
@@ -87,14 +95,17 @@ impl Trace {
         if let Some(timeout) = self.timeout {
             log.raw("timeout", &format!("{:?}", timeout.as_secs_f64()));
         }
-        if let (true, Ok(plan)) = (self.routed, call.plan()) {
+        if self.routed {
             log.raw("params", &shown_params(&call.params));
             if call.use_https {
                 log.raw("useHTTPS", "True");
             }
             log.text("userKey", call.user_key.as_deref().unwrap_or_default());
             for this in tries() {
-                this.render(&plan, &mask, &mut log);
+                let domain = this.domain.as_deref().unwrap_or(&call.api_domain);
+                if let Ok(plan) = call.plan_at(domain) {
+                    this.render(&plan, &mask, &mut log);
+                }
             }
         }
         log.text("responseText", &mask.text(response_text));
@@ -117,6 +128,30 @@ impl Try {
         log.text("postData", &unescape_masks(&body));
         if let Some(answer) = &self.answer {
             log.text("responseText", &mask.text(answer));
+        }
+    }
+}
+
+/// One line a try for whoever listens to the crate `log`; nothing is made otherwise.
+pub(crate) fn tried(call: &Call, plan: &Plan, answer: &Result<Answer, Fault>, started: Instant) {
+    if !::log::log_enabled!(::log::Level::Debug) {
+        return;
+    }
+    let milliseconds = started.elapsed().as_millis();
+    let (method, host) = (&call.api_method, &plan.endpoint.host);
+    match answer {
+        Err(fault) => ::log::debug!("{method} at {host}: {milliseconds} ms, {fault}"),
+        Ok(answer) => {
+            let text = String::from_utf8_lossy(&answer.body);
+            let value = crate::reading::parse_value(&text).unwrap_or_default();
+            let (code, call_id) = (&value["errorCode"], &value["callId"]);
+            let connection = if answer.reused { "reused" } else { "new" };
+            ::log::debug!(
+                "{method} at {host}: {milliseconds} ms, HTTP {}, errorCode {code}, callId {call_id}, \
+                 {} bytes, {connection} connection",
+                answer.status,
+                answer.body.len(),
+            );
         }
     }
 }

@@ -11,7 +11,8 @@ use serde_core::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::call::Call;
-use crate::error::{GENERAL_SERVER_ERROR, GSException, Outcome};
+use crate::error::{GSException, Outcome};
+use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
 use crate::transport::{Answer, Headers};
 
 /// What came of a request, read.
@@ -35,7 +36,8 @@ impl Reply {
     }
 
     fn of(text: String, rows_apart: bool) -> Self {
-        let other = |message: String, data| (GENERAL_SERVER_ERROR, message, data, Outcome::Unknown);
+        let other =
+            |message: String, data| (NETWORK_OR_PROTOCOL_FAILURE, message, data, Outcome::Unknown);
         let rows = rows_apart.then(|| rows::find(&text)).flatten();
         let reading = match &rows {
             Some(rows) => read(&[&text[..rows.start], "[]", &text[rows.end..]].concat()),
@@ -72,7 +74,7 @@ impl Reply {
     /// What a server answered.
     pub(crate) fn of_answer(answer: Answer, call: &Call) -> Self {
         let fault = |message| {
-            let error = GSException::of(Outcome::Unknown, GENERAL_SERVER_ERROR, message);
+            let error = GSException::of(Outcome::Unknown, NETWORK_OR_PROTOCOL_FAILURE, message);
             Self::of_error(&error, call)
         };
         let (status, reason) = (answer.status, answer.reason);

@@ -80,6 +80,9 @@ impl Clock {
             return None;
         }
         self.exchange(host, stamp.offset, after);
+        if after.unsigned_abs() > 60 {
+            ::log::warn!("the clock of {host} is {after} s ahead of this machine's: corrected");
+        }
         Some(Lesson {
             before: stamp.offset,
             after,

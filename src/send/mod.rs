@@ -10,10 +10,12 @@
 //! | c | 403002, the request's time is refused | signed anew, by the API's clock | once |
 //! | d | 403048, rate limit | signed anew, after a pause | [`Call::retries`] |
 //! | e | 500001, 504001, 409030, and whatever did not get an answer of the API, if the call is idempotent | signed anew, after a pause | [`Call::retries`], d included |
+//! | f | 301001, another data centre | signed anew, for the one that the answer names, if the caller has asked for that | once |
 //!
 //! Nothing else, ever: the caller decides. All of it together stays within the
 //! timeout.
 
+mod centres;
 mod clock;
 
 use std::path::Path;
@@ -23,30 +25,25 @@ use std::time::{Duration, Instant};
 use crate::call::credentials::Credentials;
 use crate::call::{Call, Plan, Stamp, bearer};
 use crate::crypto::{self, RsaSigner};
-use crate::error::{GENERAL_SERVER_ERROR, GSException, Outcome};
-use crate::log::Trace;
+use crate::error::{GSException, Outcome};
+use crate::error_codes::*;
+use crate::log::{self, Trace};
 use crate::pem::Pem;
 use crate::reading::Reply;
-use crate::transport::{Answer, Fault, Route, Settings, Transport};
+use crate::transport::{FORM, Fault, Message, Route, Settings, Transport};
+use ::log::warn;
+use centres::Centres;
 use clock::Clock;
-
-/// The API refuses a timestamp that is too far from its own clock.
-const EXPIRED_REQUEST: i64 = 403_002;
-
-/// The API refuses a nonce that it has seen.
-const DUPLICATE_NONCE: i64 = 403_004;
-
-/// The API refuses a call because there were too many.
-const RATE_LIMIT: i64 = 403_048;
 
 /// General server error; timeout and lock inside the API: they may be gone a
 /// little later, and do not say whether the call was executed.
-const PASSING: [i64; 3] = [500_001, 504_001, 409_030];
+const PASSING: [i64; 3] = [GENERAL_SERVER_ERROR, TIMEOUT, 409_030];
 
 /// What a process keeps between requests: connections, the API's clock, trust.
 #[derive(Default)]
 pub(crate) struct Sender {
     clock: Clock,
+    centres: Centres,
     transport: Transport,
     /// The CA certificates that `GSRequest::set_ca_certs_path` names.
     ca_certs: RwLock<Option<Pem>>,
@@ -92,55 +89,95 @@ impl Sender {
         left: &TimeLeft,
         trace: &mut Trace,
     ) -> Result<Reply, GSException> {
-        let plan = call.plan()?;
-        let (host, https) = (plan.endpoint.host.as_str(), plan.endpoint.https);
-        let route = self.route(call, &plan)?;
-        let bearer = Bearer::of(&plan)?;
+        let mut domain = self.centres.of(call);
+        let mut way = self.way(call, domain.as_deref())?;
         trace.routed();
 
+        let mut moved = false;
         let mut lesson = None;
         let mut retries = 0;
         loop {
+            let (host, https) = (way.plan.endpoint.host.as_str(), way.plan.endpoint.https);
             let stamp = self.clock.stamp(host);
-            let (body, signature) = plan.body(stamp)?;
-            let authorization = bearer
-                .as_ref()
-                .map(|bearer| bearer.sign(&stamp))
-                .transpose()?;
-            trace.sending(stamp, signature);
-            let request = (plan.url.as_str(), body.as_str(), authorization.as_deref());
-            let reply = match once_or_twice(&route, request, may_go_out_again(&plan, call), left) {
-                Ok((answer, is_second)) => match Reply::of_answer(answer, call) {
-                    reply if is_second && reply.code == DUPLICATE_NONCE => {
-                        Reply::of_error(&arrived_twice(), call)
-                    }
-                    reply => reply,
-                },
-                Err(fault) => Reply::of_error(&route.describe(fault), call),
+            let (body, signature) = way.plan.body(stamp)?;
+            let authorization = way.bearer.as_ref().map(|bearer| bearer.sign(&stamp));
+            let authorization = authorization.transpose()?;
+            trace.sending(stamp, signature, domain.clone());
+            let message = Message {
+                url: &way.plan.url,
+                form: &body,
+                authorization: authorization.as_deref(),
+                headers: &call.headers,
             };
+            let reply = way.once_or_twice(call, &message, left);
 
-            if reply.code == EXPIRED_REQUEST && plan.has_time() {
-                if let Some(lesson) = lesson {
-                    // The server's Date was no help: do not spoil later requests.
-                    self.clock.undo(host, lesson);
-                    return Ok(reply);
+            match reply.code {
+                REQUEST_HAS_EXPIRED if way.plan.has_time() => {
+                    if let Some(lesson) = lesson {
+                        // The server's Date was no help: do not spoil later requests.
+                        self.clock.undo(host, lesson);
+                        return Ok(reply);
+                    }
+                    lesson = self.clock.learn(host, https, &stamp, reply.headers.date());
+                    if lesson.is_none() {
+                        return Ok(reply);
+                    }
                 }
-                lesson = self.clock.learn(host, https, &stamp, reply.headers.date());
-                if lesson.is_none() {
-                    return Ok(reply);
+                INVALID_DATA_CENTER if !moved => match centres::named_by(&reply, call) {
+                    None => return Ok(reply),
+                    Some(named) => {
+                        way = self.way(call, Some(&named))?;
+                        self.centres.learn(call, &named);
+                        (moved, domain) = (true, Some(named));
+                    }
+                },
+                _ if retries < call.retries && may_be_retried(&reply, call) => {
+                    let pause = pause(retries);
+                    if left.get().is_some_and(|left| left <= pause) {
+                        return Ok(reply);
+                    }
+                    std::thread::sleep(pause);
+                    retries += 1;
                 }
-            } else if retries < call.retries && may_be_retried(&reply, call) {
-                let pause = pause(retries);
-                if left.get().is_some_and(|left| left <= pause) {
-                    return Ok(reply);
-                }
-                std::thread::sleep(pause);
-                retries += 1;
-            } else {
-                return Ok(reply);
+                _ => return Ok(reply),
             }
             trace.answered(reply.text);
         }
+    }
+
+    /// Where a call goes, and how; `domain`: if not where the caller says.
+    fn way<'a>(&self, call: &'a Call, domain: Option<&str>) -> Result<Way<'a>, GSException> {
+        let plan = call.plan_at(domain.unwrap_or(&call.api_domain))?;
+        let route = self.route(call, &plan)?;
+        let bearer = Bearer::of(&plan)?;
+        Ok(Way {
+            plan,
+            route,
+            bearer,
+        })
+    }
+
+    /// What `send` would post, for an HTTP client of the caller's.
+    pub(crate) fn prepare(&self, call: &Call) -> Result<Prepared, GSException> {
+        if call.client_cert.is_some() {
+            return Err(GSException::invalid(
+                "a client certificate is for the connection, and cannot be prepared",
+            ));
+        }
+        let plan = call.plan()?;
+        let bearer = Bearer::of(&plan)?;
+        let stamp = self.clock.stamp(&plan.endpoint.host);
+        let mut headers = vec![("Content-Type".to_string(), FORM.to_string())];
+        if let Some(bearer) = bearer {
+            headers.push(("Authorization".to_string(), bearer.sign(&stamp)?));
+        }
+        headers.extend(call.headers.iter().cloned());
+        let (body, _) = plan.body(stamp)?;
+        Ok(Prepared {
+            url: plan.url,
+            headers,
+            body,
+        })
     }
 
     /// The way to where a call goes.
@@ -159,11 +196,52 @@ impl Sender {
             probes: !may_go_out_again(plan, call),
         })
     }
+}
 
-    /// The body that a send would have, for the benchmarks.
-    pub(crate) fn encode(&self, call: &Call) -> Result<String, GSException> {
-        let (body, _) = call.plan()?.body(self.clock.stamp(""))?;
-        Ok(body)
+/// A request, signed and encoded.
+pub(crate) struct Prepared {
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+/// Where a call goes, and how: found once, and good for all its tries there.
+struct Way<'a> {
+    plan: Plan<'a>,
+    route: Route,
+    bearer: Option<Bearer<'a>>,
+}
+
+impl Way<'_> {
+    /// Posts the same bytes once, and once more where that does no harm: rows a and b.
+    fn once_or_twice(&self, call: &Call, message: &Message, left: &TimeLeft) -> Reply {
+        let post = |fresh| {
+            let started = Instant::now();
+            let answer = self.route.post(message, left.get(), fresh);
+            log::tried(call, &self.plan, &answer, started);
+            answer
+        };
+        let (answer, is_second) = match post(false) {
+            Err(Fault::Untouched(_)) => (post(true), false),
+            Err(Fault::Unanswered(_)) if may_go_out_again(&self.plan, call) => {
+                warn!(
+                    "{}: sent again, a kept connection had ended",
+                    call.api_method
+                );
+                (post(true), true)
+            }
+            first => (first, false),
+        };
+        match answer {
+            Ok(answer) => match Reply::of_answer(answer, call) {
+                // The second copy was refused, because the first had arrived.
+                reply if is_second && reply.code == DUPLICATE_NONCE => {
+                    Reply::of_error(&arrived_twice(), call)
+                }
+                reply => reply,
+            },
+            Err(fault) => Reply::of_error(&self.route.describe(fault), call),
+        }
     }
 }
 
@@ -208,24 +286,6 @@ fn unusable(key: &Pem, why: &str) -> GSException {
     GSException::invalid(format_args!("the private key {key} {why}"))
 }
 
-/// Posts the same bytes once, and once more where that does no harm: rows a and b.
-///
-/// Returns the answer, and whether it answers the second of two copies of which
-/// the first may have arrived.
-fn once_or_twice(
-    route: &Route,
-    (url, body, authorization): (&str, &str, Option<&str>),
-    may_go_out_again: bool,
-    left: &TimeLeft,
-) -> Result<(Answer, bool), Fault> {
-    let post = |fresh| route.post(url, body, authorization, left.get(), fresh);
-    match post(false) {
-        Err(Fault::Untouched(_)) => Ok((post(true)?, false)),
-        Err(Fault::Unanswered(_)) if may_go_out_again => Ok((post(true)?, true)),
-        first => Ok((first?, false)),
-    }
-}
-
 /// Row a: whether a request may go out again that may have arrived.
 fn may_go_out_again(plan: &Plan, call: &Call) -> bool {
     plan.has_nonce() || call.idempotent
@@ -235,18 +295,17 @@ fn may_go_out_again(plan: &Plan, call: &Call) -> bool {
 fn may_be_retried(reply: &Reply, call: &Call) -> bool {
     let answered = reply.outcome == Outcome::Answered;
     match reply.code {
-        RATE_LIMIT if answered => true,
+        API_RATE_LIMIT_EXCEEDED if answered => true,
         code if answered => call.idempotent && PASSING.contains(&code),
         _ => call.idempotent,
     }
 }
 
-/// The second copy of a request was refused because the first had arrived.
 fn arrived_twice() -> GSException {
     let message = "The answer did not arrive: a kept connection was closed after the request \
                    had reached the API, which refused its second copy (403004). The outcome is \
                    unknown: the API may have executed the request";
-    GSException::of(Outcome::Unknown, GENERAL_SERVER_ERROR, message)
+    GSException::of(Outcome::Unknown, NETWORK_OR_PROTOCOL_FAILURE, message)
 }
 
 /// How much of the caller's timeout is left.

@@ -1,5 +1,6 @@
 //! Making a connection: dial, the proxy's tunnel, TLS.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::TcpStream;
@@ -17,6 +18,11 @@ use super::resolver::Names;
 use super::socket::{Layer, Patience, Socket};
 use super::tls::Tls;
 use super::wire::{Wire, patience};
+
+thread_local! {
+    /// Whether the request under way on this thread has needed a new connection.
+    pub(super) static DIALLED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A proxy's answer to CONNECT must fit into this.
 const MAX_PROXY_ANSWER: usize = 16 * 1024;
@@ -36,6 +42,7 @@ impl Connector for WireConnector {
     type Out = Wire;
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Wire>, Error> {
+        DIALLED.set(true);
         let patience = patience(details.timeout, details.timeout.per_read);
         let wire = self.open(details, patience)?;
         match patience.deadline <= Instant::now() {

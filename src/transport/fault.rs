@@ -5,7 +5,8 @@ use std::io;
 
 use ureq::Error;
 
-use crate::error::{GENERAL_SERVER_ERROR, GSException, Outcome, REQUEST_TIMEOUT};
+use crate::error::{GSException, Outcome};
+use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
 
 use super::tls;
 
@@ -55,7 +56,7 @@ impl Fault {
                 ),
             ),
         };
-        GSException::of(outcome, GENERAL_SERVER_ERROR, message)
+        GSException::of(outcome, NETWORK_OR_PROTOCOL_FAILURE, message)
     }
 }
 

@@ -14,7 +14,7 @@ use super::connect::tunnel;
 use super::proxy::Proxy;
 use super::socket::{Layer, Patience, Socket};
 use super::wire::Wire;
-use super::{Answer, Fault, Route};
+use super::{Answer, Fault, Message, Route};
 
 /// A peer that takes everything and sends these bytes, then the end.
 struct Memory {
@@ -94,7 +94,13 @@ pub(crate) fn answer(bytes: &[u8]) -> Result<Answer, Fault> {
         proxy_authorization: None,
         via: String::new(),
     };
-    route.post("http://localhost/x.y", "a=1", None, None, false)
+    let message = Message {
+        url: "http://localhost/x.y",
+        form: "a=1",
+        authorization: None,
+        headers: &[],
+    };
+    route.post(&message, None, false)
 }
 
 /// Asks a proxy for a tunnel that answers so.

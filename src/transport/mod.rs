@@ -14,13 +14,13 @@ mod proxy;
 mod resolver;
 mod socket;
 mod tls;
-pub(crate) mod trust;
+mod trust;
 mod wire;
 
 use std::io::Read;
 use std::time::{Duration, SystemTime};
 
-use ureq::http::{HeaderMap, HeaderValue, Request, header};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use ureq::{Agent, Error};
 
 use crate::error::GSException;
@@ -34,7 +34,7 @@ use trust::TlsSettings;
 /// The largest answer that is read, in bytes, after decompression.
 const MAX_ANSWER: u64 = 50 * 1024 * 1024;
 
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 const USER_AGENT: &str = concat!("gssdk/", env!("CARGO_PKG_VERSION"));
 
@@ -59,6 +59,8 @@ pub(crate) struct Answer {
     pub(crate) reason: &'static str,
     pub(crate) headers: Headers,
     pub(crate) body: Vec<u8>,
+    /// Whether it came over a connection that had served before.
+    pub(crate) reused: bool,
 }
 
 /// The headers of an answer, as they came.
@@ -80,6 +82,15 @@ impl Headers {
     pub(crate) fn date(&self) -> Option<SystemTime> {
         httpdate::parse_http_date(self.first("date")?).ok()
     }
+}
+
+/// A request as it goes out.
+pub(crate) struct Message<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) form: &'a str,
+    pub(crate) authorization: Option<&'a str>,
+    /// The caller's.
+    pub(crate) headers: &'a [(String, String)],
 }
 
 /// All connections of a process.
@@ -146,17 +157,16 @@ impl Route {
     /// * `fresh`: on a new connection, whatever rests in the pool.
     pub(crate) fn post(
         &self,
-        url: &str,
-        form: &str,
-        authorization: Option<&str>,
+        message: &Message,
         timeout: Option<Duration>,
         fresh: bool,
     ) -> Result<Answer, Fault> {
         if timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(Fault::Timeout { sent: false });
         }
-        let mut request = Request::post(url)
-            .body(form.as_bytes())
+        connect::DIALLED.set(false);
+        let mut request = Request::post(message.url)
+            .body(message.form.as_bytes())
             .map_err(|error| Fault::NotSent(error.to_string()))?;
         let headers = request.headers_mut();
         // Constants: ureq would make and check these anew for each request.
@@ -164,7 +174,21 @@ impl Route {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        if let Some(value) = authorization {
+        for (name, value) in message.headers {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) else {
+                return Err(Fault::NotSent("a header cannot be sent".into()));
+            };
+            // What we say ourselves is replaced, the rest is the caller's.
+            match name {
+                header::ACCEPT | header::USER_AGENT => headers.insert(name, value),
+                _ => {
+                    headers.append(name, value);
+                    None
+                }
+            };
+        }
+        if let Some(value) = message.authorization {
             let mut value = HeaderValue::from_str(value)
                 .map_err(|_| Fault::NotSent("the authorization cannot be sent".into()))?;
             value.set_sensitive(true);
@@ -208,6 +232,7 @@ impl Route {
             reason: status.canonical_reason().unwrap_or("unknown status"),
             headers: Headers(std::mem::take(response.headers_mut())),
             body,
+            reused: !connect::DIALLED.get(),
         })
     }
 }

@@ -15,11 +15,14 @@ use rustls::{ClientConfig, ConfigBuilder, InconsistentKeys, RootCertStore};
 use zeroize::Zeroizing;
 
 use crate::crypto::{certificates, contains, private_key, provider, sha256};
-use crate::error::{CA_CERTS, GSException};
+use crate::error::GSException;
 use crate::pem::{ClientCert, Pem};
 
 /// Mozilla's CA certificates; `cargo run --example update_cacert` renews them.
 static BUNDLED: &[u8] = include_bytes!("../../cacert.pem");
+
+/// The file of trusted CA certificates is missing or empty: Python's code for it.
+const CA_CERTS: i64 = 400_003;
 
 /// Whom to believe and who we are, as read from where the caller said.
 #[derive(PartialEq, Eq)]
@@ -179,7 +182,7 @@ fn default_roots() -> Arc<RootCertStore> {
     Arc::clone(ROOTS.get_or_init(|| Arc::new(read_default_roots())))
 }
 
-pub(crate) fn read_default_roots() -> RootCertStore {
+fn read_default_roots() -> RootCertStore {
     let (mut roots, _) = read_roots(BUNDLED);
     let mut known: HashSet<_> = roots.roots.iter().map(key_of).collect();
     let others = webpki_roots::TLS_SERVER_ROOTS.iter();
@@ -226,6 +229,12 @@ fn own_roots(text: &Text) -> Result<Arc<RootCertStore>, GSException> {
             _ => format!("holds no usable certificate ({unusable} could not be read)"),
         };
         return Err(ca_certs_error(&text.source, &why));
+    }
+    if unusable > 0 {
+        log::warn!(
+            "{unusable} of the CA certificates in {} could not be read",
+            text.source
+        );
     }
     Ok(Arc::new(roots))
 }

@@ -163,7 +163,7 @@ impl StandIn {
     }
 
     /// A request to this stand-in, signed, over https if it speaks TLS.
-    pub fn request(&self, method: &str, params: impl Into<Value>) -> GSRequest {
+    pub fn request(&self, method: &str, params: impl Params) -> GSRequest {
         self.aim(GSRequest::new(API_KEY, SECRET, method, params))
     }
 
