@@ -1,6 +1,7 @@
 //! What the stand-in answers.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,6 +25,11 @@ const EXPIRED: Refusal = Refusal(403_002, "Request has expired");
 const BAD_SIGNATURE: Refusal = Refusal(403_003, "Invalid request signature");
 const DUPLICATE_NONCE: Refusal = Refusal(403_004, "Duplicate nonce");
 const UNAUTHORIZED: Refusal = Refusal(403_005, "Unauthorized user");
+const BAD_LOGIN: Refusal = Refusal(403_042, "Invalid LoginID");
+const PENDING_TFA: Refusal = Refusal(403_101, "Account Pending TFA Verification");
+const REG_TOKEN: &str = "rt1.standIn-regToken";
+const ASSERTION: &str = "eyJ.gigya.assertion";
+const PROVIDER_ASSERTION: &str = "eyJ.provider.assertion";
 
 /// The whole HTTP answer to a request, executed if it is in order.
 pub fn answer(request: &Received, https: bool, client_cert: bool, state: &State) -> Vec<u8> {
@@ -31,6 +37,16 @@ pub fn answer(request: &Received, https: bool, client_cert: bool, state: &State)
     // Behind a gateway, which takes the TLS off.
     let https = https || request.header("x-forwarded-proto") == Some("https");
     let method = request.target.rsplit('/').next().unwrap_or_default();
+    let latency = *state.latency.lock().unwrap();
+    if !latency.is_zero() {
+        thread::sleep(latency);
+    }
+    let domain = state.data_center.lock().unwrap().clone();
+    let host = request.header("host").unwrap_or_default();
+    if let Some(domain) = domain.filter(|domain| !host.ends_with(domain.as_str())) {
+        let data = json!({"apiDomain": domain});
+        return http(state, &json_text(301_001, "Invalid data center", data));
+    }
     let outcome = authorize(request, https, client_cert, &params, state)
         .and_then(|()| scripted(state))
         .and_then(|()| {
@@ -40,7 +56,15 @@ pub fn answer(request: &Received, https: bool, client_cert: bool, state: &State)
         });
     let (code, message, data) = match outcome {
         Ok(data) => (0, "", data),
-        Err(Refusal(code, message)) => (code, message, json!({})),
+        Err(Refusal(code, message)) => {
+            let needs_token = [206_001, 206_002, 403_101].contains(&code);
+            let data = if needs_token {
+                json!({"regToken": REG_TOKEN})
+            } else {
+                json!({})
+            };
+            (code, message, data)
+        }
     };
     let body = match params.get("format").map(String::as_str) {
         Some("xml") => xml(method, code, message),
@@ -76,21 +100,29 @@ fn authorize(
     params: &Params,
     state: &State,
 ) -> Result<(), Refusal> {
-    if let Some(token) = params.get("oauth_token") {
-        return if token == TOKEN && https {
-            Ok(())
-        } else {
-            Err(UNAUTHORIZED)
-        };
-    }
-    let api_key = params.get("apiKey").ok_or(MISSING)?;
-    if api_key != API_KEY {
-        return Err(UNKNOWN_KEY);
-    }
-    let secret = match params.get("userKey").map(String::as_str) {
-        None => SECRET,
-        Some(USER_KEY) => USER_SECRET,
-        Some(_) => return Err(UNAUTHORIZED),
+    let secret = if let Some(token) = params.get("oauth_token") {
+        if !params.contains_key("sig") {
+            return if token == TOKEN && https {
+                Ok(())
+            } else {
+                Err(UNAUTHORIZED)
+            };
+        }
+        // A user's session signs for itself.
+        if token != SESSION_TOKEN || !https || params.contains_key("apiKey") {
+            return Err(UNAUTHORIZED);
+        }
+        SESSION_SECRET
+    } else {
+        let api_key = params.get("apiKey").ok_or(MISSING)?;
+        if api_key != API_KEY {
+            return Err(UNKNOWN_KEY);
+        }
+        match params.get("userKey").map(String::as_str) {
+            None => SECRET,
+            Some(USER_KEY) => USER_SECRET,
+            Some(_) => return Err(UNAUTHORIZED),
+        }
     };
     let Some(signature) = params.get("sig") else {
         let open = ["accounts.getJWTPublicKey", "accounts.getScreenSets"];
@@ -215,7 +247,18 @@ fn scripted(state: &State) -> Result<(), Refusal> {
 fn execute(method: &str, params: &Params, state: &State) -> Result<Value, Refusal> {
     let uid = || {
         let uid = params.get("UID").or_else(|| params.get("uid"));
+        // A session says who is meant.
+        static OWN: LazyLock<String> = LazyLock::new(|| UID.to_string());
+        let is_session = params
+            .get("oauth_token")
+            .is_some_and(|token| token == SESSION_TOKEN);
+        let uid = uid.or_else(|| is_session.then(|| &*OWN));
         uid.filter(|uid| !uid.is_empty()).ok_or(MISSING)
+    };
+    let given = |name: &str, wanted: &str| match params.get(name) {
+        None => Err(MISSING),
+        Some(value) if value == wanted => Ok(()),
+        Some(_) => Err(Refusal(400_006, "Invalid parameter value")),
     };
     let signed = |text: String| {
         let key = STANDARD.decode(SECRET).expect("a base64 secret");
@@ -267,14 +310,64 @@ fn execute(method: &str, params: &Params, state: &State) -> Result<Value, Refusa
             "profile": {"firstName": "Joe", "age": 42},
         })),
         "accounts.setAccountInfo" => {
-            uid()?;
+            state.updated.lock().unwrap().push(uid()?.clone());
             Ok(json!({}))
         }
+        "accounts.login" => {
+            params.get("loginID").ok_or(MISSING)?;
+            match params.get("password").ok_or(MISSING)?.as_str() {
+                PASSWORD => Ok(session()),
+                // The second factor is bound to the device.
+                PASSWORD_WITH_TFA if params.contains_key("gmid") => Err(PENDING_TFA),
+                PASSWORD_WITH_TFA => Err(MISSING),
+                _ => Err(BAD_LOGIN),
+            }
+        }
+        "socialize.getIDs" => Ok(json!({"gmid": "gmid-1", "ucid": "ucid-1"})),
+        "accounts.tfa.getProviders" => {
+            given("regToken", REG_TOKEN)?;
+            Ok(json!({"activeProviders": [{"name": "gigyaTotp"}], "inactiveProviders": []}))
+        }
+        "accounts.tfa.initTFA" => {
+            given("regToken", REG_TOKEN)?;
+            given("provider", "gigyaTotp")?;
+            given("mode", "verify")?;
+            Ok(json!({"gigyaAssertion": ASSERTION}))
+        }
+        "accounts.tfa.totp.verify" => {
+            given("gigyaAssertion", ASSERTION)?;
+            given("code", TFA_CODE)?;
+            Ok(json!({"providerAssertion": PROVIDER_ASSERTION}))
+        }
+        "accounts.tfa.finalizeTFA" => {
+            given("regToken", REG_TOKEN)?;
+            given("gigyaAssertion", ASSERTION)?;
+            given("providerAssertion", PROVIDER_ASSERTION)?;
+            Ok(json!({}))
+        }
+        "accounts.initRegistration" => Ok(json!({"regToken": REG_TOKEN})),
+        "accounts.register" => {
+            given("regToken", REG_TOKEN)?;
+            params.get("email").ok_or(MISSING)?;
+            Err(Refusal(206_001, "Account Pending Registration"))
+        }
+        "accounts.finalizeRegistration" => {
+            given("regToken", REG_TOKEN)?;
+            Ok(session())
+        }
+        "accounts.getJWT" => Ok(json!({"id_token": *state.id_token.lock().unwrap()})),
         "accounts.getScreenSets" => Ok(json!({"screenSets": []})),
         "accounts.getJWTPublicKey" => Ok(state.jwks.lock().unwrap().clone()),
         "accounts.search" | "ds.search" => search(params, *state.accounts.lock().unwrap()),
         _ => Err(Refusal(400_124, "Method not found")),
     }
+}
+
+fn session() -> Value {
+    json!({
+        "UID": UID,
+        "sessionInfo": {"sessionToken": SESSION_TOKEN, "sessionSecret": SESSION_SECRET},
+    })
 }
 
 /// Pages through the accounts, with an empty page in the middle and no promise

@@ -26,6 +26,12 @@ pub const USER_KEY: &str = "AStandInUserKey";
 pub const USER_SECRET: &str = "3arfpy9zrxGzPUWaTm9Ffw==";
 pub const TOKEN: &str = "st2.standIn-access-token";
 pub const UID: &str = "_guid_stand-in";
+pub const SESSION_TOKEN: &str = "st2.standIn-session-token";
+pub const SESSION_SECRET: &str = "c2Vzc2lvbi1zZWNyZXQtc3RhbmQtaW4=";
+/// Whoever logs in with this password is asked for a second factor.
+pub const PASSWORD: &str = "correct horse";
+pub const PASSWORD_WITH_TFA: &str = "battery staple";
+pub const TFA_CODE: &str = "917364";
 
 /// What the stand-in does wrong, once each, in the order queued.
 #[derive(Clone, Debug)]
@@ -114,6 +120,14 @@ pub struct State {
     /// The JWKs that accounts.getJWTPublicKey serves.
     pub jwks: Mutex<Value>,
     pub bearer_key_der: Mutex<Vec<u8>>,
+    /// What accounts.getJWT returns.
+    pub id_token: Mutex<String>,
+    /// The API domain that serves the key, if requests elsewhere are refused.
+    pub data_center: Mutex<Option<String>>,
+    /// The UIDs that accounts.setAccountInfo has been executed for, in order.
+    pub updated: Mutex<Vec<String>>,
+    /// How long each answer takes.
+    pub latency: Mutex<Duration>,
 }
 
 pub struct StandIn {

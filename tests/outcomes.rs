@@ -1,0 +1,253 @@
+//! What became of a request, a failure a row of the table in the docs; and what an
+//! error carries.
+#![cfg(feature = "client")]
+
+mod support;
+
+use std::time::Duration;
+
+use gssdk::*;
+use support::proxy::Proxy;
+use support::*;
+
+#[track_caller]
+fn ends(response: GSResponse, code: i64, outcome: Outcome) -> GSException {
+    assert_eq!(response.get_error_code(), code, "{response}");
+    assert_eq!(response.outcome(), outcome, "{response}");
+    let error = response.into_result().unwrap_err();
+    assert_eq!((error.error_code(), error.outcome()), (code, outcome));
+    error
+}
+
+/// Sends to a stand-in that does this wrong.
+#[track_caller]
+fn faulty(fault: Fault, code: i64, outcome: Outcome) -> GSException {
+    let api = StandIn::tls();
+    api.fault(fault);
+    ends(api.set_status().send(), code, outcome)
+}
+
+fn raw(head: &str, body: &str) -> Fault {
+    let length = body.len();
+    Fault::RawKeep(format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes())
+}
+
+#[test]
+fn an_answer_of_the_api_is_answered_whatever_its_code() {
+    let api = StandIn::plain();
+    assert_eq!(api.set_status().send().outcome(), Outcome::Answered);
+    for code in [403_005, 500_001] {
+        api.state.refusals.lock().unwrap().push_back(code);
+        ends(api.set_status().send(), code, Outcome::Answered);
+    }
+}
+
+#[test]
+fn what_is_refused_on_this_side_is_not_sent() {
+    let api = StandIn::tls();
+    let no_method = api.request("", ());
+    ends(no_method.send(), 400_002, Outcome::NotSent);
+    let bad_file = api.set_status().ca_certs("/missing.pem");
+    ends(bad_file.send(), 400_003, Outcome::NotSent);
+    let bad_params = api.request("x.y", "no JSON");
+    ends(bad_params.send(), 400_006, Outcome::NotSent);
+    assert_eq!(api.connections(), 0);
+}
+
+#[test]
+fn without_a_connection_nothing_is_sent() {
+    let api = StandIn::tls();
+    let to = |host: &str| {
+        let mut request = api.set_status();
+        request.set_host_override(host);
+        request.send()
+    };
+    ends(to("127.0.0.1:1"), 500_000, Outcome::NotSent);
+    ends(to("no-such-host.invalid"), 500_000, Outcome::NotSent);
+    let stranger = api.set_status().ca_certs(certs::Ca::new("Another").pem);
+    ends(stranger.send(), 500_000, Outcome::NotSent);
+    let proxy = Proxy::answering(b"HTTP/1.1 403 Forbidden\r\n\r\n");
+    let mut refused = api.set_status();
+    refused.set_proxy(format!("127.0.0.1:{}", proxy.port));
+    ends(refused.send(), 500_000, Outcome::NotSent);
+    faulty(Fault::CloseOnAccept, 500_000, Outcome::NotSent);
+}
+
+#[test]
+fn a_timeout_says_whether_anything_was_sent() {
+    let api = StandIn::tls();
+    let soon = Duration::from_millis(200);
+    api.fault(Fault::StallOnAccept);
+    let error = ends(
+        api.set_status().send_timeout(soon),
+        504_002,
+        Outcome::NotSent,
+    );
+    assert!(error.to_string().contains("nothing was sent"), "{error}");
+    assert_eq!(api.set_status().send().get_error_code(), 0); // the connection is there
+    api.fault(Fault::Stall);
+    let error = ends(
+        api.set_status().send_timeout(soon),
+        504_002,
+        Outcome::Unknown,
+    );
+    assert!(
+        error.to_string().contains("the outcome is unknown"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_connection_that_breaks_later_leaves_the_outcome_open() {
+    for fault in [
+        Fault::CloseAfterHead,
+        Fault::CloseAfterBody,
+        Fault::HalfAnswer,
+    ] {
+        let error = faulty(fault, 500_000, Outcome::Unknown);
+        assert!(error.to_string().contains("outcome is unknown"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_not_the_apis_own_answer_leaves_the_outcome_open() {
+    let large = format!("{{\"errorCode\":0,\"x\":\"{}\"}}", "x".repeat(51 << 20));
+    for fault in [
+        Fault::Raw(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()),
+        raw("HTTP/1.1 200 OK", "<html>Welcome</html>"),
+        raw("HTTP/1.1 200 OK", "{\"errorCode\": "),
+        raw("HTTP/1.1 200 OK", "{}"),
+        raw("HTTP/1.1 200 OK", &large),
+        raw(
+            "HTTP/1.1 302 Found\r\nLocation: https://elsewhere.example/",
+            "",
+        ),
+        raw("HTTP/1.1 503 Service Unavailable", "<html>busy</html>"),
+    ] {
+        let error = faulty(fault, 500_000, Outcome::Unknown);
+        assert!(error.to_string().contains("outcome is unknown"), "{error}");
+    }
+}
+
+#[test]
+fn an_error_carries_the_whole_answer() {
+    let text = r#"{"errorCode": 206001, "errorMessage": "Account Pending Registration",
+        "errorDetails": "Missing required fields\nfor registration: terms", "callId": "5f1c", "regToken": "tk1",
+        "validationErrors": [{"fieldName": "profile.email", "errorCode": 400027, "message": "missing"}, {}]}"#;
+    let response = GSResponse::from_text("accounts.register", text);
+    let error = response.into_result().unwrap_err();
+    assert_eq!(
+        error.error_code(),
+        error_codes::ACCOUNT_PENDING_REGISTRATION
+    );
+    assert_eq!(error.call_id(), Some("5f1c"));
+    assert_eq!(error.validation_errors().len(), 2);
+    assert_eq!(error.response().unwrap().get_str("regToken"), Some("tk1"));
+    let shown = error.to_string();
+    let expected = "Account Pending Registration (error 206001, call id 5f1c): Missing required \
+                    fields for registration: terms; profile.email: missing; pass the answer's regToken";
+    assert!(shown.starts_with(expected), "{shown}");
+    assert!(!shown.contains('\n'), "one line");
+    assert!(!format!("{error:?}").contains("tk1"), "{error:?}");
+
+    let own = GSException::new(206_001, "mine");
+    assert_eq!(own.to_string(), "mine (error 206001)");
+    assert_eq!((own.call_id(), own.validation_errors().len()), (None, 0));
+    assert!(own.response().is_none());
+    assert!(size_of::<Result<GSResponse, GSException>>() <= 64);
+}
+
+#[test]
+fn a_typed_answer_names_the_field_that_does_not_fit() {
+    #[derive(serde::Deserialize, Debug)]
+    struct Account {
+        #[allow(dead_code)]
+        friends: Vec<Friend>,
+    }
+    #[derive(serde::Deserialize, Debug)]
+    struct Friend {
+        #[allow(dead_code)]
+        age: u8,
+    }
+    let of = |text: &str| GSResponse::from_text("x.y", text).parse::<Account>();
+    assert!(of(r#"{"errorCode": 0, "friends": [{"age": 7}]}"#).is_ok());
+    for (text, code, words) in [
+        (
+            r#"{"errorCode": 0, "friends": [{"age": 7}, {"age": "old"}]}"#,
+            500_000,
+            "/friends/1/age: invalid type: string \"old\", expected u8",
+        ),
+        (r#"{"errorCode": 0}"#, 500_000, "missing field `friends`"),
+        (
+            r#"{"errorCode": 403007, "errorMessage": "no"}"#,
+            403_007,
+            "no",
+        ),
+    ] {
+        let error = of(text).unwrap_err();
+        assert_eq!(error.error_code(), code);
+        assert!(error.error_message().contains(words), "{error}");
+        assert_eq!(error.outcome(), Outcome::Answered);
+        assert!(error.response().is_some());
+    }
+}
+
+#[test]
+fn headers_of_the_answer_are_there() {
+    let api = StandIn::plain();
+    api.fault(raw(
+        "HTTP/1.1 200 OK\r\nSet-Cookie: gmid=1\r\nset-cookie: ucid=2\r\nX-Trace: abc",
+        "{\"errorCode\":0}",
+    ));
+    let response = api.set_status().send();
+    assert_eq!(response.get_header("x-TRACE"), Some("abc"));
+    assert_eq!(response.get_header("Set-Cookie"), Some("gmid=1"));
+    let cookies: Vec<_> = response.get_header_values("SET-COOKIE").collect();
+    assert_eq!(cookies, ["gmid=1", "ucid=2"]);
+    assert_eq!(response.get_header("no such\nheader"), None);
+}
+
+#[test]
+fn every_way_to_pass_keys_and_parameters_compiles() {
+    struct Settings {
+        api_key: String,
+        secret_key: Option<String>,
+        user_key: Option<String>,
+    }
+    let settings = Settings {
+        api_key: API_KEY.into(),
+        secret_key: Some(SECRET.into()),
+        user_key: None,
+    };
+    let params = json!({"UID": UID});
+    let map: Map = params.as_object().unwrap().clone();
+    let text = params.to_string();
+    let api = StandIn::plain();
+    let method = "accounts.getAccountInfo";
+    let (key, secret) = (&settings.api_key, &settings.secret_key);
+    for request in [
+        GSRequest::new(key, secret, method, &params),
+        GSRequest::new(key, secret, method, params.clone()),
+        GSRequest::new(key, secret, method, &map),
+        GSRequest::new(key, secret, method, map.clone()),
+        GSRequest::new(key, secret, method, &text),
+        GSRequest::new(key, secret, method, text.as_str()),
+        GSRequest::new(key, secret, method, text.clone()),
+    ] {
+        let request = request.user_key(&settings.user_key).use_https(true);
+        let mut request = request;
+        request.set_host_override(format!("http://{}", api.host()));
+        assert_eq!(request.send().get_str("UID"), Some(UID));
+    }
+    let mut request = GSRequest::new(key, secret, method, None);
+    request.set_param("UID", &params["UID"]);
+    request.set_param("a", params.get("UID"));
+    request.set_param("b", params.get("nobody"));
+    request.set_param("c", &map);
+    request.set_param("d", vec![1, 2]);
+    request.set_param("e", Some(true));
+    request.set_param("f", &text);
+    assert_eq!(request.get_params()["b"], Value::Null);
+    assert_eq!(request.get_params()["d"], json!([1, 2]));
+    assert!(!GSRequest::build_qs(request.get_params()).contains("b="));
+}
