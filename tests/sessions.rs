@@ -1,0 +1,291 @@
+//! In the name of a user: sessions, second factors, headers, prepared requests, and
+//! sites in another data centre.
+#![cfg(feature = "client")]
+
+mod support;
+
+use gssdk::*;
+use proptest::prelude::*;
+use support::proxy::Proxy;
+use support::*;
+
+fn anonymous(api: &StandIn, method: &str, params: Value) -> Result<GSResponse, GSException> {
+    let mut params = params;
+    params["apiKey"] = json!(API_KEY);
+    api.request(method, params).send().into_result()
+}
+
+#[test]
+fn a_session_signs_for_its_user() {
+    let api = StandIn::tls();
+    *api.state.id_token.lock().unwrap() = "a.b.c".into();
+    let login = anonymous(
+        &api,
+        "accounts.login",
+        json!({"loginID": "joe", "password": PASSWORD}),
+    );
+    let login = login.unwrap();
+    let token = login
+        .pointer("/sessionInfo/sessionToken")
+        .unwrap()
+        .as_str()
+        .unwrap();
+    let secret = login
+        .pointer("/sessionInfo/sessionSecret")
+        .unwrap()
+        .as_str()
+        .unwrap();
+
+    let session = |method: &str| GSRequest::with_session(token, secret, method, ());
+    for (method, field) in [
+        ("accounts.getAccountInfo", "UID"),
+        ("accounts.getJWT", "id_token"),
+    ] {
+        // https, whatever is asked for.
+        let response = api.aim(session(method)).use_https(false).send();
+        assert_eq!(response.get_error_code(), 0, "{response}");
+        assert!(response.get_str(field).is_some());
+        let received = api.last();
+        assert_eq!(received.param("oauth_token").as_deref(), Some(token));
+        assert_eq!(received.param("apiKey"), None);
+        assert!(received.param("sig").is_some() && received.param("nonce").is_some());
+        let shown = format!("{} {:?}", response.get_log(), session(method));
+        assert!(!shown.contains(token) && !shown.contains(secret), "{shown}");
+    }
+    let wrong = GSRequest::with_session(token, SECRET, "accounts.getAccountInfo", ());
+    assert_eq!(api.aim(wrong).send().get_error_code(), 403_003);
+    for (token, secret) in [("", "c2VjcmV0"), ("token", "")] {
+        let request = GSRequest::with_session(token, secret, "accounts.getAccountInfo", ());
+        assert_eq!(request.send().get_error_code(), 400_002);
+    }
+}
+
+#[test]
+fn a_second_factor_is_a_chain_of_calls() {
+    let api = StandIn::tls();
+    let ids = anonymous(&api, "socialize.getIDs", json!({})).unwrap();
+    let login = json!({
+        "loginID": "joe", "password": PASSWORD_WITH_TFA,
+        "gmid": ids.get_str("gmid"), "ucid": ids.get_str("ucid"),
+    });
+    let error = anonymous(&api, "accounts.login", login).unwrap_err();
+    assert_eq!(
+        error.error_code(),
+        error_codes::ACCOUNT_PENDING_TFA_VERIFICATION
+    );
+    assert!(
+        error.to_string().contains("accounts.tfa.initTFA"),
+        "{error}"
+    );
+    let token = error.response().unwrap().get_str("regToken").unwrap();
+    let init = json!({"regToken": token, "provider": "gigyaTotp", "mode": "verify"});
+    let init = anonymous(&api, "accounts.tfa.initTFA", init).unwrap();
+    let assertion = init.get_str("gigyaAssertion").unwrap();
+    let code = json!({"gigyaAssertion": assertion, "code": TFA_CODE});
+    let verified = anonymous(&api, "accounts.tfa.totp.verify", code).unwrap();
+    assert!(
+        !verified.get_log().contains(TFA_CODE),
+        "{}",
+        verified.get_log()
+    );
+    let finalize = json!({
+        "regToken": token, "gigyaAssertion": assertion,
+        "providerAssertion": verified.get_str("providerAssertion"),
+    });
+    anonymous(&api, "accounts.tfa.finalizeTFA", finalize).unwrap();
+    let end = anonymous(
+        &api,
+        "accounts.finalizeRegistration",
+        json!({"regToken": token}),
+    );
+    assert!(end.unwrap().pointer("/sessionInfo/sessionToken").is_some());
+}
+
+#[test]
+fn headers_of_ones_own_go_out_and_the_sdks_stay() {
+    let api = StandIn::plain();
+    let mut request = api.set_status();
+    request.add_header("Cookie", "gmid=the-gmid; ucid=the-ucid");
+    request.add_header("X-Trace", "one");
+    request.add_header("x-trace", "two");
+    request.add_header("User-Agent", "mine/1");
+    let response = request.send();
+    assert_eq!(response.get_error_code(), 0, "{response}");
+    let head = api.last().head;
+    for line in [
+        "cookie: gmid=the-gmid; ucid=the-ucid",
+        "x-trace: one",
+        "x-trace: two",
+    ] {
+        assert!(head.to_lowercase().contains(line), "{head}");
+    }
+    assert_eq!(api.last().header("user-agent"), Some("mine/1"));
+    assert!(!format!("{request:?}").contains("the-gmid"));
+    // What echoes a cookie is masked, too.
+    let echo = br#"{"errorCode":0,"seen":"the-ucid"}"#;
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", echo.len());
+    api.fault(Fault::RawKeep([head.as_bytes(), echo].concat()));
+    let log = request.send().get_log();
+    assert!(log.contains(r#""seen":"***""#), "{log}");
+
+    let before = api.received().len();
+    for (name, value) in [
+        ("Host", "evil.example"),
+        ("content-length", "0"),
+        ("Content-Type", "text/plain"),
+        ("Transfer-Encoding", "chunked"),
+        ("Connection", "close"),
+        ("Accept-Encoding", "br"),
+        ("AUTHORIZATION", "Bearer x"),
+        ("Proxy-Authorization", "Basic x"),
+        ("proxy-anything", "x"),
+        ("Expect", "100-continue"),
+        ("TE", "trailers"),
+        ("Upgrade", "h2c"),
+        ("", "x"),
+        ("X Trace", "x"),
+        ("X-Trace:", "x"),
+        ("X-Tracé", "x"),
+        ("X-Trace", "a\r\nHost: evil.example"),
+        ("X-Trace", "a\0"),
+        ("X-Trace", "hunter2\n"),
+    ] {
+        let mut request = api.set_status();
+        request.add_header(name, value);
+        let response = request.send();
+        assert_eq!(response.get_error_code(), 400_006, "{name}: {value}");
+        assert!(!response.get_log().contains("hunter2"));
+        assert!(request.prepare().is_err());
+    }
+    assert_eq!(api.received().len(), before);
+}
+
+fn params() -> impl Strategy<Value = Map> {
+    let value = prop_oneof![
+        any::<String>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        Just(json!({"a": [1, "é", null]})),
+        Just(Value::Null),
+    ];
+    prop::collection::btree_map("[a-zA-Z_é]{1,8}", value, 0..6)
+        .prop_map(|params| params.into_iter().collect())
+}
+
+/// The form without what differs from one stamp to the next.
+fn without_stamp(body: &str) -> Vec<String> {
+    let stamped = ["timestamp=", "nonce=", "sig="];
+    let pairs = body
+        .split('&')
+        .filter(|pair| !stamped.iter().any(|name| pair.starts_with(name)));
+    pairs.map(String::from).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn prepare_and_send_put_the_same_on_the_wire(params in params()) {
+        let api = StandIn::plain();
+        let mut request = api.request("accounts.getScreenSets", &params);
+        request.add_header("X-Trace", "abc");
+        let prepared = request.prepare().unwrap();
+        let response = request.send();
+        prop_assert_eq!(response.get_error_code(), 0);
+        let sent = api.last();
+        let body = String::from_utf8(sent.body.clone()).unwrap();
+        prop_assert_eq!(without_stamp(&body), without_stamp(prepared.body()));
+        prop_assert_eq!(prepared.url(), format!("http://{}{}", api.host(), sent.target));
+        for (name, value) in prepared.headers() {
+            prop_assert_eq!(sent.header(name), Some(value.as_str()));
+        }
+        // What was prepared is as good as what was sent: the stand-in takes it.
+        let mut post = ureq::post(prepared.url());
+        for (name, value) in prepared.headers() {
+            post = post.header(name, value);
+        }
+        let text = post.send(prepared.body()).unwrap().body_mut().read_to_string().unwrap();
+        prop_assert_eq!(GSResponse::from_text("x.y", &text).get_error_code(), 0);
+    }
+}
+
+#[test]
+fn what_cannot_be_prepared_says_so() {
+    let no_method = GSRequest::new(API_KEY, SECRET, "", ()).prepare();
+    assert_eq!(no_method.unwrap_err().error_code(), 400_002);
+    let identity = certs::ca().issue(certs::client_params("us"));
+    let mtls = GSRequest::new(API_KEY, None, "accounts.search", ())
+        .client_cert(identity.cert, identity.key);
+    let error = mtls.prepare().unwrap_err();
+    assert_eq!(error.error_code(), 400_006);
+    assert!(error.to_string().contains("client certificate"), "{error}");
+    let token = GSRequest::new(TOKEN, None, "socialize.getUserInfo", ())
+        .prepare()
+        .unwrap();
+    assert!(token.url().starts_with("https://"));
+    assert!(!format!("{token:?}").contains(TOKEN));
+}
+
+/// A stand-in that is two data centres, reached through a proxy as the real ones.
+fn two_data_centres() -> (StandIn, Proxy) {
+    let names = ["accounts.us1.gigya.com", "accounts.eu1.gigya.com"];
+    let identity = certs::ca().issue(certs::server_params(&names));
+    let api = StandIn::with_tls(certs::server_config(&identity, None));
+    let proxy = Proxy::redirecting(api.address);
+    (api, proxy)
+}
+
+#[test]
+fn after_301001_the_named_data_centre_is_asked_if_that_is_allowed() {
+    let (api, proxy) = two_data_centres();
+    let serve = |domain: &str| *api.state.data_center.lock().unwrap() = Some(domain.into());
+    let request = |follow: bool| {
+        let params = json!({"UID": UID});
+        let mut request = GSRequest::new(API_KEY, SECRET, "accounts.getAccountInfo", params)
+            .use_https(true)
+            .ca_certs(certs::ca_pem())
+            .follow_data_center(follow);
+        request.set_proxy(format!("127.0.0.1:{}", proxy.port));
+        request
+    };
+    serve("eu1.gigya.com");
+    let refused = request(false).send();
+    assert_eq!(refused.get_error_code(), error_codes::INVALID_DATA_CENTER);
+    assert_eq!(api.executed(), 0);
+
+    let response = request(true).send();
+    assert_eq!(response.get_error_code(), 0, "{response}");
+    let log = response.get_log();
+    assert!(
+        log.contains("us1.gigya.com") && log.contains("eu1.gigya.com"),
+        "{log}"
+    );
+    assert_eq!(log.matches("baseString=").count(), 2, "{log}");
+    // From now on it is asked at once.
+    let tunnels = proxy.state.requests.lock().unwrap().len();
+    assert_eq!(request(true).send().get_error_code(), 0);
+    assert_eq!(proxy.state.requests.lock().unwrap().len(), tunnels);
+    assert_eq!(api.executed(), 2);
+    assert_eq!(
+        request(false).send().get_error_code(),
+        301_001,
+        "only who allows it"
+    );
+
+    // A signed request goes to Gigya alone, and never round in circles.
+    for domain in ["evil.example", "eu1.gigya.com.evil.example"] {
+        serve(domain);
+        assert_eq!(request(true).send().get_error_code(), 301_001);
+    }
+    let hosts = proxy.state.requests.lock().unwrap().join(" ");
+    assert!(!hosts.contains("evil"), "{hosts}");
+}
+
+#[test]
+fn a_host_override_is_final() {
+    let api = StandIn::tls();
+    *api.state.data_center.lock().unwrap() = Some("eu1.gigya.com".into());
+    let response = api.set_status().follow_data_center(true).send();
+    assert_eq!(response.get_error_code(), 301_001);
+    assert_eq!(api.connections(), 1);
+}
