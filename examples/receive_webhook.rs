@@ -1,120 +1,155 @@
-//! A small server that receives webhooks and believes only what Gigya signed.
+//! A small server that receives webhooks and believes only what Gigya signed:
+//! version 2.0, with a JWT, and versions 1.0 and 1.1, with an HMAC.
 //!
 //! ```text
 //! cargo run --example receive_webhook
 //! ```
 //!
-//! sends itself a true and a forged notification and stops. With the secret key
-//! in `GIGYA_SECRET_KEY` and an address to listen on, it serves until it is
-//! killed:
+//! sends itself true and forged notifications and stops. With your site's settings
+//! and an address to listen on, it serves until it is killed:
 //!
 //! ```text
-//! GIGYA_SECRET_KEY=… cargo run --example receive_webhook -- 127.0.0.1:8080
+//! GIGYA_API_KEY=… GIGYA_API_DOMAIN=eu1.gigya.com GIGYA_SECRET_KEY=… \
+//!     cargo run --example receive_webhook -- 0.0.0.0:8080
+//! ```
+//!
+//! The secret key is for versions 1 alone, which Gigya is about to end: leave it out
+//! when your webhooks are of version 2.0. In `axum` the same check is, with the body
+//! as it came:
+//!
+//! ```text
+//! async fn webhook(headers: HeaderMap, body: Bytes) -> StatusCode {
+//!     let jwt = headers.get("x-gigya-sig-jwt").and_then(|value| value.to_str().ok()).unwrap_or("").to_string();
+//!     let checked = tokio::task::spawn_blocking(move || JwtUtils::validate_webhook(&body, &jwt, API_KEY, API_DOMAIN));
+//!     if matches!(checked.await, Ok(Ok(_))) { StatusCode::NO_CONTENT } else { StatusCode::UNAUTHORIZED }
+//! }
 //! ```
 
+#[path = "common/server.rs"]
+mod server;
+
+use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::sync::Mutex;
 
-use gssdk::SigUtils;
+use gssdk::*;
+use server::{Request, Response};
 
-/// The largest notification that is accepted, in bytes.
-const MAX_BODY: usize = 1024 * 1024;
+/// How many deliveries are remembered.
+const MAX_HANDLED: usize = 100_000;
 
-fn main() -> io::Result<()> {
-    let secret = std::env::var("GIGYA_SECRET_KEY");
-    match (std::env::args().nth(1), secret) {
-        (Some(address), Ok(secret)) => {
-            let listener = TcpListener::bind(address)?;
-            println!("listening on {}", listener.local_addr()?);
-            serve(listener, &secret)
-        }
-        (Some(_), Err(_)) => Err(io::Error::other("GIGYA_SECRET_KEY is not set")),
-        (None, _) => demonstrate(),
-    }
+/// Who has to have signed.
+struct Site {
+    api_key: String,
+    api_domain: String,
+    secret_key: Option<String>,
+    /// The keys, where they are not to be fetched.
+    keys: Option<Value>,
+    /// The deliveries that have been handled: they repeat.
+    handled: Mutex<HashSet<String>>,
 }
 
-fn serve(listener: TcpListener, secret: &str) -> io::Result<()> {
-    for stream in listener.incoming() {
-        // One that misbehaves is no reason to stop.
-        if let Err(error) = stream.and_then(|stream| receive(stream, secret)) {
-            eprintln!("a notification was lost: {error}");
-        }
+fn main() -> io::Result<()> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let Some(address) = std::env::args().nth(1) else {
+        return demonstrate();
+    };
+    let Some(api_key) = variable("GIGYA_API_KEY") else {
+        return Err(io::Error::other("set GIGYA_API_KEY first"));
+    };
+    let site = Site {
+        api_key,
+        api_domain: variable("GIGYA_API_DOMAIN").unwrap_or_else(|| "us1.gigya.com".into()),
+        secret_key: variable("GIGYA_SECRET_KEY"),
+        keys: None,
+        handled: Mutex::default(),
+    };
+    // So that the first notification need not wait; without them it tries again.
+    if let Err(error) = JwtUtils::prefetch_keys(&site.api_key, &site.api_domain) {
+        eprintln!("the keys are not there yet: {error}");
     }
+    let listener = TcpListener::bind(address)?;
+    println!("listening on {}", listener.local_addr()?);
+    server::serve(&listener, |request| receive(&site, request));
     Ok(())
 }
 
-fn receive(mut stream: TcpStream, secret: &str) -> io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let (signature, body) = read_request(&mut stream)?;
-    // The raw body, before anything parses it.
-    let status = match SigUtils::validate_webhook_signature(&body, secret, &signature) {
-        true => {
-            println!("believed: {}", String::from_utf8_lossy(&body));
-            "204 No Content"
+fn receive(site: &Site, request: &Request) -> Response {
+    match check(site, request) {
+        Err(why) => {
+            println!("refused: {why}");
+            ("401 Unauthorized", String::new())
         }
-        false => {
-            println!("refused: the signature is wrong");
-            "403 Forbidden"
-        }
-    };
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    )
-}
-
-/// The signature header and the body of a request.
-fn read_request(stream: &mut TcpStream) -> io::Result<(String, Vec<u8>)> {
-    let mut received = Vec::new();
-    loop {
-        let mut headers = [httparse::EMPTY_HEADER; 64];
-        let mut request = httparse::Request::new(&mut headers);
-        if let httparse::Status::Complete(head) =
-            request.parse(&received).map_err(io::Error::other)?
-        {
-            let header = |name: &str| {
-                let found = request
-                    .headers
-                    .iter()
-                    .find(|header| header.name.eq_ignore_ascii_case(name));
-                found.map_or(String::new(), |header| {
-                    String::from_utf8_lossy(header.value).into_owned()
-                })
+        Ok(delivery) => {
+            let is_new = match site.handled.lock() {
+                // In earnest they are kept where your data are, for as long as
+                // deliveries may repeat.
+                Ok(mut handled) => {
+                    if handled.len() >= MAX_HANDLED {
+                        handled.clear();
+                    }
+                    handled.insert(delivery)
+                }
+                Err(_) => return ("500 Internal Server Error", String::new()),
             };
-            let length: usize = header("content-length").parse().map_err(io::Error::other)?;
-            if length > MAX_BODY {
-                return Err(io::Error::other("the notification is too large"));
+            if is_new {
+                // Do the work here, or better: put it aside and answer at once.
+                println!("believed: {}", String::from_utf8_lossy(&request.body));
             }
-            let signature = header("x-gigya-sig-hmac-sha1");
-            let mut body = received.split_off(head);
-            let missing = length.saturating_sub(body.len());
-            stream.take(missing as u64).read_to_end(&mut body)?;
-            return Ok((signature, body));
+            ("204 No Content", String::new())
         }
-        let mut buffer = [0; 4096];
-        let read = stream.read(&mut buffer)?;
-        if read == 0 || received.len() > MAX_BODY {
-            return Err(io::Error::other("that was no HTTP request"));
-        }
-        received.extend_from_slice(&buffer[..read]);
     }
 }
 
+/// Whether Gigya has signed the raw body, before anything else reads it; returns what
+/// names the delivery.
+fn check(site: &Site, request: &Request) -> Result<String, String> {
+    let body = &request.body;
+    if let Some(jwt) = request.header("x-gigya-sig-jwt") {
+        let claims = match &site.keys {
+            None => JwtUtils::validate_webhook(body, jwt, &site.api_key, &site.api_domain),
+            Some(keys) => JwtUtils::validate_webhook_with_keys(body, jwt, &site.api_key, keys),
+        };
+        let claims = claims.map_err(|error| error.to_string())?;
+        return Ok(claims["jti"].to_string());
+    }
+    let signature = request.header("x-gigya-sig-hmac-sha1").unwrap_or_default();
+    match &site.secret_key {
+        Some(secret) if SigUtils::validate_webhook_signature(body, secret, signature) => {
+            Ok(signature.to_string())
+        }
+        Some(_) => Err("the signature is wrong".into()),
+        None => Err("there is no x-gigya-sig-jwt, and versions 1 are not accepted".into()),
+    }
+}
+
+/// Sends itself one true and one forged notification of each version.
 fn demonstrate() -> io::Result<()> {
     let secret = "Cc5yFv4kcjAeqg/J7Xhn+A==";
+    let site = Site {
+        api_key: "3_demo".into(),
+        api_domain: "us1.gigya.com".into(),
+        secret_key: Some(secret.into()),
+        // Without the real keys, no token of version 2.0 can be true.
+        keys: Some(json!({"keys": []})),
+        handled: Mutex::default(),
+    };
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    std::thread::spawn(move || serve(listener, secret));
+    std::thread::spawn(move || server::serve(&listener, |request| receive(&site, request)));
 
-    let body = r#"{"events":[{"type":"accountUpdated","data":{"uid":"joe"}}]}"#;
+    let body = r#"{"events":[{"type":"accountUpdated","data":{"uid":"joe"}}],"nonce":"n-1"}"#;
     let signature = SigUtils::calc_signature(body, secret).map_err(io::Error::other)?;
-    for signature in [signature.as_str(), "Zm9yZ2VkIHNpZ25hdHVyZSAh"] {
+    for header in [
+        format!("X-Gigya-Sig-Hmac-Sha1: {signature}"),
+        "X-Gigya-Sig-Hmac-Sha1: Zm9yZ2VkIHNpZ25hdHVyZSAh".into(),
+        "X-Gigya-Sig-Jwt: eyJhbGciOiJub25lIn0.e30.".into(),
+    ] {
         let mut stream = TcpStream::connect(address)?;
         write!(
             stream,
-            "POST /webhook HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\
-             X-Gigya-Sig-Hmac-Sha1: {signature}\r\n\r\n{body}",
+            "POST /webhook HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n{header}\r\n\r\n{body}",
             body.len()
         )?;
         let mut answer = String::new();

@@ -115,7 +115,7 @@ pub struct State {
     faults: Mutex<VecDeque<Fault>>,
     keep_log: AtomicBool,
     pub accounts: Mutex<usize>,
-    /// Codes to answer instead, in order; for retries.
+    /// Codes to answer instead, in order; 0: none this time.
     pub refusals: Mutex<VecDeque<i64>>,
     /// The JWKs that accounts.getJWTPublicKey serves.
     pub jwks: Mutex<Value>,
@@ -210,6 +210,11 @@ impl StandIn {
 
     pub fn fault(&self, fault: Fault) {
         self.state.faults.lock().unwrap().push_back(fault);
+    }
+
+    /// Behaves from now on.
+    pub fn forget_faults(&self) {
+        self.state.faults.lock().unwrap().clear();
     }
 
     pub fn faults_are_used_up(&self) -> bool {

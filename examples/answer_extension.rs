@@ -1,0 +1,146 @@
+//! A server that answers a site's extensions, which have one second: it refuses
+//! e-mail addresses of one domain, enriches the profiles of another, and lets all
+//! others pass.
+//!
+//! ```text
+//! GIGYA_API_KEY=… GIGYA_API_DOMAIN=eu1.gigya.com cargo run --example answer_extension -- 0.0.0.0:8080
+//! ```
+//!
+//! Without an address it plays Gigya's part, too, and asks itself 8 × 1000 times over
+//! 8 connections: it prints the answers and how long the slowest took.
+
+#[path = "common/server.rs"]
+mod server;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use gssdk::*;
+use server::{Request, Response};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let Some(address) = std::env::args().nth(1) else {
+        return demonstrate();
+    };
+    let api_key = variable("GIGYA_API_KEY").ok_or("set GIGYA_API_KEY first")?;
+    let api_domain = variable("GIGYA_API_DOMAIN").unwrap_or_else(|| "us1.gigya.com".into());
+    // No call waits for the keys: without them we do not even start.
+    JwtUtils::prefetch_keys(&api_key, &api_domain)?;
+    let listener = TcpListener::bind(address)?;
+    println!("listening on {}", listener.local_addr()?);
+    server::serve(&listener, |request| {
+        answer(JwtUtils::validate_extension(
+            &request.body,
+            &api_key,
+            &api_domain,
+        ))
+    });
+    Ok(())
+}
+
+/// The answer to a call that has been checked, or refused.
+fn answer(call: Result<Map, GSException>) -> Response {
+    let call = match call {
+        Ok(call) => Value::from(call),
+        Err(error) => {
+            eprintln!("refused: {error}");
+            return ("401 Unauthorized", String::new());
+        }
+    };
+    let email = call.pointer("/data/params/email").and_then(Value::as_str);
+    let domain = email.and_then(|email| email.rsplit_once('@'));
+    let answer = match domain {
+        Some((_, "mailinator.example")) => json!({
+            "status": "FAIL",
+            "data": {"validationErrors": [
+                {"fieldName": "profile.email", "message": "Please use an address that lasts."},
+            ]},
+        }),
+        Some((_, "company.example")) => json!({
+            "status": "ENRICH",
+            "data": {"profile": {"work": {"company": "Company"}}},
+        }),
+        _ => json!({"status": "OK"}),
+    };
+    ("200 OK", answer.to_string())
+}
+
+fn demonstrate() -> Result<(), Box<dyn Error>> {
+    const CONNECTIONS: usize = 8;
+    const CALLS: usize = 1000;
+
+    let Some(key) = support::rsa::RsaKey::generate() else {
+        return Err("openssl makes the key that plays Gigya's: install it first".into());
+    };
+    let keys = json!({"keys": [key.jwk("k")]});
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        server::serve(&listener, |request: &Request| {
+            let body = &request.body;
+            answer(JwtUtils::validate_extension_with_keys(
+                body, "3_demo", &keys,
+            ))
+        });
+    });
+    let body = |email: &str| {
+        let payload = json!({
+            "extensionPoint": "OnBeforeAccountsRegister", "callID": "c1",
+            "apiKey": "3_demo", "data": {"params": {"email": email}},
+        });
+        let header = json!({"alg": "RS256", "typ": "JWT", "kid": "k"});
+        json!({"jws": key.jwt(header, payload)}).to_string()
+    };
+    let ask = |body: &str| -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        let length = body.len();
+        write!(
+            stream,
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    for email in [
+        "joe@mailinator.example",
+        "joe@company.example",
+        "joe@example.com",
+    ] {
+        let answer = ask(&body(email))?;
+        println!("{email}: {}", answer.lines().last().unwrap_or_default());
+    }
+
+    let body = body("joe@company.example");
+    let mut times: Vec<Duration> = std::thread::scope(|scope| {
+        let askers: Vec<_> = (0..CONNECTIONS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let timed = |_| {
+                        let started = Instant::now();
+                        ask(&body).map(|_| started.elapsed())
+                    };
+                    (0..CALLS).map(timed).collect::<std::io::Result<Vec<_>>>()
+                })
+            })
+            .collect();
+        let times = askers
+            .into_iter()
+            .filter_map(|asker| asker.join().ok()?.ok());
+        times.flatten().collect()
+    });
+    times.sort_unstable();
+    let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied();
+    println!(
+        "{} calls over {CONNECTIONS} connections: median {:?}, 99.9th percentile {:?}",
+        times.len(),
+        at(0.5).unwrap_or_default(),
+        at(0.999).unwrap_or_default()
+    );
+    Ok(())
+}

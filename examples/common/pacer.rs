@@ -1,0 +1,52 @@
+//! So many calls a second, however many threads make them.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How much slower it may get, as a multiple of the interval wanted.
+const SLOWEST: f64 = 32.0;
+
+/// Hands out moments at which to send, evenly spaced.
+pub struct Pacer {
+    interval: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
+    next: Instant,
+    /// 1 at full speed; more after the API has said that there were too many calls.
+    slowness: f64,
+}
+
+impl Pacer {
+    pub fn per_second(rate: f64) -> Self {
+        Pacer {
+            interval: Duration::from_secs_f64(1.0 / rate.clamp(0.001, 1e6)),
+            state: Mutex::new(State {
+                next: Instant::now(),
+                slowness: 1.0,
+            }),
+        }
+    }
+
+    /// Waits until it is this thread's turn.
+    pub fn wait(&self) {
+        let turn = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            // What was missed is caught up with, but for no more than a tenth of a second.
+            let earliest = Instant::now() - Duration::from_millis(100);
+            let turn = state.next.max(earliest);
+            state.next = turn + self.interval.mul_f64(state.slowness);
+            // Back to full speed in some hundred calls.
+            state.slowness = (state.slowness * 0.99).max(1.0);
+            turn
+        };
+        std::thread::sleep(turn.saturating_duration_since(Instant::now()));
+    }
+
+    /// The API has refused a call because there were too many: all slow down.
+    pub fn slow_down(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.slowness = (state.slowness * 1.5).min(SLOWEST);
+    }
+}
