@@ -28,8 +28,9 @@
 //! | --- | --- |
 //! | call the API | [`GSRequest`], [`GSResponse`] |
 //! | check what Gigya signed: users, friends, webhooks | [`sig_utils`] |
-//! | check an `id_token` | [`jwt_utils`] |
-//! | fetch every result of a search | [`search_all`] |
+//! | know what an error means | [`GSException`], [`Outcome`], [`error_codes`] |
+//! | check an `id_token`, a webhook 2.0, an extension | [`jwt_utils`] |
+//! | fetch every result of a search | [`search_all`], [docs/bulk.md][bulk] |
 //! | port a longer script, test your own code | [docs/porting.md][porting] |
 //!
 //! Requests block; they may be sent from any thread, and all of them share
@@ -42,6 +43,13 @@
 //!   [`GSException`] alone, for servers that only check signatures.
 //! * `preserve_order`: nested JSON parameters keep insertion order.
 //!
+//! # What is logged
+//!
+//! Through the crate `log`: a `debug!` line a try (method, host, code, call id, time,
+//! size), a `warn!` for what nobody returns: a CA certificate that could not be read,
+//! a clock corrected by more than a minute, a request sent again.
+//!
+//! [bulk]: https://github.com/gssdk/gssdk-rust/blob/main/docs/bulk.md
 //! [porting]: https://github.com/gssdk/gssdk-rust/blob/main/docs/porting.md
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -121,6 +129,8 @@ mod documents {
     mod readme {}
     #[doc = include_str!("../docs/porting.md")]
     mod porting {}
+    #[doc = include_str!("../docs/bulk.md")]
+    mod bulk {}
 }
 
 /// What a server or a proxy may send, without a network; for the fuzz targets alone.

@@ -179,20 +179,23 @@ fn an_update_leaves_no_account_out() {
     misbehave(&api, accounts * 2);
     let folder = tempfile::tempdir().unwrap();
     let path = input(folder.path(), accounts);
+    let rate = scale("GSSDK_TEST_RATE", 100_000).to_string();
+    let timeout = scale("GSSDK_TEST_TIMEOUT", 60).to_string();
     let args = [
         path.to_str().unwrap(),
         "--threads",
         "64",
         "--rate",
-        "100000",
+        &rate,
         "--timeout",
-        "60",
+        &timeout,
         "--retries",
         "11",
         "--idempotent",
     ];
     let output = run(&api, "update_accounts", &args).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
+    eprintln!("{}", text(&output));
     let results = String::from_utf8(output.stdout).unwrap();
     let uids: HashSet<String> = results
         .lines()

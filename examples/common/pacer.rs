@@ -37,8 +37,8 @@ impl Pacer {
             let earliest = Instant::now() - Duration::from_millis(100);
             let turn = state.next.max(earliest);
             state.next = turn + self.interval.mul_f64(state.slowness);
-            // Back to full speed in some hundred calls.
-            state.slowness = (state.slowness * 0.99).max(1.0);
+            // Slowly back to full speed, a fiftieth a call.
+            state.slowness = (state.slowness * 0.98).max(1.0);
             turn
         };
         std::thread::sleep(turn.saturating_duration_since(Instant::now()));
@@ -47,6 +47,6 @@ impl Pacer {
     /// The API has refused a call because there were too many: all slow down.
     pub fn slow_down(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.slowness = (state.slowness * 1.5).min(SLOWEST);
+        state.slowness = (state.slowness * 1.1).min(SLOWEST);
     }
 }
