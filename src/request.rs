@@ -355,7 +355,8 @@ impl GSRequest {
     /// percent-encoded; `https://` for a proxy that is spoken to over TLS.
     ///
     /// `None` takes the explicit proxy back: then `HTTPS_PROXY`, `HTTP_PROXY`,
-    /// `ALL_PROXY` and `NO_PROXY` decide, as in Python.
+    /// `ALL_PROXY` and `NO_PROXY` decide, as in Python; a change of these counts
+    /// within a second.
     ///
     /// Mirrors `setProxy`.
     ///
@@ -549,7 +550,8 @@ impl GSRequest {
         request_params: &Map<String, Value>,
     ) -> Result<String, GSException> {
         let form = oauth1::form_to_sign(request_params);
-        oauth1::base_string(http_method, url, is_secure_connection, &form)
+        let beginning = oauth1::beginning(http_method, url, is_secure_connection)?;
+        Ok(oauth1::base_string(&beginning, &form))
     }
 
     /// The signature of a request: the base string, signed with a secret key.
@@ -580,7 +582,8 @@ impl GSRequest {
         request_params: &Map<String, Value>,
     ) -> Result<String, GSException> {
         let form = oauth1::form_to_sign(request_params);
-        oauth1::sign(key, http_method, url, is_secure_connection, &form)
+        let beginning = oauth1::beginning(http_method, url, is_secure_connection)?;
+        oauth1::sign(key, &beginning, &form)
     }
 
     /// Asks for a page of a search, whose rows are parsed one by one.
@@ -602,7 +605,9 @@ impl GSRequest {
     }
 
     fn call_mut(&mut self) -> &mut Call {
-        Arc::make_mut(&mut self.call)
+        let call = Arc::make_mut(&mut self.call);
+        call.forget_target();
+        call
     }
 }
 

@@ -12,6 +12,9 @@ pub(crate) mod oauth1;
 pub(crate) mod percent;
 pub(crate) mod python_json;
 
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
 use serde_json::{Map, Value};
 
 use crate::error::GSException;
@@ -50,6 +53,17 @@ pub(crate) struct Call {
     pub(crate) follows_data_center: bool,
     /// The caller's headers.
     pub(crate) headers: Vec<(String, String)>,
+    /// Where it goes, once that has been found; forgotten when anything changes.
+    target: OnceLock<Target>,
+}
+
+/// Where a call goes, in the forms that are needed for each try.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) url: String,
+    /// The beginning of the base string, which names the method and the URL.
+    signed: String,
 }
 
 impl Call {
@@ -77,6 +91,7 @@ impl Call {
             rows_apart: false,
             follows_data_center: false,
             headers: Vec::new(),
+            target: OnceLock::new(),
         }
     }
 
@@ -112,19 +127,42 @@ impl Call {
         for (name, value) in &self.headers {
             headers::check(name, value)?;
         }
+        let target = match self.target.get() {
+            Some(target) if api_domain == self.api_domain => Cow::Borrowed(target),
+            _ => {
+                let target = self.target_at(api_domain, &credentials)?;
+                match api_domain == self.api_domain {
+                    true => Cow::Borrowed(self.target.get_or_init(|| target)),
+                    false => Cow::Owned(target),
+                }
+            }
+        };
+        Ok(Plan {
+            call: self,
+            credentials,
+            target,
+        })
+    }
+
+    fn target_at(&self, domain: &str, credentials: &Credentials) -> Result<Target, GSException> {
         let endpoint = Endpoint::resolve(
             &self.api_method,
-            api_domain,
+            domain,
             self.host_override.as_deref(),
             self.use_https || self.client_cert.is_some() || credentials.needs_https(),
             self.client_cert.is_some(),
         )?;
-        Ok(Plan {
-            call: self,
-            url: endpoint.url(),
-            credentials,
+        let url = endpoint.url();
+        Ok(Target {
+            signed: oauth1::beginning("POST", &url, endpoint.https)?,
             endpoint,
+            url,
         })
+    }
+
+    /// Something is about to change.
+    pub(crate) fn forget_target(&mut self) {
+        self.target = OnceLock::new();
     }
 
     /// Whether client-side errors are to be worded as XML.
@@ -137,8 +175,7 @@ impl Call {
 pub(crate) struct Plan<'a> {
     call: &'a Call,
     pub(crate) credentials: Credentials<'a>,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) url: String,
+    pub(crate) target: Cow<'a, Target>,
 }
 
 /// When a request is signed, and what makes it unique.
@@ -170,8 +207,7 @@ impl<'a> Plan<'a> {
         let form = self.form(stamp);
         match self.credentials.secret() {
             Some(secret) => {
-                let https = self.endpoint.https;
-                let signature = oauth1::sign(secret, "POST", &self.url, https, &form.text)?;
+                let signature = oauth1::sign(secret, &self.target.signed, &form.text)?;
                 Ok((form.signed(&signature), Some(signature)))
             }
             None => Ok((form.text, None)),
@@ -194,8 +230,8 @@ impl<'a> Plan<'a> {
     }
 
     /// What is signed of a form.
-    pub(crate) fn base_string(&self, form: &Encoded) -> Result<String, GSException> {
-        oauth1::base_string("POST", &self.url, self.endpoint.https, &form.text)
+    pub(crate) fn base_string(&self, form: &Encoded) -> String {
+        oauth1::base_string(&self.target.signed, &form.text)
     }
 }
 
@@ -320,7 +356,7 @@ mod tests {
                 true => text.replacen("http", "https", 1),
                 false => text.to_string(),
             };
-            assert_eq!(plan.url, https(expected_url), "{row}");
+            assert_eq!(plan.target.url, https(expected_url), "{row}");
 
             let ours = |text: &str| text.replace("python_3.6.0", SDK);
             let (body, signature) = plan.body(stamp).unwrap();
@@ -328,7 +364,7 @@ mod tests {
             if let Some(base_string) = expect["baseString"].as_str() {
                 let secret = call.secret_key.as_deref().unwrap();
                 let base_string = https(&ours(base_string));
-                let made = plan.base_string(&plan.form(stamp)).unwrap();
+                let made = plan.base_string(&plan.form(stamp));
                 assert_eq!(made, base_string, "{row}");
 
                 let encoded = |signature: &str| {

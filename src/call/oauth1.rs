@@ -9,29 +9,37 @@ use crate::sig_utils::Signer;
 use super::form::{Form, SIGNATURE};
 use super::percent::{Out, Percent, text};
 
-/// `METHOD&enc(scheme://host[:port]/path)&enc(form)`; `form` must not hold `sig`.
-pub(crate) fn base_string(
+/// The beginning of a base string: `METHOD&enc(scheme://host[:port]/path)&`.
+///
+/// # Errors
+/// 400006 when `url` is not an absolute URL.
+pub(crate) fn beginning(
     http_method: &str,
     url: &str,
     is_secure_connection: bool,
-    form: &str,
 ) -> Result<String, GSException> {
-    let mut out = Vec::with_capacity(url.len() * 2 + form.len() * 3 / 2 + 16);
-    write_base_string(http_method, url, is_secure_connection, form, &mut out)?;
+    let url = normalize(url, is_secure_connection)?;
+    let mut out = http_method.to_uppercase().into_bytes();
+    out.put(b"&");
+    Percent(&mut out).put(url.as_bytes());
+    out.put(b"&");
     Ok(text(out))
+}
+
+/// The whole of it: what follows is the form, encoded; it must not hold `sig`.
+pub(crate) fn base_string(beginning: &str, form: &str) -> String {
+    let mut out = Vec::with_capacity(beginning.len() + form.len() * 3 / 2 + 16);
+    out.put(beginning.as_bytes());
+    Percent(&mut out).put(form.as_bytes());
+    text(out)
 }
 
 /// Signs what [`base_string`] would return, without ever holding it: for a
 /// large form it is up to five times the size of the parameters.
-pub(crate) fn sign(
-    secret: &str,
-    http_method: &str,
-    url: &str,
-    is_secure_connection: bool,
-    form: &str,
-) -> Result<String, GSException> {
+pub(crate) fn sign(secret: &str, beginning: &str, form: &str) -> Result<String, GSException> {
     let mut signer = Signer::new(secret)?;
-    write_base_string(http_method, url, is_secure_connection, form, &mut signer)?;
+    signer.put(beginning.as_bytes());
+    Percent(&mut signer).put(form.as_bytes());
     Ok(signer.sign())
 }
 
@@ -43,22 +51,6 @@ pub(crate) fn query_string(params: &Map<String, Value>) -> String {
 /// The caller's parameters as a form that can be signed.
 pub(crate) fn form_to_sign(params: &Map<String, Value>) -> String {
     Form::new(params, &[], Some(SIGNATURE)).encode().text
-}
-
-fn write_base_string(
-    http_method: &str,
-    url: &str,
-    is_secure_connection: bool,
-    form: &str,
-    out: &mut impl Out,
-) -> Result<(), GSException> {
-    let url = normalize(url, is_secure_connection)?;
-    out.put(http_method.to_uppercase().as_bytes());
-    out.put(b"&");
-    Percent(out).put(url.as_bytes());
-    out.put(b"&");
-    Percent(out).put(form.as_bytes());
-    Ok(())
 }
 
 /// Scheme and host in lower case, without default port, query and fragment.
@@ -131,9 +123,10 @@ mod tests {
     fn a_signature_in_pieces_is_the_signature_of_the_whole() {
         let form = "a=%C3%A9&".repeat(2_000);
         let url = "http://socialize.us1.gigya.com/socialize.setStatus";
-        let whole = base_string("POST", url, false, &form).unwrap();
+        let beginning = beginning("POST", url, false).unwrap();
+        let whole = base_string(&beginning, &form);
         assert_eq!(
-            sign("c2VjcmV0", "POST", url, false, &form).unwrap(),
+            sign("c2VjcmV0", &beginning, &form).unwrap(),
             crate::sig_utils::calc_signature(&whole, "c2VjcmV0").unwrap()
         );
     }

@@ -118,13 +118,13 @@ impl Try {
         let form = plan.form(self.stamp);
         let body = match &self.signature {
             Some(signature) => {
-                let base_string = plan.base_string(&form).unwrap_or_default();
+                let base_string = plan.base_string(&form);
                 log.text("baseString", &unescape_masks(&base_string));
                 form.signed(signature)
             }
             None => form.text,
         };
-        log.text("URL", &plan.url);
+        log.text("URL", &plan.target.url);
         log.text("postData", &unescape_masks(&body));
         if let Some(answer) = &self.answer {
             log.text("responseText", &mask.text(answer));
@@ -138,7 +138,7 @@ pub(crate) fn tried(call: &Call, plan: &Plan, answer: &Result<Answer, Fault>, st
         return;
     }
     let milliseconds = started.elapsed().as_millis();
-    let (method, host) = (&call.api_method, &plan.endpoint.host);
+    let (method, host) = (&call.api_method, &plan.target.endpoint.host);
     match answer {
         Err(fault) => ::log::debug!("{method} at {host}: {milliseconds} ms, {fault}"),
         Ok(answer) => {

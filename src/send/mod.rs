@@ -97,14 +97,17 @@ impl Sender {
         let mut lesson = None;
         let mut retries = 0;
         loop {
-            let (host, https) = (way.plan.endpoint.host.as_str(), way.plan.endpoint.https);
+            let (host, https) = (
+                way.plan.target.endpoint.host.as_str(),
+                way.plan.target.endpoint.https,
+            );
             let stamp = self.clock.stamp(host);
             let (body, signature) = way.plan.body(stamp)?;
             let authorization = way.bearer.as_ref().map(|bearer| bearer.sign(&stamp));
             let authorization = authorization.transpose()?;
             trace.sending(stamp, signature, domain.clone());
             let message = Message {
-                url: &way.plan.url,
+                url: &way.plan.target.url,
                 form: &body,
                 authorization: authorization.as_deref(),
                 headers: &call.headers,
@@ -166,7 +169,7 @@ impl Sender {
         }
         let plan = call.plan()?;
         let bearer = Bearer::of(&plan)?;
-        let stamp = self.clock.stamp(&plan.endpoint.host);
+        let stamp = self.clock.stamp(&plan.target.endpoint.host);
         let mut headers = vec![("Content-Type".to_string(), FORM.to_string())];
         if let Some(bearer) = bearer {
             headers.push(("Authorization".to_string(), bearer.sign(&stamp)?));
@@ -174,7 +177,7 @@ impl Sender {
         headers.extend(call.headers.iter().cloned());
         let (body, _) = plan.body(stamp)?;
         Ok(Prepared {
-            url: plan.url,
+            url: plan.target.url.clone(),
             headers,
             body,
         })
@@ -188,8 +191,8 @@ impl Sender {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         self.transport.route(&Settings {
-            https: plan.endpoint.https,
-            host: &plan.endpoint.host,
+            https: plan.target.endpoint.https,
+            host: &plan.target.endpoint.host,
             ca_certs: call.ca_certs.as_ref().or(process_wide.as_ref()),
             client_cert: call.client_cert.as_ref(),
             proxy: call.proxy.as_deref(),

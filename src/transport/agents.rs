@@ -74,7 +74,7 @@ impl Agents {
         // Made without the lock: others need not wait while certificates are read.
         let agent = self.make(&key)?;
         if let Some(tls) = &mut key.tls {
-            tls.forget_texts();
+            tls.forget_key();
         }
         let mut kept = self.lock();
         if let Some(agent) = find(&mut kept, &key, now) {

@@ -27,8 +27,8 @@ use crate::error::GSException;
 use crate::pem::{ClientCert, Pem};
 use agents::{Agents, Key};
 pub(crate) use fault::Fault;
-use proxy::Proxy;
 pub(crate) use proxy::redact;
+use proxy::{Environment, Proxy};
 use trust::TlsSettings;
 
 /// The largest answer that is read, in bytes, after decompression.
@@ -97,6 +97,7 @@ pub(crate) struct Message<'a> {
 #[derive(Default)]
 pub(crate) struct Transport {
     agents: Agents,
+    environment: Environment,
 }
 
 impl Transport {
@@ -106,7 +107,7 @@ impl Transport {
     pub(crate) fn route(&self, settings: &Settings) -> Result<Route, GSException> {
         let proxy = match settings.proxy {
             Some(text) => Some(Proxy::parse(text)?),
-            None => Proxy::from_environment(settings.https, settings.host)?,
+            None => self.environment.proxy(settings.https, settings.host)?,
         };
         let needs_tls = settings.https || proxy.as_ref().is_some_and(|proxy| proxy.https);
         let tls = match needs_tls {

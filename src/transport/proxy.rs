@@ -1,6 +1,8 @@
 //! Which proxy a request goes through: the caller's, or the environment's.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -69,16 +71,7 @@ impl Proxy {
         })
     }
 
-    /// The proxy that the environment names for a request, chosen as Python's
-    /// `urllib` does: `https_proxy` or `http_proxy` by the request's scheme,
-    /// lower case first, unless `no_proxy` lists the host. `all_proxy` stands
-    /// in for either.
-    ///
     /// * `host`: the target, with its port if the URL has one.
-    pub(super) fn from_environment(https: bool, host: &str) -> Result<Option<Self>, GSException> {
-        Self::from_variables(https, host, cfg!(windows), |name| std::env::var(name).ok())
-    }
-
     /// * `caseless`: whether `http_proxy` and `HTTP_PROXY` are the same variable.
     fn from_variables(
         https: bool,
@@ -115,6 +108,61 @@ impl Proxy {
                 format!("{} (from the variable {name})", error.error_message()),
             )),
         }
+    }
+}
+
+/// The variables that name proxies, read once a second: looking them all up costs more
+/// than signing a request.
+#[derive(Default)]
+pub(super) struct Environment {
+    read: Mutex<Option<(Instant, Variables)>>,
+}
+
+/// The names and values of those that are set.
+type Variables = Arc<[(&'static str, String)]>;
+
+const VARIABLES: [&str; 9] = [
+    "http_proxy",
+    "HTTP_PROXY",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "REQUEST_METHOD",
+];
+
+impl Environment {
+    /// The proxy that the environment names for a request, chosen as Python's
+    /// `urllib` does: `https_proxy` or `http_proxy` by the request's scheme,
+    /// lower case first, unless `no_proxy` lists the host. `all_proxy` stands
+    /// in for either.
+    pub(super) fn proxy(&self, https: bool, host: &str) -> Result<Option<Proxy>, GSException> {
+        let variables = self.variables();
+        if variables.is_empty() {
+            return Ok(None);
+        }
+        Proxy::from_variables(https, host, cfg!(windows), |name| {
+            let mut known = variables.iter();
+            known
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| value.clone())
+        })
+    }
+
+    fn variables(&self) -> Variables {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some((when, variables)) = &*read {
+            if now.saturating_duration_since(*when) < Duration::from_secs(1) {
+                return Arc::clone(variables);
+            }
+        }
+        let set = |name| Some((name, std::env::var(name).ok()?));
+        let variables: Variables = VARIABLES.into_iter().filter_map(set).collect();
+        *read = Some((now, Arc::clone(&variables)));
+        variables
     }
 }
 

@@ -43,23 +43,20 @@ enum Trust {
 #[derive(PartialEq, Eq)]
 struct Identity {
     cert: Text,
-    key: Text,
+    key: Key,
 }
 
 /// A PEM text, and where it is from: what errors call it.
 struct Text {
     source: Pem,
     pem: Arc<Zeroizing<Vec<u8>>>,
-    hash: [u8; 32],
 }
 
 impl Text {
     fn read(source: &Pem) -> std::io::Result<Self> {
-        let pem = source.read()?;
         Ok(Text {
+            pem: source.read()?,
             source: source.clone(),
-            hash: sha256(&pem),
-            pem,
         })
     }
 }
@@ -67,11 +64,25 @@ impl Text {
 /// The same text from elsewhere is the same.
 impl PartialEq for Text {
     fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash
+        Arc::ptr_eq(&self.pem, &other.pem) || self.pem == other.pem
     }
 }
 
 impl Eq for Text {}
+
+/// A private key: told from others by its hash, so that it need not be kept.
+struct Key {
+    text: Text,
+    hash: [u8; 32],
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+impl Eq for Key {}
 
 impl TlsSettings {
     /// Reads the files that are named.
@@ -99,10 +110,15 @@ impl TlsSettings {
         };
         let identity = match client_cert {
             None => None,
-            Some(client) => Some(Identity {
-                cert: read("certificate", &client.cert)?,
-                key: read("key", &client.key)?,
-            }),
+            Some(client) => {
+                let (cert, text) = (
+                    read("certificate", &client.cert)?,
+                    read("key", &client.key)?,
+                );
+                let hash = sha256(&text.pem);
+                let key = Key { text, hash };
+                Some(Identity { cert, key })
+            }
         };
         Ok(TlsSettings { trust, identity })
     }
@@ -112,22 +128,16 @@ impl TlsSettings {
     pub(super) fn supersedes(&self, other: &TlsSettings) -> bool {
         match (&self.identity, &other.identity) {
             (Some(ours), Some(theirs)) => {
-                ours.key.source.is_same_file(&theirs.key.source) && ours != theirs
+                ours.key.text.source.is_same_file(&theirs.key.text.source) && ours != theirs
             }
             _ => false,
         }
     }
 
-    /// Forgets the texts: what is left tells whether others are the same.
-    pub(super) fn forget_texts(&mut self) {
-        let own = match &mut self.trust {
-            Trust::Own(text) => Some(text),
-            Trust::Default => None,
-        };
-        let identity = self.identity.as_mut();
-        let identity = identity.map(|identity| [&mut identity.cert, &mut identity.key]);
-        for text in own.into_iter().chain(identity.into_iter().flatten()) {
-            text.pem = Arc::default();
+    /// Forgets the private key: its hash tells whether others are the same.
+    pub(super) fn forget_key(&mut self) {
+        if let Some(identity) = &mut self.identity {
+            identity.key.text.pem = Arc::default();
         }
     }
 
@@ -261,7 +271,8 @@ impl Identity {
             };
             return Err(invalid("certificate", &self.cert, why));
         }
-        let key = private_key(&self.key.pem).map_err(|why| invalid("key", &self.key, why))?;
+        let key =
+            private_key(&self.key.text.pem).map_err(|why| invalid("key", &self.key.text, why))?;
         Ok((chain, key))
     }
 }
