@@ -1,6 +1,6 @@
 //! Against nginx and squid as they are installed. Skipped, with a word, where
 //! they are not; `GSSDK_REQUIRE_INTEROP=1`, as `.ci/run` sets, forbids that.
-#![cfg(feature = "client")]
+#![cfg(all(feature = "client", unix))]
 
 mod support;
 
