@@ -15,8 +15,7 @@ mod server;
 mod support;
 
 use std::error::Error;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use gssdk::*;
@@ -84,29 +83,20 @@ fn demonstrate() -> Result<(), Box<dyn Error>> {
         server::serve(&listener, |request: &Request| {
             let body = &request.body;
             answer(JwtUtils::validate_extension_with_keys(
-                body, "3_demo", &keys,
+                body,
+                support::API_KEY,
+                &keys,
             ))
         });
     });
     let body = |email: &str| {
         let payload = json!({
             "extensionPoint": "OnBeforeAccountsRegister", "callID": "c1",
-            "apiKey": "3_demo", "data": {"params": {"email": email}},
+            "apiKey": support::API_KEY, "data": {"params": {"email": email}},
         });
-        let header = json!({"alg": "RS256", "typ": "JWT", "kid": "k"});
-        json!({"jws": key.jwt(header, payload)}).to_string()
+        support::sender::extension_body(&key, payload)
     };
-    let ask = |body: &str| -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(address)?;
-        let length = body.len();
-        write!(
-            stream,
-            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
+    let ask = |body: &str| support::sender::post(address, "", body);
     for email in [
         "joe@mailinator.example",
         "joe@company.example",

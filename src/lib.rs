@@ -47,7 +47,8 @@
 //!
 //! Through the crate `log`: a `debug!` line a try (method, host, code, call id, time,
 //! size), a `warn!` for what nobody returns: a CA certificate that could not be read,
-//! a clock corrected by more than a minute, a request sent again.
+//! a clock corrected by more than a minute, a request sent again. No secret is among
+//! it; the crates below log for themselves: at `trace!` they show headers.
 //!
 //! [bulk]: https://github.com/gssdk/gssdk-rust/blob/main/docs/bulk.md
 //! [porting]: https://github.com/gssdk/gssdk-rust/blob/main/docs/porting.md

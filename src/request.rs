@@ -653,16 +653,40 @@ pub struct PreparedRequest(Prepared);
 
 impl PreparedRequest {
     /// Where to post it.
+    ///
+    /// ```
+    /// # use gssdk::*;
+    /// # let request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", ());
+    /// let url = request.use_https(true).prepare()?.url().to_string();
+    /// assert_eq!(url, "https://accounts.us1.gigya.com/accounts.search");
+    /// # Ok::<(), GSException>(())
+    /// ```
     pub fn url(&self) -> &str {
         &self.0.url
     }
 
     /// The headers that it needs, besides those that every client sends by itself.
+    ///
+    /// ```
+    /// # use gssdk::*;
+    /// # let request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", ());
+    /// let prepared = request.prepare()?;
+    /// let (name, value) = &prepared.headers()[0];
+    /// assert_eq!(format!("{name}: {value}"), "Content-Type: application/x-www-form-urlencoded");
+    /// # Ok::<(), GSException>(())
+    /// ```
     pub fn headers(&self) -> &[(String, String)] {
         &self.0.headers
     }
 
     /// The form, encoded and signed.
+    ///
+    /// ```
+    /// # use gssdk::*;
+    /// # let request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", json!({"query": "a b"}));
+    /// assert!(request.prepare()?.body().contains("&query=a%20b&"));
+    /// # Ok::<(), GSException>(())
+    /// ```
     pub fn body(&self) -> &str {
         &self.0.body
     }

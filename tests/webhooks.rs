@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use gssdk::*;
 use support::rsa::RsaKey;
+use support::sender::{extension_body, webhook_claims as claims};
 use support::*;
 
 fn now() -> i64 {
@@ -14,18 +15,7 @@ fn now() -> i64 {
 }
 
 fn header() -> Value {
-    json!({"alg": "RS256", "typ": "JWT", "kid": "k"})
-}
-
-/// The claims that Gigya puts into the token of a webhook; by ring, not by the crate.
-fn claims(body: &str) -> Value {
-    let hash = ring::digest::digest(&ring::digest::SHA256, body.as_bytes());
-    let nonce = serde_json::from_str::<Value>(body).unwrap_or_default()["nonce"].clone();
-    json!({
-        "iss": format!("https://fidm.gigya.com/jwt/{API_KEY}/"),
-        "iat": now(), "exp": now() + 60,
-        "sub": URL_SAFE_NO_PAD.encode(hash), "jti": nonce,
-    })
+    sender::header("k")
 }
 
 fn with(mut claims: Value, name: &str, value: Value) -> Value {
@@ -119,7 +109,7 @@ fn an_extension_is_believed_only_if_everything_is_right() {
     };
     let keys = json!({"keys": [key.jwk("k")]});
     let payload = || json!({"extensionPoint": "OnBeforeAccountsRegister", "callID": "c1", "apiKey": API_KEY, "data": {"params": {"email": "a@b.c"}}});
-    let body = |payload: Value| json!({"jws": key.jwt(header(), payload)}).to_string();
+    let body = |payload: Value| extension_body(&key, payload);
     let check =
         |body: &str| JwtUtils::validate_extension_with_keys(body.as_bytes(), API_KEY, &keys);
 

@@ -140,7 +140,7 @@ pub(crate) fn tried(call: &Call, plan: &Plan, answer: &Result<Answer, Fault>, st
     let milliseconds = started.elapsed().as_millis();
     let (method, host) = (&call.api_method, &plan.target.endpoint.host);
     match answer {
-        Err(fault) => ::log::debug!("{method} at {host}: {milliseconds} ms, {fault}"),
+        Err(fault) => ::log::debug!("{method} at {host}: {milliseconds} ms, failed: {fault}"),
         Ok(answer) => {
             let text = String::from_utf8_lossy(&answer.body);
             let value = crate::reading::parse_value(&text).unwrap_or_default();

@@ -144,6 +144,7 @@ impl Sender {
                 }
                 _ => return Ok(reply),
             }
+            warn!("{}: sent again after error {}", call.api_method, reply.code);
             trace.answered(reply.text);
         }
     }

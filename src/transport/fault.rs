@@ -99,7 +99,13 @@ impl From<Fault> for Error {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+        match self {
+            Fault::Timeout { .. } => f.write_str("the time was up"),
+            Fault::NotSent(why)
+            | Fault::Untouched(why)
+            | Fault::Unanswered(why)
+            | Fault::Lost(why) => f.write_str(why),
+        }
     }
 }
 
@@ -126,17 +132,15 @@ pub(super) fn is_end(error: &io::Error) -> bool {
 
 /// An I/O error in words that a person can act on.
 pub(super) fn describe(error: &io::Error) -> String {
-    let Some(inner) = error.get_ref() else {
-        return match error.kind() {
-            io::ErrorKind::ConnectionRefused => "connection refused (is the address right?)".into(),
-            io::ErrorKind::ConnectionReset => "the connection was reset".into(),
-            io::ErrorKind::BrokenPipe => "the connection was closed".into(),
-            io::ErrorKind::UnexpectedEof => "the connection was closed too early".into(),
-            _ => error.to_string(),
-        };
-    };
-    match inner.downcast_ref::<rustls::Error>() {
-        Some(error) => tls::describe(error),
-        None => error.to_string(),
+    let inner = error.get_ref();
+    if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return tls::describe(error);
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused (is the address right?)".into(),
+        io::ErrorKind::ConnectionReset => "the connection was reset".into(),
+        io::ErrorKind::BrokenPipe => "the connection was closed".into(),
+        io::ErrorKind::UnexpectedEof => "the connection was closed too early".into(),
+        _ => error.to_string(),
     }
 }

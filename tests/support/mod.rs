@@ -8,6 +8,7 @@ mod api;
 pub mod certs;
 pub mod proxy;
 pub mod rsa;
+pub mod sender;
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read, Write};

@@ -1,0 +1,50 @@
+//! What Gigya sends to a site: webhooks and calls of extensions, signed with a key of
+//! the test's own.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gssdk::*;
+
+use super::API_KEY;
+use super::rsa::RsaKey;
+
+fn now() -> i64 {
+    (SigUtils::current_time_millis() / 1000) as i64
+}
+
+/// The claims of the token of a webhook 2.0 with this body.
+pub fn webhook_claims(body: &str) -> Value {
+    let hash = ring::digest::digest(&ring::digest::SHA256, body.as_bytes());
+    let nonce = serde_json::from_str::<Value>(body).unwrap_or_default()["nonce"].clone();
+    json!({
+        "iss": format!("https://fidm.gigya.com/jwt/{API_KEY}/"),
+        "iat": now(), "exp": now() + 60,
+        "sub": URL_SAFE_NO_PAD.encode(hash), "jti": nonce,
+    })
+}
+
+/// The header of Gigya's tokens, for the key of this id.
+pub fn header(key_id: &str) -> Value {
+    json!({"alg": "RS256", "typ": "JWT", "kid": key_id})
+}
+
+/// The body of an extension's call with this payload.
+pub fn extension_body(key: &RsaKey, payload: Value) -> String {
+    json!({"jws": key.jwt(header("k"), payload)}).to_string()
+}
+
+/// Sends one to a receiver and returns its whole answer.
+pub fn post(to: SocketAddr, headers: &str, body: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(to)?;
+    let length = body.len();
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
