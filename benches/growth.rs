@@ -110,6 +110,10 @@ fn main() {
             let request = aim(json!({"size": size, "kind": kind, "items": items}));
             row(what, size, cost(|| ok(request.send())));
         }
+        let items = size / account(0).to_string().len();
+        let request = aim(json!({"size": size, "kind": "account", "items": items}));
+        let rows = || search_all(request.clone()).map(Result::unwrap).count();
+        row("search accounts, row by row", size, cost(rows));
         // What the answer's text and its `Map` take, whoever reads them.
         let accounts: Vec<Value> = (0..size / account(0).to_string().len())
             .map(account)
