@@ -1,9 +1,15 @@
-//! Requests per second over loopback, side by side and interleaved in one run:
-//! gssdk, a bare ureq loop that posts equal bytes, libcurl, and a bare socket as
-//! the bound that no client can beat.
+//! What a request costs over loopback, side by side and interleaved in one run: gssdk,
+//! a bare ureq loop and libcurl, which post bytes made once, connect by name, read the
+//! answer's JSON and check it; and a bare socket as the bound that no client can beat.
 //!
-//! The server is nginx where it is installed, otherwise a small one in a process
-//! of its own. `cargo bench … -- --seconds 10` measures longer.
+//! Two ways, for they tell different things: with the cores kept awake by idle-priority
+//! loops, so that a request's time is the work that it causes; and with cores that fall
+//! asleep while they wait, as they do between real requests.
+//!
+//! The client runs on one core and the server on another where `taskset` is installed
+//! (Linux). Wall time and CPU time a request are the medians of many short turns. The
+//! server is nginx where it is installed, otherwise a small one in a process of its own.
+//! `cargo bench … -- --seconds 10` measures longer.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,6 +24,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 const SECRET: &str = "Cc5yFv4kcjAeqg/J7Xhn+A==";
+/// Where client and server run, if they can be told.
+const CLIENT_CORE: &str = "0";
+const SERVER_CORE: &str = "1";
+
 const ANSWER: &str = r#"{"callId":"5f1cb7a1b1f2","errorCode":0,"apiVersion":2,"statusCode":200}"#;
 
 /// Each client's turn within a round; many short ones even out the machine's moods.
@@ -43,6 +53,9 @@ fn main() {
         (0..count.parse().unwrap_or(1)).for_each(|_| drop(request.send()));
         return;
     }
+    if !arguments.iter().any(|argument| argument == "--pinned") && pin(&arguments) {
+        return;
+    }
     let rounds = (seconds / TURN.as_secs_f64()).ceil() as usize;
 
     let server = Server::start();
@@ -50,30 +63,94 @@ fn main() {
         "server: {}; {rounds} rounds of {TURN:?} for each",
         server.name
     );
-    for https in [false, true] {
-        let scheme = if https { "https" } else { "http" };
-        let mut clients = server.clients(https);
-        let mut rates: Vec<Vec<f64>> = vec![Vec::new(); clients.len()];
-        for (_, send) in &mut clients {
-            (0..200).for_each(|_| send());
-        }
-        for round in 0..rounds {
-            // Each round in another order.
-            for i in 0..clients.len() {
-                let i = (i + round) % clients.len();
-                rates[i].push(rate(&mut *clients[i].1));
-            }
-        }
-        let medians: Vec<f64> = rates.into_iter().map(median).collect();
-        println!("\n{scheme}, one thread, keep-alive");
-        for ((name, _), rate) in clients.iter().zip(&medians) {
-            println!(
-                "  {name:<12} {rate:>8.0} requests/s   gssdk is {:.2} x",
-                medians[0] / rate
-            );
+    for awake in [true, false] {
+        let _spinners = awake.then(Spinners::start);
+        for https in [false, true] {
+            compare(&server, awake, https, rounds);
         }
     }
     threads(&server);
+}
+
+/// Runs this program again on the first core; `false` where that cannot be.
+fn pin(arguments: &[String]) -> bool {
+    let mut command = Command::new("taskset");
+    command
+        .args(["-c", CLIENT_CORE])
+        .args(arguments)
+        .arg("--pinned");
+    let pinned = command.status().is_ok_and(|status| status.success());
+    if !pinned {
+        println!("not pinned: taskset is not installed, or there is one core");
+    }
+    pinned
+}
+
+/// Loops of the lowest priority, which keep both cores from falling asleep.
+struct Spinners(Vec<Child>);
+
+impl Spinners {
+    fn start() -> Self {
+        let spin = |core: &str| {
+            let mut command = Command::new("nice");
+            command.args([
+                "-n",
+                "19",
+                "taskset",
+                "-c",
+                core,
+                "sh",
+                "-c",
+                "while :; do :; done",
+            ]);
+            command.stderr(Stdio::null()).spawn().ok()
+        };
+        Spinners(
+            [CLIENT_CORE, SERVER_CORE]
+                .into_iter()
+                .filter_map(spin)
+                .collect(),
+        )
+    }
+}
+
+impl Drop for Spinners {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn compare(server: &Server, awake: bool, https: bool, rounds: usize) {
+    let mut clients = server.clients(https);
+    let mut costs: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); clients.len()];
+    for (_, send) in &mut clients {
+        (0..200).for_each(|_| send());
+    }
+    for round in 0..rounds {
+        // Each round in another order.
+        for i in 0..clients.len() {
+            let i = (i + round) % clients.len();
+            let (wall, cpu) = cost(&mut *clients[i].1);
+            costs[i].0.push(wall);
+            costs[i].1.push(cpu);
+        }
+    }
+    let medians: Vec<(f64, f64)> = costs
+        .into_iter()
+        .map(|(wall, cpu)| (median(wall), median(cpu)))
+        .collect();
+    let scheme = if https { "https" } else { "http" };
+    let cores = if awake { "kept awake" } else { "left to sleep" };
+    println!("\n{scheme}, one thread, keep-alive, cores {cores}");
+    for ((name, _), (wall, cpu)) in clients.iter().zip(&medians) {
+        println!(
+            "  {name:<12} {wall:>6.1} µs a request, {cpu:>5.1} of them CPU   gssdk takes {:.2} x",
+            medians[0].0 / wall
+        );
+    }
 }
 
 /// A server that takes two milliseconds, as a network does, so that it and the
@@ -101,14 +178,29 @@ fn threads(server: &Server) {
     }
 }
 
-fn rate(send: &mut dyn FnMut()) -> f64 {
-    let started = Instant::now();
+/// Wall and CPU time of a request, in µs.
+fn cost(send: &mut dyn FnMut()) -> (f64, f64) {
+    let (started, used) = (Instant::now(), cpu_time());
     let mut sent = 0;
     while started.elapsed() < TURN {
         (0..10).for_each(|_| send());
         sent += 10;
     }
-    sent as f64 / started.elapsed().as_secs_f64()
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(sent);
+    (each(started.elapsed()), each(cpu_time() - used))
+}
+
+/// How long this thread has been running, as Linux counts it; zero elsewhere.
+fn cpu_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = text.split(' ').next().and_then(|text| text.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or(0))
+}
+
+/// Reads an answer as its user would.
+fn check(answer: &str) {
+    let answer: Value = answer.parse().expect("JSON");
+    assert_eq!(answer["errorCode"], 0);
 }
 
 fn median(mut rates: Vec<f64>) -> f64 {
@@ -210,7 +302,11 @@ impl Server {
                  location / {{ default_type application/json; return 200 '{ANSWER}'; }} }} }}"
         );
         std::fs::write(self.dir.join("nginx.conf"), config).ok()?;
-        let mut command = Command::new(binary);
+        let mut command = Command::new("taskset");
+        command.args(["-c", SERVER_CORE]).arg(binary);
+        if Command::new("taskset").arg("--version").output().is_err() {
+            command = Command::new(binary);
+        }
         command
             .arg("-p")
             .arg(&self.dir)
@@ -264,7 +360,7 @@ impl Server {
                     .content_type("application/x-www-form-urlencoded")
                     .send(&ureq_body)
                     .expect("an answer");
-                assert_eq!(answer.body_mut().read_to_string().expect("a body"), ANSWER);
+                check(&answer.body_mut().read_to_string().expect("a body"));
             }),
         ));
         #[cfg(feature = "libcurl")]
@@ -340,7 +436,7 @@ fn libcurl(url: &str, body: &str, ca: &str) -> Box<dyn FnMut()> {
                 .expect("a sink");
             transfer.perform().expect("an answer");
         }
-        assert_eq!(answer, ANSWER.as_bytes());
+        check(std::str::from_utf8(&answer).expect("text"));
     })
 }
 
