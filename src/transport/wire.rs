@@ -34,7 +34,7 @@ use ureq::unversioned::transport::time::Duration as UreqDuration;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
 use super::fault::{Fault, describe, is_end, is_timeout};
-use super::socket::{Layer, Patience};
+use super::socket::{Layer, Patience, Socket};
 
 /// A request up to this size goes out in one write, headers and body together.
 const WRITE_SIZE: usize = 64 * 1024;
@@ -201,6 +201,7 @@ impl Wire {
     /// refuses a request early may never read the rest.
     fn write(&mut self, length: usize) -> io::Result<()> {
         let mut written = 0;
+        let mut progress = (self.layer.socket().accepted, Instant::now());
         loop {
             let rest = &self.buffers.output[written..length];
             let step = match rest.is_empty() {
@@ -212,6 +213,17 @@ impl Wire {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(step) => written += step,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let Socket {
+                        accepted, patience, ..
+                    } = self.layer.socket();
+                    if *accepted != progress.0 {
+                        progress = (*accepted, Instant::now());
+                    } else if patience
+                        .silence
+                        .is_some_and(|most| progress.1.elapsed() >= most)
+                    {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
                     if !self.is_quiet() {
                         return Err(io::Error::other(
                             "the answer came before the request was out",
@@ -339,7 +351,6 @@ impl fmt::Debug for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::socket::Socket;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
@@ -429,6 +440,24 @@ mod tests {
             .unwrap();
         assert_eq!(stray.layer.socket().stream.peek(&mut [0]).unwrap(), 1);
         assert!(!stray.is_open());
+    }
+
+    /// Without a timeout of the caller's, too.
+    #[test]
+    fn a_peer_that_takes_nothing_more_is_given_up() {
+        let (mut wire, _peer) = connected(false);
+        let silence = UreqDuration::Exact(Duration::from_millis(300));
+        let timeout = NextTimeout {
+            per_write: Some(silence),
+            ..NextTimeout::default()
+        };
+        let fault = loop {
+            wire.buffers().output()[..WRITE_SIZE].fill(b'x');
+            if let Err(error) = wire.transmit_output(WRITE_SIZE, timeout) {
+                break Fault::from(error);
+            }
+        };
+        assert!(matches!(fault, Fault::Timeout { sent: true }), "{fault:?}");
     }
 
     /// The defaults are for calls without a timeout.
