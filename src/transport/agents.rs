@@ -40,7 +40,7 @@ pub(super) struct Key {
     /// Present when the target or the proxy speaks TLS.
     pub(super) tls: Option<TlsSettings>,
     pub(super) proxy: Option<Proxy>,
-    /// Whether connections are probed before they are used again.
+    /// Whether connections are probed however soon they are used again.
     pub(super) probes: bool,
 }
 

@@ -34,7 +34,7 @@ pub(super) struct WireConnector {
     pub(super) tls: Option<Arc<ClientConfig>>,
     /// The proxy, and how to speak TLS with it.
     pub(super) proxy: Option<(Proxy, Option<Arc<ClientConfig>>)>,
-    /// Whether its connections are probed before they are used again.
+    /// Whether its connections are probed however soon they are used again.
     pub(super) probes: bool,
 }
 

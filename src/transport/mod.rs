@@ -48,7 +48,7 @@ pub(crate) struct Settings<'a> {
     pub(crate) client_cert: Option<&'a ClientCert>,
     /// The caller's proxy; the environment is asked if there is none.
     pub(crate) proxy: Option<&'a str>,
-    /// Whether a connection is probed before it is used again. Needless for
+    /// Whether a connection is probed however soon it is used again. Needless for
     /// requests that may go out again when it turns out to be dead.
     pub(crate) probes: bool,
 }

@@ -21,9 +21,10 @@
 //! * anything else: the server may have acted on it ([`Fault::Lost`]).
 //!
 //! What follows from each is for [`crate::send`] to say. A request that may go out
-//! again after the second needs no probe, and so saves its three system calls.
-//! Idle connections are given up after 15 s, less than servers commonly wait, to
-//! keep all that rare.
+//! again after the second needs no probe, and so saves its three system calls, but
+//! on a connection that has rested for long: what a server has sent there meanwhile
+//! would be taken for the answer. Idle connections are given up after 15 s, less than
+//! servers commonly wait, to keep all that rare.
 
 use std::fmt;
 use std::io;
@@ -49,6 +50,10 @@ const MAX_UNREAD: usize = 128 * 1024;
 /// answers (1xx) without an end are no body, whose size is limited by itself.
 const MAX_RECEIVED: usize = 128 * 1024 * 1024;
 
+/// A connection that has rested so long is probed by every request: a server that
+/// gives it up may say so (408) before it closes.
+const LONG_REST: Duration = Duration::from_secs(1);
+
 /// No wait is longer, whatever timeout the caller sets: a year.
 const ANY_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -61,10 +66,13 @@ pub(super) struct Wire {
     tls: bool,
     /// `http://authority`, to go before the path of each request (RFC 9112, 3.2.2).
     absolute_form: Option<String>,
-    /// Whether to look before each use if the connection is still open.
+    /// Whether to look before each use, even soon after the last, if the connection is
+    /// still open.
     probes: bool,
     buffers: WireBuffers,
     phase: Phase,
+    /// Since when it has been in the pool.
+    rests_since: Instant,
     /// Whether an earlier request has been answered on this connection.
     reused: bool,
     /// How many bytes of the current answer have come.
@@ -168,6 +176,7 @@ impl Wire {
             probes,
             buffers: WireBuffers::default(),
             phase: Phase::Idle,
+            rests_since: Instant::now(),
             reused: false,
             received: 0,
             baseline: 0,
@@ -314,13 +323,15 @@ impl Transport for Wire {
     fn is_open(&mut self) -> bool {
         if self.phase == Phase::Receiving {
             self.phase = Phase::Idle;
+            self.rests_since = Instant::now();
             self.reused = true;
             return self.write_error.is_none();
         }
-        if !self.probes {
+        let now = Instant::now();
+        if !self.probes && now < self.rests_since + LONG_REST {
             return true;
         }
-        self.layer.socket().patience.deadline = Instant::now() + ANY_TIME;
+        self.layer.socket().patience.deadline = now + ANY_TIME;
         self.is_quiet()
     }
 
@@ -440,6 +451,18 @@ mod tests {
             .unwrap();
         assert_eq!(stray.layer.socket().stream.peek(&mut [0]).unwrap(), 1);
         assert!(!stray.is_open());
+    }
+
+    #[test]
+    fn a_long_rest_is_a_reason_to_look() {
+        let (mut wire, mut peer) = connected(false);
+        peer.write_all(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+            .unwrap();
+        assert_eq!(wire.layer.socket().stream.peek(&mut [0]).unwrap(), 1);
+        wire.rests_since = Instant::now() + Duration::from_secs(3600);
+        assert!(wire.is_open(), "soon after the last use");
+        wire.rests_since -= Duration::from_secs(3600) + LONG_REST;
+        assert!(!wire.is_open());
     }
 
     /// Without a timeout of the caller's, too.
