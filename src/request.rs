@@ -583,7 +583,8 @@ impl GSRequest {
     ) -> Result<String, GSException> {
         let form = oauth1::form_to_sign(request_params);
         let beginning = oauth1::beginning(http_method, url, is_secure_connection)?;
-        oauth1::sign(key, &beginning, &form)
+        let signer = oauth1::signer(key, &beginning)?;
+        Ok(oauth1::sign(signer, &form))
     }
 
     /// Asks for a page of a search, whose rows are parsed one by one.

@@ -341,6 +341,7 @@ fn verify(parts: &[&[u8]], secret: &str, signature: &str) -> bool {
 }
 
 /// An HMAC-SHA1 on its way, keyed with a base64 secret.
+#[derive(Clone)]
 pub(crate) struct Signer {
     mac: Hmac<Sha1>,
     key_is_empty: bool,

@@ -12,13 +12,13 @@ pub(crate) mod oauth1;
 pub(crate) mod percent;
 pub(crate) mod python_json;
 
-use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
 
 use crate::error::GSException;
 use crate::pem::{ClientCert, Pem};
+use crate::sig_utils::Signer;
 use credentials::{Authentication, Credentials};
 use endpoint::{DEFAULT_API_DOMAIN, Endpoint};
 use form::{Encoded, Field, Form, SIGNATURE};
@@ -54,16 +54,17 @@ pub(crate) struct Call {
     /// The caller's headers.
     pub(crate) headers: Vec<(String, String)>,
     /// Where it goes, once that has been found; forgotten when anything changes.
-    target: OnceLock<Target>,
+    target: OnceLock<Arc<Target>>,
 }
 
-/// Where a call goes, in the forms that are needed for each try.
-#[derive(Clone)]
+/// Where a call goes, and what that alone decides of each try.
 pub(crate) struct Target {
     pub(crate) endpoint: Endpoint,
     pub(crate) url: String,
     /// The beginning of the base string, which names the method and the URL.
-    signed: String,
+    beginning: String,
+    /// If it is signed: an HMAC that has its key and the beginning, or why there is none.
+    signer: Option<Result<Signer, GSException>>,
 }
 
 impl Call {
@@ -128,12 +129,12 @@ impl Call {
             headers::check(name, value)?;
         }
         let target = match self.target.get() {
-            Some(target) if api_domain == self.api_domain => Cow::Borrowed(target),
+            Some(target) if api_domain == self.api_domain => Arc::clone(target),
             _ => {
-                let target = self.target_at(api_domain, &credentials)?;
+                let target = Arc::new(self.target_at(api_domain, &credentials)?);
                 match api_domain == self.api_domain {
-                    true => Cow::Borrowed(self.target.get_or_init(|| target)),
-                    false => Cow::Owned(target),
+                    true => Arc::clone(self.target.get_or_init(|| target)),
+                    false => target,
                 }
             }
         };
@@ -153,10 +154,13 @@ impl Call {
             self.client_cert.is_some(),
         )?;
         let url = endpoint.url();
+        let beginning = oauth1::beginning("POST", &url, endpoint.https)?;
+        let secret = credentials.secret();
         Ok(Target {
-            signed: oauth1::beginning("POST", &url, endpoint.https)?,
+            signer: secret.map(|secret| oauth1::signer(secret, &beginning)),
             endpoint,
             url,
+            beginning,
         })
     }
 
@@ -175,7 +179,7 @@ impl Call {
 pub(crate) struct Plan<'a> {
     call: &'a Call,
     pub(crate) credentials: Credentials<'a>,
-    pub(crate) target: Cow<'a, Target>,
+    pub(crate) target: Arc<Target>,
 }
 
 /// When a request is signed, and what makes it unique.
@@ -205,9 +209,9 @@ impl<'a> Plan<'a> {
     /// The body of one try, and its signature if it has one.
     pub(crate) fn body(&self, stamp: Stamp) -> Result<(String, Option<String>), GSException> {
         let form = self.form(stamp);
-        match self.credentials.secret() {
-            Some(secret) => {
-                let signature = oauth1::sign(secret, &self.target.signed, &form.text)?;
+        match &self.target.signer {
+            Some(signer) => {
+                let signature = oauth1::sign(signer.clone()?, &form.text);
                 Ok((form.signed(&signature), Some(signature)))
             }
             None => Ok((form.text, None)),
@@ -231,7 +235,7 @@ impl<'a> Plan<'a> {
 
     /// What is signed of a form.
     pub(crate) fn base_string(&self, form: &Encoded) -> String {
-        oauth1::base_string(&self.target.signed, &form.text)
+        oauth1::base_string(&self.target.beginning, &form.text)
     }
 }
 

@@ -34,13 +34,21 @@ pub(crate) fn base_string(beginning: &str, form: &str) -> String {
     text(out)
 }
 
-/// Signs what [`base_string`] would return, without ever holding it: for a
-/// large form it is up to five times the size of the parameters.
-pub(crate) fn sign(secret: &str, beginning: &str, form: &str) -> Result<String, GSException> {
+/// What signs each form that is sent to one place: it has read the beginning.
+///
+/// # Errors
+/// 400006 when the secret key is not valid base64.
+pub(crate) fn signer(secret: &str, beginning: &str) -> Result<Signer, GSException> {
     let mut signer = Signer::new(secret)?;
     signer.put(beginning.as_bytes());
+    Ok(signer)
+}
+
+/// Signs what [`base_string`] would return, without ever holding it: for a
+/// large form it is up to five times the size of the parameters.
+pub(crate) fn sign(mut signer: Signer, form: &str) -> String {
     Percent(&mut signer).put(form.as_bytes());
-    Ok(signer.sign())
+    signer.sign()
 }
 
 /// `name=value` pairs, sorted by name and joined with `&`.
@@ -126,7 +134,7 @@ mod tests {
         let beginning = beginning("POST", url, false).unwrap();
         let whole = base_string(&beginning, &form);
         assert_eq!(
-            sign("c2VjcmV0", &beginning, &form).unwrap(),
+            sign(signer("c2VjcmV0", &beginning).unwrap(), &form),
             crate::sig_utils::calc_signature(&whole, "c2VjcmV0").unwrap()
         );
     }
