@@ -10,6 +10,11 @@
 //! (Linux). Wall time and CPU time a request are the medians of many short turns. The
 //! server is nginx where it is installed, otherwise a small one in a process of its own.
 //! `cargo bench … -- --seconds 10` measures longer.
+//!
+//! Where valgrind is installed, its callgrind counts each client's instructions in user
+//! space, which a busy machine does not change: the difference between 1100 and 100
+//! requests. `cargo bench … -- --instructions` does that alone, `--threads` compares
+//! threads that share a pool of connections with threads that don't.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -45,22 +50,32 @@ fn main() {
     let seconds: f64 = value("--seconds")
         .and_then(|text| text.parse().ok())
         .unwrap_or(4.0);
-    if let (Some(host), Some(count)) = (value("--send-to"), value("--count")) {
-        // For strace: requests of gssdk and nothing else, to a server of yours.
-        let params = json!({"UID": "_guid_abc"});
-        let mut request = GSRequest::new("3_key", SECRET, "accounts.setAccountInfo", params);
-        request.set_host_override(host);
-        (0..count.parse().unwrap_or(1)).for_each(|_| drop(request.send()));
-        return;
+    if let (Some(client), Some(url), Some(count)) =
+        (value("--client"), value("--url"), value("--count"))
+    {
+        return send(
+            &client,
+            &url,
+            value("--ca"),
+            count.parse().expect("a number"),
+        );
     }
-    if !arguments.iter().any(|argument| argument == "--pinned") && pin(&arguments) {
+    let is_given = |name: &str| arguments.iter().any(|argument| argument == name);
+    if !is_given("--pinned") && pin(&arguments) {
         return;
     }
     let rounds = (seconds / TURN.as_secs_f64()).ceil() as usize;
 
     let server = Server::start();
+    if is_given("--threads") {
+        return agents(&server);
+    }
+    instructions(&server);
+    if is_given("--instructions") {
+        return;
+    }
     println!(
-        "server: {}; {rounds} rounds of {TURN:?} for each",
+        "\nserver: {}; {rounds} rounds of {TURN:?} for each",
         server.name
     );
     for awake in [true, false] {
@@ -70,6 +85,59 @@ fn main() {
         }
     }
     threads(&server);
+    agents(&server);
+}
+
+/// Nothing but requests of one client, for callgrind and strace.
+fn send(client: &str, url: &str, ca: Option<String>, count: usize) {
+    let (scheme, host) = url.split_once("://").expect("http:// or https://");
+    let ca = ca.map(|path| std::fs::read_to_string(path).expect("the CA"));
+    let target = Target {
+        https: scheme == "https",
+        host: host.to_string(),
+        ca: ca.unwrap_or_default(),
+    };
+    let mut clients = target.clients();
+    let (_, send) = clients
+        .iter_mut()
+        .find(|(name, _)| *name == client)
+        .expect("the name of a client");
+    (0..count).for_each(|_| send());
+}
+
+/// Counts instructions in user space.
+fn instructions(server: &Server) {
+    println!("instructions a request, in user space; SHA-1, AES and the like in software");
+    let file = server.dir.join("callgrind.out");
+    for target in [&server.plain, &server.tls] {
+        let scheme = if target.https { "https" } else { "http" };
+        let count = |client: &str, requests: u64| {
+            let out = Command::new("valgrind")
+                .arg("--tool=callgrind")
+                .arg(format!("--callgrind-out-file={}", file.display()))
+                .arg(std::env::current_exe().ok()?)
+                .args(["--client", client, "--count", &requests.to_string()])
+                .args(["--url", &format!("{scheme}://{}", target.host)])
+                .arg("--ca")
+                .arg(server.dir.join("ca.pem"))
+                .output();
+            if !out.is_ok_and(|out| out.status.success()) {
+                return None;
+            }
+            let profile = std::fs::read_to_string(&file).ok()?;
+            let total = profile
+                .lines()
+                .find_map(|line| line.strip_prefix("totals: "))?;
+            total.parse::<u64>().ok()
+        };
+        for (client, _) in target.clients() {
+            let each = || Some((count(client, 1100)? - count(client, 100)?) / 1000);
+            match each() {
+                Some(each) => println!("  {scheme:<6} {client:<12} {each:>8}"),
+                None => return println!("  not counted: is valgrind installed?"),
+            }
+        }
+    }
 }
 
 /// Runs this program again on the first core; `false` where that cannot be.
@@ -124,7 +192,8 @@ impl Drop for Spinners {
 }
 
 fn compare(server: &Server, awake: bool, https: bool, rounds: usize) {
-    let mut clients = server.clients(https);
+    let target = if https { &server.tls } else { &server.plain };
+    let mut clients = target.clients();
     let mut costs: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); clients.len()];
     for (_, send) in &mut clients {
         (0..200).for_each(|_| send());
@@ -164,7 +233,7 @@ fn threads(server: &Server) {
         thread::scope(|scope| {
             for _ in 0..count {
                 scope.spawn(|| {
-                    let request = server.request(&server.slow, false);
+                    let request = server.slow.request();
                     (0..each).for_each(|_| assert_eq!(request.send().get_error_code(), 0));
                 });
             }
@@ -176,6 +245,71 @@ fn threads(server: &Server) {
             rate / rates[0]
         );
     }
+}
+
+/// Sixteen threads that share an agent and its pool, and sixteen with one each, which
+/// different texts of the CA bring about: does the pool's lock cost anything?
+fn agents(server: &Server) {
+    const THREADS: usize = 16;
+    println!("\n{THREADS} threads, https, keep-alive, rate and waits a request, each answer one");
+    let shared: Vec<_> = (0..THREADS).map(|_| server.tls.request()).collect();
+    let own: Vec<_> = (0..THREADS)
+        .map(|i| {
+            let ca = format!("{}\n# {i}\n", server.tls.ca);
+            server.tls.request().ca_certs(ca)
+        })
+        .collect();
+    let turn = |requests: &[GSRequest]| {
+        let started = Instant::now();
+        let counts: Vec<(u64, u64)> = thread::scope(|scope| {
+            let threads = requests.iter().map(|request| {
+                scope.spawn(|| {
+                    let (before, mut sent) = (waits(), 0);
+                    while started.elapsed() < 5 * TURN {
+                        assert_eq!(request.send().get_error_code(), 0);
+                        sent += 1;
+                    }
+                    (sent, waits() - before)
+                })
+            });
+            let threads: Vec<_> = threads.collect();
+            let joined = threads.into_iter().map(|thread| thread.join());
+            joined.map(|counts| counts.expect("a thread")).collect()
+        });
+        let sent: u64 = counts.iter().map(|(sent, _)| sent).sum();
+        let waits: u64 = counts.iter().map(|(_, waits)| waits).sum();
+        let rate = sent as f64 / started.elapsed().as_secs_f64();
+        (rate, waits as f64 / sent as f64)
+    };
+    let mut costs = [(vec![], vec![]), (vec![], vec![])];
+    for round in 0..21 {
+        for (requests, costs) in [&shared, &own].into_iter().zip(&mut costs) {
+            let (rate, waits) = turn(requests);
+            if round > 0 {
+                costs.0.push(rate);
+                costs.1.push(waits);
+            }
+        }
+    }
+    let [(shared, shared_waits), (own, own_waits)] = costs;
+    let (shared, own) = (median(shared), median(own));
+    println!(
+        "  one agent      {shared:>8.0} requests/s   {:.3} waits   {:.2} x sixteen",
+        median(shared_waits),
+        shared / own
+    );
+    println!(
+        "  sixteen agents {own:>8.0} requests/s   {:.3} waits",
+        median(own_waits)
+    );
+}
+
+/// How often this thread has waited for something, as Linux counts it; zero elsewhere.
+fn waits() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let mut lines = text.lines();
+    let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Wall and CPU time of a request, in µs.
@@ -213,10 +347,16 @@ struct Server {
     child: Child,
     helper: Child,
     dir: PathBuf,
+    plain: Target,
+    tls: Target,
+    slow: Target,
+}
+
+/// Where requests go, and whom to trust.
+struct Target {
+    https: bool,
+    host: String,
     ca: String,
-    plain: String,
-    tls: String,
-    slow: String,
 }
 
 impl Drop for Server {
@@ -249,6 +389,7 @@ impl Server {
             .signed_by(&key, &issuer)
             .expect("a certificate")
             .pem();
+        std::fs::write(dir.join("ca.pem"), &ca).expect("a file");
         std::fs::write(dir.join("cert.pem"), cert).expect("a file");
         std::fs::write(dir.join("key.pem"), key.serialize_pem()).expect("a file");
 
@@ -259,17 +400,20 @@ impl Server {
             .spawn()
             .expect("a server");
         let mut lines = BufReader::new(helper.stdout.take().expect("its output")).lines();
-        let mut host = || {
+        let mut target = |https| {
             let port = lines.next().expect("a line").expect("a port");
-            format!("localhost:{port}")
+            Target {
+                https,
+                host: format!("localhost:{port}"),
+                ca: ca.clone(),
+            }
         };
-        let [plain, tls, slow] = [host(), host(), host()];
+        let [plain, tls, slow] = [target(false), target(true), target(false)];
         let mut server = Server {
             name: "built in (nginx is not installed)",
             child: Command::new("true").spawn().expect("true"),
             helper,
             dir,
-            ca,
             plain,
             tls,
             slow,
@@ -316,27 +460,28 @@ impl Server {
         for _ in 0..100 {
             if TcpStream::connect(("127.0.0.1", tls)).is_ok() {
                 self.name = "nginx";
-                self.plain = format!("localhost:{plain}");
-                self.tls = format!("localhost:{tls}");
+                self.plain.host = format!("localhost:{plain}");
+                self.tls.host = format!("localhost:{tls}");
                 return Some(());
             }
             thread::sleep(Duration::from_millis(50));
         }
         None
     }
+}
 
-    fn request(&self, host: &str, https: bool) -> GSRequest {
+impl Target {
+    fn request(&self) -> GSRequest {
         let params = json!({"UID": "_guid_abc", "profile": {"firstName": "Zoë", "age": 42}});
         let mut request = GSRequest::new("3_key", SECRET, "accounts.setAccountInfo", params);
-        request.set_host_override(host);
-        request.use_https(https).ca_certs(self.ca.as_str())
+        request.set_host_override(&self.host);
+        request.use_https(self.https).ca_certs(self.ca.as_str())
     }
 
-    fn clients(&self, https: bool) -> Vec<Client> {
-        let host = if https { &self.tls } else { &self.plain };
-        let request = self.request(host, https);
-        let body = request.prepare().expect("a body").body().to_string();
-        let url = request_url(host, https);
+    fn clients(&self) -> Vec<Client> {
+        let request = self.request();
+        let prepared = request.prepare().expect("a request");
+        let (url, body) = (prepared.url().to_string(), prepared.body().to_string());
         let mut clients: Vec<Client> = vec![(
             "gssdk",
             Box::new(move || assert_eq!(request.send().get_error_code(), 0)),
@@ -365,14 +510,15 @@ impl Server {
         ));
         #[cfg(feature = "libcurl")]
         clients.push(("libcurl", libcurl(&url, &body, &self.ca)));
-        clients.push(("bare socket", bare_socket(host, &body, &self.ca, https)));
+        clients.push(("bare socket", bare_socket(self, &body)));
         clients
     }
 }
 
 /// What no client can beat: bytes made once, one write, one read, and nothing
 /// looked at but their end.
-fn bare_socket(host: &str, body: &str, ca: &str, https: bool) -> Box<dyn FnMut()> {
+fn bare_socket(target: &Target, body: &str) -> Box<dyn FnMut()> {
+    let Target { https, host, ca } = target;
     let request = format!(
         "POST /accounts.setAccountInfo HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
@@ -387,7 +533,7 @@ fn bare_socket(host: &str, body: &str, ca: &str, https: bool) -> Box<dyn FnMut()
             read += stream.read(&mut buffer[read..]).expect("an answer");
         }
     };
-    if !https {
+    if !*https {
         return Box::new(move || exchange(&mut socket));
     }
     let mut roots = rustls::RootCertStore::empty();
@@ -408,11 +554,6 @@ fn bare_socket(host: &str, body: &str, ca: &str, https: bool) -> Box<dyn FnMut()
 trait ReadWrite: Read + Write {}
 
 impl<T: Read + Write> ReadWrite for T {}
-
-fn request_url(host: &str, https: bool) -> String {
-    let scheme = if https { "https" } else { "http" };
-    format!("{scheme}://{host}/accounts.setAccountInfo")
-}
 
 #[cfg(feature = "libcurl")]
 fn libcurl(url: &str, body: &str, ca: &str) -> Box<dyn FnMut()> {
