@@ -50,8 +50,8 @@ pub trait OptionalKey: sealed::Key {}
 pub trait Params: sealed::Params {}
 
 /// What a caller passes as the value of one parameter: text, a number, a boolean,
-/// a `Value`, a `Map`, a vector or an array, all that can be by reference too, and
-/// an `Option` of it, whose `None` leaves the parameter out.
+/// a `Value`, a `Map`, a vector or an array, or an `Option` of it, whose `None` leaves
+/// the parameter out; each of them also by reference.
 ///
 /// This trait is sealed: it cannot be implemented outside this crate.
 ///
@@ -63,6 +63,8 @@ pub trait Params: sealed::Params {}
 /// request.set_param("UID", &post["UID"]);
 /// request.set_param("profile", post.get("profile"));
 /// request.set_param("data", post.get("data")); // there is none
+/// let email: Option<String> = None;
+/// request.set_param("email", &email); // there is none
 /// assert_eq!(GSRequest::build_qs(request.get_params()), "UID=abc&profile=%7B%22age%22%3A%2042%7D");
 /// ```
 #[diagnostic::on_unimplemented(
@@ -128,12 +130,9 @@ takes! { Params, Params, into_params -> Value:
 
 takes! { ParamValue, ParamValue, into_value -> Value:
     Value, value => value;
-    &Value, value => value.clone();
     Map<String, Value>, value => Value::Object(value);
-    &Map<String, Value>, value => Value::Object(value.clone());
     &str, value => Value::from(value);
     String, value => Value::from(value);
-    &String, value => Value::from(value.as_str());
     Cow<'_, str>, value => Value::from(value.into_owned());
     Number, value => Value::from(value);
     bool, value => Value::from(value);
@@ -165,9 +164,9 @@ macro_rules! takes_many {
 }
 
 takes_many! {
+    &T, [T: ParamValue + Clone], value => value.clone().into_value();
     Option<T>, [T: ParamValue], value => value.map_or(Value::Null, T::into_value);
     Vec<T>, [T: ParamValue], values => values.into_iter().map(T::into_value).collect();
-    &Vec<T>, [T: ParamValue + Clone], values => values.iter().cloned().map(T::into_value).collect();
     &[T], [T: ParamValue + Clone], values => values.iter().cloned().map(T::into_value).collect();
     [T; N], [T: ParamValue, const N: usize], values => values.into_iter().map(T::into_value).collect();
 }

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use gssdk::*;
@@ -247,7 +248,16 @@ fn every_way_to_pass_keys_and_parameters_compiles() {
     request.set_param("d", vec![1, 2]);
     request.set_param("e", Some(true));
     request.set_param("f", &text);
+    let (nickname, age): (Option<String>, _) = (None, Some(42));
+    request.set_param("g", &nickname);
+    request.set_param("h", &age);
+    for (name, value) in &HashMap::from([("i", true)]) {
+        request.set_param(*name, value);
+    }
     assert_eq!(request.get_params()["b"], Value::Null);
+    assert_eq!(request.get_params()["g"], Value::Null);
+    assert_eq!(request.get_params()["h"], 42);
+    assert_eq!(request.get_params()["i"], true);
     assert_eq!(request.get_params()["d"], json!([1, 2]));
     assert!(!GSRequest::build_qs(request.get_params()).contains("b="));
 }
