@@ -74,6 +74,8 @@ pub struct SearchResults {
 /// The text of a page, and where in it the results are that have not been taken.
 #[derive(Default)]
 struct Page {
+    /// Names it; `None` for the first.
+    cursor: Option<String>,
     text: String,
     rest: Range<usize>,
 }
@@ -181,8 +183,8 @@ impl SearchResults {
             Some(cursor) => self.request.set_page(Some(cursor)),
             None => self.ended = true,
         }
-        self.cursor = next;
-        self.page = Page { text, rest };
+        let cursor = std::mem::replace(&mut self.cursor, next);
+        self.page = Page { cursor, text, rest };
         Ok(())
     }
 
@@ -219,9 +221,18 @@ impl Iterator for SearchResults {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(result) = rows::next(&self.page.text, &mut self.page.rest) {
-                self.look_ahead();
-                return Some(Ok(result));
+            match rows::next(&self.page.text, &mut self.page.rest) {
+                Some(Ok(result)) => {
+                    self.look_ahead();
+                    return Some(Ok(result));
+                }
+                Some(Err(error)) => {
+                    self.ended = true;
+                    let page = std::mem::take(&mut self.page);
+                    self.cursor = page.cursor;
+                    return Some(Err(fault(&format!("A result cannot be read: {error}"))));
+                }
+                None => {}
             }
             // An empty page is not the end while it names a next cursor.
             if self.ended {

@@ -535,6 +535,30 @@ fn a_search_that_finds_nothing_for_ever_ends() {
     assert_eq!(api.received().len(), 101);
 }
 
+/// It is no row less: JSON that is whole can still hold what nothing can hold here.
+#[test]
+fn a_row_that_cannot_be_read_is_an_error() {
+    let api = StandIn::plain();
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for row in [r#"{"x": 1e999}"#, deep.as_str()] {
+        let page = |rows: &str| {
+            let body = format!(r#"{{"errorCode":0,"results":[{rows}],"nextCursorId":"next"}}"#);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            Fault::RawKeep(format!("{head}{body}").into_bytes())
+        };
+        api.fault(page(&format!("1, {row}, 3")));
+        let request = api.request("accounts.search", json!({}));
+        let mut results = SearchResults::resume(request, "this");
+        assert_eq!(results.next().unwrap().unwrap(), 1);
+        let error = results.next().unwrap().unwrap_err();
+        assert_eq!(error.error_code(), 500_000);
+        assert!(error.to_string().contains("cannot be read"), "{error}");
+        assert_eq!(results.cursor(), Some("this"), "the page that failed");
+        assert!(results.next().is_none());
+        api.forget_faults();
+    }
+}
+
 /// The next page is on its way while the rows of this one are taken.
 #[test]
 fn a_search_is_one_page_ahead_and_no_more() {

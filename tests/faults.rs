@@ -142,6 +142,52 @@ fn a_signed_request_is_executed_once_whenever_a_kept_connection_ends() {
     }
 }
 
+/// The first copy may have been executed, whatever becomes of the second.
+#[test]
+fn a_second_copy_that_fails_says_nothing_of_the_first() {
+    let api = StandIn::tls();
+    let after_executing = |fault| {
+        expect(&api.set_status(), 0, "");
+        api.fault(Fault::CloseAfterExecuting);
+        api.fault(fault);
+    };
+    after_executing(Fault::CloseOnAccept);
+    let response = expect(&api.set_status(), 500_000, "The outcome is unknown");
+    assert_eq!(response.outcome(), Outcome::Unknown);
+
+    after_executing(Fault::StallOnAccept);
+    let response = api.set_status().send_timeout(Duration::from_millis(500));
+    assert_eq!(response.get_error_code(), 504_002, "{response}");
+    assert_eq!(response.outcome(), Outcome::Unknown);
+}
+
+/// A refusal that depends on the moment is about the second copy alone: to sign anew
+/// after it could execute the request twice.
+#[test]
+fn a_second_copy_that_is_refused_for_now_says_nothing_of_the_first() {
+    for code in [403_048, 403_002] {
+        let api = StandIn::plain();
+        api.state.forgets_nonces.store(true, SeqCst);
+        expect(&api.set_status(), 0, "");
+        api.fault(Fault::CloseAfterExecuting);
+        api.state.refusals.lock().unwrap().extend([0, code]);
+        let request = api.set_status().retries(1);
+        let response = expect(&request, 500_000, &code.to_string());
+        assert_eq!(response.outcome(), Outcome::Unknown);
+        assert_eq!(api.executed(), 2, "once each");
+    }
+}
+
+#[test]
+fn a_retry_that_was_not_sent_says_nothing_of_the_tries_before() {
+    let api = StandIn::tls();
+    api.fault(Fault::CloseAfterExecuting);
+    api.fault(Fault::CloseOnAccept);
+    let request = api.set_status().idempotent(true).retries(1);
+    let response = expect(&request, 500_000, "The outcome is unknown");
+    assert_eq!(response.outcome(), Outcome::Unknown);
+}
+
 #[test]
 fn a_request_without_a_nonce_goes_out_once() {
     for fault in CLOSING {

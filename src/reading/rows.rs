@@ -19,7 +19,10 @@ pub(super) fn find(text: &str) -> Option<Range<usize>> {
 /// The next row of a page, taken from its text; `None` after the last.
 ///
 /// * `rest`: what has not been taken, as [`find`] found it.
-pub(crate) fn next(text: &str, rest: &mut Range<usize>) -> Option<Value> {
+///
+/// # Errors
+/// For a row whose numbers are too large or whose arrays too deep to be a value.
+pub(crate) fn next(text: &str, rest: &mut Range<usize>) -> Option<serde_json::Result<Value>> {
     // Before each row stands a bracket or a comma.
     let row = text.get(rest.start + 1..rest.end)?.trim_start();
     let start = rest.end - row.len();
@@ -31,7 +34,7 @@ pub(crate) fn next(text: &str, rest: &mut Range<usize>) -> Option<Value> {
     let after = start + rows.byte_offset();
     let gap = text[after..rest.end].find([',', ']']).unwrap_or(0);
     rest.start = after + gap;
-    super::parse(raw.get()).ok()
+    Some(super::parse(raw.get()))
 }
 
 /// An object of which nothing but the text of its results is kept.
@@ -97,7 +100,7 @@ mod tests {
 
     fn rows(text: &str) -> Option<Vec<Value>> {
         let mut rest = find(text)?;
-        Some(std::iter::from_fn(|| next(text, &mut rest)).collect())
+        Some(std::iter::from_fn(|| next(text, &mut rest)?.ok()).collect())
     }
 
     #[test]

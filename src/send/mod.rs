@@ -14,6 +14,9 @@
 //!
 //! Nothing else, ever: the caller decides. All of it together stays within the
 //! timeout.
+//!
+//! Where a copy may have arrived, the outcome stays unknown if a later one cannot be
+//! sent, or if the second copy of (a) is refused for a reason of the moment.
 
 mod centres;
 mod clock;
@@ -38,6 +41,14 @@ use clock::Clock;
 /// General server error; timeout and lock inside the API: they may be gone a
 /// little later, and do not say whether the call was executed.
 const PASSING: [i64; 3] = [GENERAL_SERVER_ERROR, TIMEOUT, 409_030];
+
+/// Refusals that depend on when a copy arrives: the same bytes may have been executed
+/// a moment before.
+const OF_THE_MOMENT: [i64; 3] = [
+    DUPLICATE_NONCE,
+    API_RATE_LIMIT_EXCEEDED,
+    REQUEST_HAS_EXPIRED,
+];
 
 /// What a process keeps between requests: connections, the API's clock, trust.
 #[derive(Default)]
@@ -96,6 +107,7 @@ impl Sender {
         let mut moved = false;
         let mut lesson = None;
         let mut retries = 0;
+        let mut may_have_arrived = false;
         loop {
             let (host, https) = (
                 way.plan.target.endpoint.host.as_str(),
@@ -112,7 +124,7 @@ impl Sender {
                 authorization: authorization.as_deref(),
                 headers: &call.headers,
             };
-            let reply = way.once_or_twice(call, &message, left);
+            let reply = way.once_or_twice(call, &message, left, may_have_arrived);
 
             match reply.code {
                 REQUEST_HAS_EXPIRED if way.plan.has_time() => {
@@ -141,6 +153,7 @@ impl Sender {
                     }
                     std::thread::sleep(pause);
                     retries += 1;
+                    may_have_arrived |= reply.outcome == Outcome::Unknown;
                 }
                 _ => return Ok(reply),
             }
@@ -218,7 +231,15 @@ struct Way<'a> {
 
 impl Way<'_> {
     /// Posts the same bytes once, and once more where that does no harm: rows a and b.
-    fn once_or_twice(&self, call: &Call, message: &Message, left: &TimeLeft) -> Reply {
+    ///
+    /// * `may_have_arrived`: an earlier try of the call.
+    fn once_or_twice(
+        &self,
+        call: &Call,
+        message: &Message,
+        left: &TimeLeft,
+        may_have_arrived: bool,
+    ) -> Reply {
         let post = |fresh| {
             let started = Instant::now();
             let answer = self.route.post(message, left.get(), fresh);
@@ -238,12 +259,14 @@ impl Way<'_> {
         };
         match answer {
             Ok(answer) => match Reply::of_answer(answer, call) {
-                // The second copy was refused, because the first had arrived.
-                reply if is_second && reply.code == DUPLICATE_NONCE => {
-                    Reply::of_error(&arrived_twice(), call)
+                reply if is_second && OF_THE_MOMENT.contains(&reply.code) => {
+                    Reply::of_error(&second_was_refused(reply.code), call)
                 }
                 reply => reply,
             },
+            Err(fault) if is_second || may_have_arrived => {
+                Reply::of_error(&self.route.describe(fault.of_a_later_copy()), call)
+            }
             Err(fault) => Reply::of_error(&self.route.describe(fault), call),
         }
     }
@@ -305,10 +328,16 @@ fn may_be_retried(reply: &Reply, call: &Call) -> bool {
     }
 }
 
-fn arrived_twice() -> GSException {
-    let message = "The answer did not arrive: a kept connection was closed after the request \
-                   had reached the API, which refused its second copy (403004). The outcome is \
-                   unknown: the API may have executed the request";
+fn second_was_refused(code: i64) -> GSException {
+    let first = match code {
+        DUPLICATE_NONCE => "had reached the API, which",
+        _ => "had gone out; the API",
+    };
+    let message = format!(
+        "The answer did not arrive: a kept connection was closed after the request {first} \
+         refused its second copy ({code}). The outcome is unknown: the API may have executed \
+         the request"
+    );
     GSException::of(Outcome::Unknown, NETWORK_OR_PROTOCOL_FAILURE, message)
 }
 

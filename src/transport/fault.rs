@@ -38,6 +38,17 @@ impl Fault {
         }
     }
 
+    /// The same where an earlier copy of the request may have arrived.
+    pub(crate) fn of_a_later_copy(self) -> Self {
+        match self {
+            Fault::Timeout { .. } => Fault::Timeout { sent: true },
+            Fault::NotSent(why) | Fault::Untouched(why) => {
+                Fault::Lost(format!("the request was to be sent again, but {why}"))
+            }
+            fault => fault,
+        }
+    }
+
     pub(super) fn into_exception(self, via: &str) -> GSException {
         use Outcome::{NotSent, Unknown};
         let (outcome, message) = match self {
