@@ -200,7 +200,8 @@ impl GSRequest {
     /// Says that executing this call twice does no harm: that it only reads, or
     /// sets what it sets once and for all. The default is `false`.
     ///
-    /// [`retries`](Self::retries) then also repeat what the API may have executed.
+    /// [`retries`](Self::retries) then also repeat what the API may have executed, and
+    /// a kept connection that ends before the answer is no failure, signed or not.
     ///
     /// ```
     /// use gssdk::*;
@@ -306,6 +307,9 @@ impl GSRequest {
     }
 
     /// Adds a parameter or replaces one.
+    ///
+    /// * `value`: text, a number, `json!({…})` and the like, see [`ParamValue`]; a
+    ///   `None` leaves the parameter out.
     ///
     /// Mirrors `setParam`.
     ///

@@ -76,8 +76,9 @@ fn without_a_connection_nothing_is_sent() {
 
 #[test]
 fn a_timeout_says_whether_anything_was_sent() {
+    // Long enough to connect and write, whatever else the machine has to do.
+    let soon = Duration::from_secs(2);
     let api = StandIn::tls();
-    let soon = Duration::from_millis(200);
     api.fault(Fault::StallOnAccept);
     let error = ends(
         api.set_status().send_timeout(soon),
@@ -85,7 +86,7 @@ fn a_timeout_says_whether_anything_was_sent() {
         Outcome::NotSent,
     );
     assert!(error.to_string().contains("nothing was sent"), "{error}");
-    assert_eq!(api.set_status().send().get_error_code(), 0); // the connection is there
+    let api = StandIn::tls();
     api.fault(Fault::Stall);
     let error = ends(
         api.set_status().send_timeout(soon),

@@ -161,8 +161,15 @@ impl StandIn {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (tls, state) = (tls.clone(), Arc::clone(&server));
-                thread::spawn(move || {
-                    let _ = serve(stream, tls, &state);
+                // Here, where connections are in order: threads are in none.
+                let connection = state.connections.fetch_add(1, SeqCst) + 1;
+                let fault = state.take_fault(|fault| {
+                    matches!(fault, Fault::CloseOnAccept | Fault::StallOnAccept)
+                });
+                thread::spawn(move || match fault {
+                    Some(Fault::CloseOnAccept) => {}
+                    Some(_) => stall(stream),
+                    None => drop(serve(stream, connection, tls, &state)),
                 });
             }
         });
@@ -257,20 +264,20 @@ impl State {
     }
 }
 
-fn stall() -> ! {
+/// Keeps the connection, and does nothing.
+fn stall(_: impl Sized) -> ! {
     loop {
         thread::park();
     }
 }
 
-fn serve(tcp: TcpStream, tls: Option<Arc<ServerConfig>>, state: &State) -> io::Result<()> {
+fn serve(
+    tcp: TcpStream,
+    connection: usize,
+    tls: Option<Arc<ServerConfig>>,
+    state: &State,
+) -> io::Result<()> {
     tcp.set_nodelay(true)?;
-    let connection = state.connections.fetch_add(1, SeqCst) + 1;
-    match state.take_fault(|fault| matches!(fault, Fault::CloseOnAccept | Fault::StallOnAccept)) {
-        Some(Fault::CloseOnAccept) => return Ok(()),
-        Some(_) => stall(),
-        None => {}
-    }
     let mut client_cert = false;
     let https = tls.is_some();
     let mut stream: Box<dyn Stream> = match tls {
@@ -303,11 +310,11 @@ fn serve(tcp: TcpStream, tls: Option<Arc<ServerConfig>>, state: &State) -> io::R
         let fault = state.take_fault(|_| true).unwrap_or(Fault::None);
         match &fault {
             Fault::CloseAfterHead => return Ok(()),
-            Fault::StallBody => stall(),
+            Fault::StallBody => stall(stream),
             Fault::RefuseEarly(bytes) => {
                 stream.write_all(bytes)?;
                 stream.flush()?;
-                stall()
+                stall(stream)
             }
             _ => {}
         }
@@ -336,7 +343,7 @@ fn serve(tcp: TcpStream, tls: Option<Arc<ServerConfig>>, state: &State) -> io::R
         }
         match &fault {
             Fault::CloseAfterBody => return Ok(()),
-            Fault::Stall => stall(),
+            Fault::Stall => stall(stream),
             Fault::Endless(start, unit) => {
                 stream.write_all(start.as_bytes())?;
                 loop {
