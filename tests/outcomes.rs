@@ -249,9 +249,9 @@ fn every_way_to_pass_keys_and_parameters_compiles() {
     request.set_param("d", vec![1, 2]);
     request.set_param("e", Some(true));
     request.set_param("f", &text);
-    let (nickname, age): (Option<String>, _) = (None, Some(42));
+    let (nickname, age): (Option<String>, _) = (None, &Some(42));
     request.set_param("g", &nickname);
-    request.set_param("h", &age);
+    request.set_param("h", age);
     for (name, value) in &HashMap::from([("i", true)]) {
         request.set_param(*name, value);
     }
