@@ -223,7 +223,8 @@ pub fn prefetch_keys(api_key: &str, api_domain: &str) -> Result<(), GSException>
 
 fn fetch_keys(api_key: &str, api_domain: &str) -> Result<Keys, GSException> {
     let params = json!({"V2": true});
-    let mut request = GSRequest::anonymous(api_key, "accounts.getJWTPublicKey", params);
+    let mut request =
+        GSRequest::anonymous(api_key, "accounts.getJWTPublicKey", params).idempotent(true);
     request.set_api_domain(api_domain);
     let response = request.send_timeout(FETCH_TIMEOUT).into_result()?;
     Keys::from_jwks(&Value::Object(response.into_data())).not_empty()

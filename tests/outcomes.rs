@@ -198,7 +198,7 @@ fn a_typed_answer_names_the_field_that_does_not_fit() {
 fn headers_of_the_answer_are_there() {
     let api = StandIn::plain();
     api.fault(raw(
-        "HTTP/1.1 200 OK\r\nSet-Cookie: gmid=1\r\nset-cookie: ucid=2\r\nX-Trace: abc",
+        "HTTP/1.1 200 OK\r\nSet-Cookie: gmid=1\r\nset-cookie: ucid=2\r\nX-Trace: abc\r\nX-Name: Zoë",
         "{\"errorCode\":0}",
     ));
     let response = api.set_status().send();
@@ -206,6 +206,7 @@ fn headers_of_the_answer_are_there() {
     assert_eq!(response.get_header("Set-Cookie"), Some("gmid=1"));
     let cookies: Vec<_> = response.get_header_values("SET-COOKIE").collect();
     assert_eq!(cookies, ["gmid=1", "ucid=2"]);
+    assert_eq!(response.get_header("X-Name"), Some("Zoë"));
     assert_eq!(response.get_header("no such\nheader"), None);
 }
 

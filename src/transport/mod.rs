@@ -71,7 +71,7 @@ impl Headers {
     /// The values of a header that are text.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let values = self.0.get_all(name).into_iter();
-        values.filter_map(|value| value.to_str().ok())
+        values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok())
     }
 
     pub(crate) fn first(&self, name: &str) -> Option<&str> {
