@@ -53,6 +53,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// The longest timeout, in seconds: a day.
+const LONGEST: f64 = 24.0 * 3600.0;
+
 /// How each call is made.
 struct Settings {
     site: site::Site,
@@ -64,11 +67,12 @@ struct Settings {
 /// Returns how many lines are left.
 fn update() -> Result<u64, Box<dyn Error>> {
     let mut args = args::Args::new();
-    let threads: usize = args.option("--threads")?.unwrap_or(16).clamp(1, 1024);
-    let rate: f64 = args.option("--rate")?.unwrap_or(100.0);
+    let threads = above_zero(&mut args, "--threads", 16.0)?.clamp(1.0, 1024.0) as usize;
+    let rate = above_zero(&mut args, "--rate", 100.0)?;
+    let timeout = above_zero(&mut args, "--timeout", 30.0)?;
     let failures: Option<String> = args.option("--failures")?;
     let settings = Settings {
-        timeout: Duration::from_secs_f64(args.option("--timeout")?.unwrap_or(30.0)),
+        timeout: Duration::from_secs_f64(timeout.min(LONGEST)),
         retries: args.option("--retries")?.unwrap_or(5),
         idempotent: args.flag("--idempotent"),
         site: site::Site::from_environment(args.option("--host")?),
@@ -78,6 +82,9 @@ fn update() -> Result<u64, Box<dyn Error>> {
         "-" => "accounts.failed".into(),
         input => format!("{input}.failed"),
     });
+    if failures == input {
+        return Err("--failures is the input itself, and would overwrite it".into());
+    }
     let lines: Box<dyn BufRead + Send> = match input.as_str() {
         "-" => Box::new(BufReader::new(io::stdin())),
         path => Box::new(BufReader::new(File::open(path)?)),
@@ -125,6 +132,14 @@ fn update() -> Result<u64, Box<dyn Error>> {
         eprintln!("what is left is in {}", results.failures);
     }
     Ok(left)
+}
+
+/// The value of an option that is a number, and above zero.
+fn above_zero(args: &mut args::Args, name: &str, default: f64) -> Result<f64, Box<dyn Error>> {
+    match args.option(name)?.unwrap_or(default) {
+        number if number > 0.0 => Ok(number),
+        number => Err(format!("{name} should be above 0, not {number}").into()),
+    }
 }
 
 fn poisoned() -> io::Error {

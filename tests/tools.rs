@@ -294,3 +294,30 @@ fn an_update_says_what_is_wrong_with_a_line() {
         text(&missing)
     );
 }
+
+#[test]
+fn an_update_says_what_is_wrong_with_an_option() {
+    let api = StandIn::plain();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("accounts.jsonl");
+    std::fs::write(&path, "{\"UID\":\"a\"}\n").unwrap();
+    let path = path.to_str().unwrap();
+    for (name, value) in [
+        ("--timeout", "-1"),
+        ("--timeout", "nan"),
+        ("--timeout", "soon"),
+        ("--rate", "0"),
+        ("--rate", "-5"),
+        ("--rate", "nan"),
+        ("--threads", "0"),
+        ("--failures", path),
+    ] {
+        let output = run(&api, "update_accounts", &[path, name, value]).output();
+        let output = output.unwrap();
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{name} {value}: {said}");
+        assert!(said.contains(name) && !said.contains("panicked"), "{said}");
+    }
+    assert_eq!(api.connections(), 0);
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "{\"UID\":\"a\"}\n");
+}
