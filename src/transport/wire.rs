@@ -21,7 +21,7 @@
 //! * anything else: the server may have acted on it ([`Fault::Lost`]).
 //!
 //! What follows from each is for [`crate::send`] to say. A request that may go out
-//! again after the second needs no probe, and so saves its three system calls, but
+//! again after the second needs no probe, and so saves its three system calls, except
 //! on a connection that has rested for long: what a server has sent there meanwhile
 //! would be taken for the answer. Idle connections are given up after 15 s, less than
 //! servers commonly wait, to keep all that rare.
