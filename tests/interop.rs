@@ -7,8 +7,8 @@ mod support;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering::SeqCst};
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use gssdk::*;
@@ -16,7 +16,7 @@ use support::certs::{Ca, ca, ca_pem, client_params};
 use support::*;
 use tempfile::TempDir;
 
-/// One squid at a time: it keeps shared memory under a fixed name.
+/// One squid at a time: it keeps shared memory under a name, one a process.
 static SQUID: Mutex<()> = Mutex::new(());
 
 fn program(name: &str) -> Option<PathBuf> {
@@ -35,12 +35,23 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// A port below those that the system gives out by itself, so that no other test
-/// takes it before the program does.
+/// takes it before the program does: nor one of another `cargo test`, for each has a
+/// block of its own and holds the first port of it.
 fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const BLOCK: u16 = 64;
+    const BLOCKS: u32 = 150;
+    static HELD: LazyLock<TcpListener> = LazyLock::new(|| {
+        let first = std::process::id() % BLOCKS;
+        let blocks = (first..BLOCKS).chain(0..first);
+        let mut firsts = blocks.map(|block| 20_000 + BLOCK * block as u16);
+        let held = firsts.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+        held.expect("a block of ports that nobody has")
+    });
+    static NEXT: AtomicU16 = AtomicU16::new(1);
     loop {
-        let next = std::process::id() * 64 + NEXT.fetch_add(1, SeqCst);
-        let port = (20_000 + next % 10_000) as u16;
+        let next = NEXT.fetch_add(1, SeqCst);
+        assert!(next < BLOCK, "more ports than a block has");
+        let port = HELD.local_addr().unwrap().port() + next;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
@@ -61,17 +72,22 @@ impl Drop for Running {
     }
 }
 
-fn start(mut command: Command, folder: TempDir, port: u16) -> Running {
+/// Starts a program, and waits until it listens on all of its ports.
+fn start(mut command: Command, folder: TempDir, ports: &[u16]) -> Running {
     let child = command.stdin(Stdio::null()).spawn().unwrap();
-    let running = Running {
+    let mut running = Running {
         child,
         folder,
-        port,
+        port: ports[0],
     };
     let deadline = Instant::now() + Duration::from_secs(60);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "{command:?} does not listen");
-        std::thread::sleep(Duration::from_millis(20));
+    for port in ports {
+        while TcpStream::connect(("127.0.0.1", *port)).is_err() {
+            assert!(Instant::now() < deadline, "{command:?} does not listen");
+            let ended = running.child.try_wait().unwrap();
+            assert_eq!(ended, None, "{command:?} has ended");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
     running
 }
@@ -118,7 +134,7 @@ http {{
     );
     std::fs::write(dir.join("nginx.conf"), config).unwrap();
     let command = nginx_in(&binary, dir);
-    Some(start(command, folder, port))
+    Some(start(command, folder, &[port]))
 }
 
 fn nginx_in(binary: &Path, dir: &Path) -> Command {
@@ -215,7 +231,7 @@ http {{
     );
     std::fs::write(folder.path().join("nginx.conf"), config).unwrap();
     let command = nginx_in(&binary, folder.path());
-    Some((start(command, folder, port), binary, tls_port))
+    Some((start(command, folder, &[port, tls_port]), binary, tls_port))
 }
 
 /// A reload closes every connection that is idle at that moment, and a busy client
@@ -359,11 +375,13 @@ fn squid(stand_in_ports: &[u16], authentication: bool) -> Option<Running> {
     let mut command = Command::new(binary);
     command
         .arg("-N")
+        // Names its shared memory.
+        .args(["-n", &format!("gssdk{}", std::process::id())])
         .arg("-f")
         .arg(dir.join("squid.conf"))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    Some(start(command, folder, port))
+    Some(start(command, folder, &[port]))
 }
 
 #[test]
