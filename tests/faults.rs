@@ -51,6 +51,18 @@ fn a_connection_closed_while_idle_is_replaced() {
     }
 }
 
+/// Without a nonce it goes out once, so that the probe must find the end.
+#[test]
+fn a_request_without_a_nonce_takes_no_connection_that_has_ended() {
+    let api = StandIn::tls();
+    for served in 1..=20 {
+        api.fault(Fault::CloseAfterAnswer);
+        expect(&api.get_account_by_token(), 0, "");
+        api.wait_until_closed(served);
+    }
+    assert_eq!((api.connections(), api.executed()), (20, 20));
+}
+
 #[test]
 fn a_server_that_sends_more_than_its_answer_is_not_reused() {
     for api in both() {
@@ -118,11 +130,9 @@ fn a_signed_request_is_executed_once_whenever_a_kept_connection_ends() {
         expect(&api.set_status(), 0, "");
         api.fault(Fault::CloseAfterExecuting);
         let response = expect(&api.set_status(), 500_000, "403004");
-        assert!(
-            response
-                .get_error_message()
-                .contains("The outcome is unknown")
-        );
+        let message = response.get_error_message();
+        assert!(message.contains("had reached the API"), "{message}");
+        assert!(message.contains("The outcome is unknown"), "{message}");
         assert_eq!(response.outcome(), Outcome::Unknown);
         assert_eq!((api.executed(), api.received().len()), (2, 3));
         // One byte of the answer, and nothing goes out again.

@@ -282,6 +282,25 @@ fn after_301001_the_named_data_centre_is_asked_if_that_is_allowed() {
 }
 
 #[test]
+fn data_centres_that_name_each_other_are_asked_once_each() {
+    let (api, proxy) = two_data_centres();
+    for domain in ["eu1.gigya.com", "us1.gigya.com"] {
+        let body = json!({"errorCode": 301_001, "apiDomain": domain}).to_string();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        api.fault(Fault::RawKeep((head + &body).into_bytes()));
+    }
+    let mut request = GSRequest::new(API_KEY, SECRET, "accounts.getAccountInfo", ())
+        .use_https(true)
+        .ca_certs(certs::ca_pem())
+        .follow_data_center(true);
+    request.set_proxy(format!("127.0.0.1:{}", proxy.port));
+    let response = request.send();
+    assert_eq!(response.get_error_code(), 301_001, "{response}");
+    assert_eq!(response.get_str("apiDomain"), Some("us1.gigya.com"));
+    assert_eq!(api.received().len(), 2);
+}
+
+#[test]
 fn a_host_override_is_final() {
     let api = StandIn::tls();
     *api.state.data_center.lock().unwrap() = Some("eu1.gigya.com".into());

@@ -304,6 +304,10 @@ mod tests {
             (r#"{\"regToken\": \"cut sho"#, r#"{\"regToken\":***"#),
             ("<regToken>abc</regToken>", "<regToken>***</regToken>"),
             ("a=1&access_token=abc&b=2", "a=1&access_token=***&b=2"),
+            (
+                "private_key=abc&private-key=d",
+                "private_key=***&private-key=***",
+            ),
         ] {
             assert_eq!(Mask::of_answer(text).text(text), masked);
         }

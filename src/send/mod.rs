@@ -320,12 +320,8 @@ fn may_go_out_again(plan: &Plan, call: &Call) -> bool {
 
 /// Rows d and e: whether the caller's retries are meant for this.
 fn may_be_retried(reply: &Reply, call: &Call) -> bool {
-    let answered = reply.outcome == Outcome::Answered;
-    match reply.code {
-        API_RATE_LIMIT_EXCEEDED if answered => true,
-        code if answered => call.idempotent && PASSING.contains(&code),
-        _ => call.idempotent,
-    }
+    let may_pass = reply.outcome != Outcome::Answered || PASSING.contains(&reply.code);
+    reply.code == API_RATE_LIMIT_EXCEEDED || (call.idempotent && may_pass)
 }
 
 fn second_was_refused(code: i64) -> GSException {
@@ -362,4 +358,20 @@ fn pause(retries: u32) -> Duration {
         .checked_shl(retries)
         .map_or(30, |seconds| seconds.min(30));
     Duration::from_secs(seconds).mul_f64(1.0 - clock::chance() / 4.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_half_a_minute() {
+        for (retries, longest) in [(0, 1), (1, 2), (4, 16), (5, 30), (64, 30), (u32::MAX, 30)] {
+            let longest = Duration::from_secs(longest);
+            for _ in 0..100 {
+                let pause = pause(retries);
+                assert!(pause <= longest && pause >= longest * 3 / 4, "{pause:?}");
+            }
+        }
+    }
 }

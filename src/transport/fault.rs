@@ -155,3 +155,22 @@ pub(super) fn describe(error: &io::Error) -> String {
         _ => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happens_often_is_said_in_words() {
+        use io::ErrorKind as Kind;
+        for (kind, words) in [
+            (Kind::ConnectionRefused, "is the address right?"),
+            (Kind::ConnectionReset, "the connection was reset"),
+            (Kind::BrokenPipe, "the connection was closed"),
+            (Kind::UnexpectedEof, "the connection was closed too early"),
+        ] {
+            let said = describe(&kind.into());
+            assert!(said.contains(words), "{said}");
+        }
+    }
+}

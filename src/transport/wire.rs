@@ -365,15 +365,16 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
-    /// A layer whose kernel takes so many bytes and then reports a reset.
+    /// A layer whose kernel takes so many bytes; reading fails in the way given.
     struct Breaking {
         socket: Socket,
         takes: usize,
+        fails: io::ErrorKind,
     }
 
     impl Read for Breaking {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::ConnectionReset.into())
+            Err(self.fails.into())
         }
     }
 
@@ -404,12 +405,17 @@ mod tests {
     }
 
     /// The fault of a request when the kernel takes so many of its bytes.
-    fn fault_after(takes: usize, reused: bool) -> Fault {
+    fn fault_after(takes: usize, reused: bool, fails: io::ErrorKind) -> Fault {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let timeout = NextTimeout::default();
         let socket = Socket::new(stream, patience(timeout, None));
-        let mut wire = Wire::new(Box::new(Breaking { socket, takes }), false, None, true);
+        let breaking = Breaking {
+            socket,
+            takes,
+            fails,
+        };
+        let mut wire = Wire::new(Box::new(breaking), false, None, true);
         wire.reused = reused;
         let request = b"POST / HTTP/1.1\r\n\r\n";
         wire.buffers().output()[..request.len()].copy_from_slice(request);
@@ -419,13 +425,20 @@ mod tests {
 
     #[test]
     fn what_the_kernel_took_tells_what_a_broken_connection_means() {
+        use io::ErrorKind::{ConnectionReset, InvalidData};
         for reused in [false, true] {
-            assert!(matches!(fault_after(0, reused), Fault::Untouched(_)));
+            let fault = fault_after(0, reused, ConnectionReset);
+            assert!(matches!(fault, Fault::Untouched(_)));
         }
         for takes in [1, 1000] {
-            assert!(matches!(fault_after(takes, true), Fault::Unanswered(_)));
-            assert!(matches!(fault_after(takes, false), Fault::Lost(_)));
+            let fault = fault_after(takes, true, ConnectionReset);
+            assert!(matches!(fault, Fault::Unanswered(_)));
+            let fault = fault_after(takes, false, ConnectionReset);
+            assert!(matches!(fault, Fault::Lost(_)));
         }
+        // No end of the connection: something that TLS cannot read, say.
+        let fault = fault_after(1000, true, InvalidData);
+        assert!(matches!(fault, Fault::Lost(_)));
     }
 
     /// A wire over TCP, and the peer's end.

@@ -14,12 +14,13 @@ use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use gssdk::*;
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
+use socket2::SockRef;
 
 pub const API_KEY: &str = "3_standIn-key";
 pub const SECRET: &str = "Cc5yFv4kcjAeqg/J7Xhn+A==";
@@ -102,6 +103,8 @@ impl Received {
 #[derive(Default)]
 pub struct State {
     pub connections: AtomicUsize,
+    closed: Mutex<usize>,
+    one_closed: Condvar,
     pub resumed: AtomicUsize,
     /// Seconds that the stand-in's clock is ahead.
     pub clock: AtomicI64,
@@ -169,7 +172,11 @@ impl StandIn {
                 thread::spawn(move || match fault {
                     Some(Fault::CloseOnAccept) => {}
                     Some(_) => stall(stream),
-                    None => drop(serve(stream, connection, tls, &state)),
+                    None => {
+                        let _ = serve(stream, connection, tls, &state);
+                        *state.closed.lock().unwrap() += 1;
+                        state.one_closed.notify_all();
+                    }
                 });
             }
         });
@@ -241,6 +248,16 @@ impl StandIn {
         self.state.connections.load(SeqCst)
     }
 
+    /// Waits until so many connections have ended, and the client's kernel knows.
+    pub fn wait_until_closed(&self, count: usize) {
+        let closed = self.state.closed.lock().unwrap();
+        let most = Duration::from_secs(60);
+        let (closed, _) = (self.state.one_closed)
+            .wait_timeout_while(closed, most, |closed| *closed < count)
+            .unwrap();
+        assert!(*closed >= count, "{closed} connections closed");
+    }
+
     pub fn executed(&self) -> usize {
         self.state.executed.lock().unwrap().len()
     }
@@ -278,6 +295,8 @@ fn serve(
     state: &State,
 ) -> io::Result<()> {
     tcp.set_nodelay(true)?;
+    // Closing returns when the peer's kernel has taken note.
+    SockRef::from(&tcp).set_linger(Some(Duration::from_secs(10)))?;
     let mut client_cert = false;
     let https = tls.is_some();
     let mut stream: Box<dyn Stream> = match tls {
