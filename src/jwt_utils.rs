@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 use crate::crypto::sha256;
 use crate::error::GSException;
 use crate::keys::{KeyCache, Keys, Refusal};
+use crate::reading::parse_object;
 use crate::request::GSRequest;
 use crate::sig_utils::current_time_millis;
 
@@ -235,8 +236,7 @@ fn now() -> i64 {
 }
 
 fn jws_of(body: &[u8]) -> Result<String, GSException> {
-    let body: Option<Map<String, Value>> = serde_json::from_slice(body).ok();
-    match body.and_then(|mut body| body.remove("jws")) {
+    match parse_object(body).and_then(|mut body| body.remove("jws")) {
         Some(Value::String(jws)) => Ok(jws),
         _ => Err(GSException::invalid(
             "the extension's body is not a JSON object with a text \"jws\"",
@@ -265,8 +265,8 @@ impl<'a> Token<'a> {
             let json = URL_SAFE_NO_PAD
                 .decode(part)
                 .map_err(|_| invalid(&format!("has a {name} that is not base64url")))?;
-            serde_json::from_slice::<Map<String, Value>>(&json)
-                .map_err(|_| invalid(&format!("has a {name} that is not a JSON object")))
+            parse_object(&json)
+                .ok_or_else(|| invalid(&format!("has a {name} that is not a JSON object")))
         };
         let header = decode_object(header, "header")?;
         let claims = decode_object(claims, "payload")?;
@@ -338,7 +338,7 @@ impl<'a> Token<'a> {
         if self.text("sub") != Some(&URL_SAFE_NO_PAD.encode(sha256(body))) {
             return Err(self.invalid("is not for this body: its sub is not the body's SHA-256"));
         }
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let body = parse_object(body).unwrap_or_default();
         match (self.text("jti"), body.get("nonce").and_then(Value::as_str)) {
             (Some(id), Some(nonce)) if id == nonce => Ok(self.claims),
             _ => Err(self.invalid("is not for this body: its jti is not the body's nonce")),

@@ -159,6 +159,27 @@ fn an_extension_is_believed_only_if_everything_is_right() {
     assert!(check(&tampered).is_err());
 }
 
+/// JavaScript lets half a surrogate pair slip into a profile: half an emoji must not
+/// keep its owner from registering.
+#[test]
+fn half_an_emoji_makes_no_delivery_unreadable() {
+    let Some(key) = RsaKey::generate() else {
+        return;
+    };
+    let keys = json!({"keys": [key.jwk("k")]});
+    let body = r#"{"events":[{"data":{"name":"\ud83d"}}],"nonce":"n-1"}"#;
+    let jwt = key.jwt(header(), with(claims(body), "jti", json!("n-1")));
+    let webhook = JwtUtils::validate_webhook_with_keys(body.as_bytes(), &jwt, API_KEY, &keys);
+    assert_eq!(webhook.unwrap()["jti"], "n-1");
+
+    let payload = format!(r#"{{"apiKey":"{API_KEY}","data":{{"name":"Joe \ud83d"}}}}"#);
+    let signed = [header().to_string(), payload].map(|part| URL_SAFE_NO_PAD.encode(part));
+    let signed = signed.join(".");
+    let body = json!({"jws": format!("{signed}.{}", key.sign(&signed))}).to_string();
+    let believed = JwtUtils::validate_extension_with_keys(body.as_bytes(), API_KEY, &keys);
+    assert_eq!(believed.unwrap()["data"]["name"], "Joe \u{fffd}");
+}
+
 #[test]
 fn webhooks_of_version_1_are_still_checked() {
     let body = b"{\"events\":[]}";

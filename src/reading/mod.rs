@@ -173,6 +173,14 @@ pub(crate) fn parse_value(text: &str) -> Option<Value> {
     is_data.then(|| parse(body).ok())?
 }
 
+/// A JSON object, if these bytes are one.
+pub(crate) fn parse_object(bytes: &[u8]) -> Option<Map<String, Value>> {
+    match parse_value(std::str::from_utf8(bytes).ok()?)? {
+        Value::Object(object) => Some(object),
+        _ => None,
+    }
+}
+
 fn trimmed(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text).trim()
 }
