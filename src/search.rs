@@ -246,3 +246,37 @@ impl Iterator for SearchResults {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_next_page_is_asked_for_once_it_is_clear_that_it_will_be_wanted() {
+        // Nobody listens there; what counts is whether it is asked.
+        let mut request = GSRequest::new("key", "c2VjcmV0", "accounts.search", ());
+        request.set_host_override("127.0.0.1:1");
+        let text = json!((0..100).map(|i| i + 1000).collect::<Vec<_>>()).to_string();
+        let mut results = SearchResults {
+            page: Page {
+                cursor: None,
+                rest: 0..text.len(),
+                text,
+            },
+            ..SearchResults::resume(request, "the next")
+        };
+        for row in 0..100 {
+            assert_eq!(results.next().unwrap().unwrap(), 1000 + row);
+            assert_eq!(results.ahead.is_some(), row >= 10, "row {row}");
+        }
+        assert!(results.next().unwrap().is_err());
+        assert!(results.next().is_none());
+        assert_eq!(results.cursor(), Some("the next"));
+        let shown = format!("{results:?}");
+        assert!(
+            shown.contains("the next") && !shown.contains("c2Vj"),
+            "{shown}"
+        );
+    }
+}

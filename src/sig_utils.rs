@@ -319,7 +319,10 @@ fn expired_at(now: i64, signature_timestamp: &str, expiration: u64) -> bool {
 
 /// The current Unix time, rounded to the nearest second as Python does.
 fn now_seconds() -> i64 {
-    let since_epoch = since_epoch();
+    rounded(since_epoch())
+}
+
+fn rounded(since_epoch: Duration) -> i64 {
     since_epoch.as_secs() as i64 + i64::from(since_epoch.subsec_millis() >= 500)
 }
 
@@ -447,6 +450,16 @@ mod tests {
         for (offset, expired) in [(-301, true), (-300, false), (300, false), (301, true)] {
             let timestamp = (now + offset).to_string();
             assert_eq!(expired_at(now, &timestamp, 300), expired, "offset {offset}");
+        }
+    }
+
+    #[test]
+    fn the_time_is_now_and_seconds_are_rounded() {
+        let millis = || since_epoch().as_millis();
+        let (before, now, after) = (millis(), current_time_millis().into(), millis());
+        assert!(before <= now && now <= after, "{before} {now} {after}");
+        for (millis, seconds) in [(1_000, 1), (1_499, 1), (1_500, 2), (1_999, 2)] {
+            assert_eq!(rounded(Duration::from_millis(millis)), seconds, "{millis}");
         }
     }
 
