@@ -289,7 +289,8 @@ fn data_centres_that_name_each_other_are_asked_once_each() {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
         api.fault(Fault::RawKeep((head + &body).into_bytes()));
     }
-    let mut request = GSRequest::new(API_KEY, SECRET, "accounts.getAccountInfo", ())
+    // A key of its own: where it is served is remembered for the process.
+    let mut request = GSRequest::new("3_ring", SECRET, "accounts.getAccountInfo", ())
         .use_https(true)
         .ca_certs(certs::ca_pem())
         .follow_data_center(true);
