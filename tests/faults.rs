@@ -171,6 +171,23 @@ fn a_second_copy_that_fails_says_nothing_of_the_first() {
     assert_eq!(response.outcome(), Outcome::Unknown);
 }
 
+/// What a first copy has waited, a second has no more.
+#[test]
+fn two_copies_share_one_timeout() {
+    const TIMEOUT: Duration = Duration::from_secs(8);
+    let api = StandIn::tls();
+    expect(&api.set_status(), 0, "");
+    *api.state.latency.lock().unwrap() = Duration::from_secs(6);
+    api.fault(Fault::CloseAfterExecuting);
+    api.fault(Fault::StallOnAccept);
+    let started = Instant::now();
+    let response = api.set_status().send_timeout(TIMEOUT);
+    let took = started.elapsed();
+    assert_eq!(response.get_error_code(), 504_002, "{response}");
+    // With a timeout each it would be 14 s.
+    assert!(took < Duration::from_secs(12), "took {took:?}");
+}
+
 /// A refusal that depends on the moment is about the second copy alone: to sign anew
 /// after it could execute the request twice.
 #[test]

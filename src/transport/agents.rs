@@ -12,14 +12,25 @@ use super::proxy::Proxy;
 use super::resolver::Names;
 use super::trust::TlsSettings;
 
-/// Where the caller sets no timeout: how long a request may take in all …
-const TOTAL: Duration = Duration::from_secs(3600);
+/// How long things may take where the caller sets no timeout.
+pub(super) struct Limits {
+    /// A request in all.
+    pub(super) total: Duration,
+    /// Connecting, with look-up, proxy and TLS.
+    pub(super) connect: Duration,
+    /// Each read and each write.
+    pub(super) silence: Duration,
+}
 
-/// … connecting, with look-up, proxy and TLS …
-const CONNECT: Duration = Duration::from_secs(30);
-
-/// … and each read and each write.
-const SILENCE: Duration = Duration::from_secs(120);
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            total: Duration::from_secs(3600),
+            connect: Duration::from_secs(30),
+            silence: Duration::from_secs(120),
+        }
+    }
+}
 
 /// How long a connection may rest in the pool. See [`super::wire`].
 const MAX_IDLE: Duration = Duration::from_secs(15);
@@ -50,6 +61,7 @@ pub(super) struct Agents {
     /// Most recently used last.
     kept: Mutex<Vec<Kept>>,
     names: Arc<Names>,
+    pub(super) limits: Limits,
 }
 
 struct Kept {
@@ -112,10 +124,10 @@ impl Agents {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .timeout_global(Some(TOTAL))
-            .timeout_connect(Some(CONNECT))
-            .timeout_per_read(Some(SILENCE))
-            .timeout_per_write(Some(SILENCE))
+            .timeout_global(Some(self.limits.total))
+            .timeout_connect(Some(self.limits.connect))
+            .timeout_per_read(Some(self.limits.silence))
+            .timeout_per_write(Some(self.limits.silence))
             .max_idle_age(MAX_IDLE)
             .max_idle_connections(MAX_IDLE_CONNECTIONS)
             .max_idle_connections_per_host(MAX_IDLE_CONNECTIONS)

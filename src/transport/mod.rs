@@ -237,3 +237,91 @@ impl Route {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::{SocketAddr, TcpListener};
+    use std::thread;
+
+    use agents::Limits;
+
+    const LONG: Duration = Duration::from_secs(3600);
+    /// More than the buffers of two kernels.
+    const LARGE: usize = 16 * 1024 * 1024;
+
+    /// A server for one request, which pauses before it reads and before it answers.
+    fn slow_server(pause: Duration) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            thread::sleep(pause);
+            let mut buffer = vec![0; 1024 * 1024];
+            loop {
+                match stream.read(&mut buffer) {
+                    Ok(read) if buffer[..read].last() == Some(&b'!') => break,
+                    Ok(read) if read > 0 => {}
+                    _ => return,
+                }
+            }
+            thread::sleep(pause);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+        });
+        address
+    }
+
+    fn post(
+        limits: Limits,
+        size: usize,
+        pause: Duration,
+        timeout: Option<Duration>,
+    ) -> Result<Answer, Fault> {
+        let host = slow_server(pause).to_string();
+        let mut transport = Transport::default();
+        transport.agents.limits = limits;
+        let settings = Settings {
+            https: false,
+            host: &host,
+            ca_certs: None,
+            client_cert: None,
+            proxy: None,
+            probes: false,
+        };
+        let message = Message {
+            url: &format!("http://{host}/"),
+            form: &format!("{}!", "x".repeat(size)),
+            authorization: None,
+            headers: &[],
+        };
+        transport
+            .route(&settings)
+            .unwrap()
+            .post(&message, timeout, false)
+    }
+
+    /// The limits are for calls without a timeout: none of them cuts a caller's.
+    #[test]
+    fn a_callers_timeout_is_the_only_one() {
+        let short = Duration::from_millis(50);
+        for [total, connect, silence] in [
+            [short, LONG, LONG],
+            // Connecting to loopback takes next to no time.
+            [LONG, Duration::from_nanos(1), LONG],
+            [LONG, LONG, short],
+        ] {
+            let limits = || Limits {
+                total,
+                connect,
+                silence,
+            };
+            for size in [0, LARGE] {
+                let cut = post(limits(), size, LONG, None);
+                assert!(matches!(cut, Err(Fault::Timeout { .. })));
+                let whole = post(limits(), size, short * 4, Some(LONG));
+                assert_eq!(whole.map(|answer| answer.status).unwrap(), 200);
+            }
+        }
+    }
+}

@@ -248,7 +248,8 @@ impl StandIn {
         self.state.connections.load(SeqCst)
     }
 
-    /// Waits until so many connections have ended, and the client's kernel knows.
+    /// Waits until so many connections that were served have ended, and the client's
+    /// kernel knows.
     pub fn wait_until_closed(&self, count: usize) {
         let closed = self.state.closed.lock().unwrap();
         let most = Duration::from_secs(60);
