@@ -15,7 +15,7 @@ fn peak() -> usize {
     kilobytes.unwrap().parse::<usize>().unwrap() / 1024
 }
 
-fn gzip(unit: &[u8], times: usize) -> Vec<u8> {
+fn gzip(unit: &[u8], times: usize) -> Fault {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     for _ in 0..times {
         encoder.write_all(unit).unwrap();
@@ -27,14 +27,14 @@ fn gzip(unit: &[u8], times: usize) -> Vec<u8> {
     )
     .into_bytes();
     answer.extend_from_slice(&body);
-    answer
+    Fault::Raw(answer)
 }
 
 /// Sends a request that is answered so, and returns the message and how many MB
 /// more than before the process has had at its peak.
-fn cost_of(answer: Vec<u8>) -> (String, usize) {
+fn cost_of(answer: Fault) -> (String, usize) {
     let api = StandIn::plain();
-    api.fault(Fault::Raw(answer));
+    api.fault(answer);
     let before = peak();
     let response = api.set_status().send();
     assert_eq!(response.get_error_code(), 500_000);
@@ -44,6 +44,14 @@ fn cost_of(answer: Vec<u8>) -> (String, usize) {
 /// One test, because the peak is the process's.
 #[test]
 fn no_answer_costs_more_than_it_may() {
+    // Framing without an end.
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for start in ["1;", "0\r\nX-Trailer: "] {
+        let endless = Fault::Endless(format!("{head}{start}"), "x".repeat(64 * 1024));
+        let (message, grown) = cost_of(endless);
+        assert!(message.contains("no end"), "{message}");
+        assert!(grown < 30, "an endless line took {grown} MB");
+    }
     // 1 GB in 1 MB.
     let (message, grown) = cost_of(gzip(&[b'x'; 1024 * 1024], 1024));
     assert!(message.contains("larger than the 50 MB"), "{message}");
