@@ -1,54 +1,15 @@
-//! [`GSException`], what became of a request, and what to do about an error.
+//! [`GSException`], and what to do about an error.
 
 use std::fmt;
 
 #[cfg(feature = "client")]
-use serde_json::Value;
-
-#[cfg(feature = "client")]
-use crate::response::GSResponse;
-
-#[cfg(feature = "client")]
-use crate::error_codes::*;
+use {
+    crate::error_codes::*, crate::outcome::Outcome, crate::response::GSResponse,
+    serde_core::de::DeserializeOwned, serde_json::Value, serde_path_to_error::Segment,
+};
 
 /// A value that the caller gave cannot be used.
 const INVALID_VALUE: i64 = 400_006;
-
-/// What became of a request, as far as this side can know.
-///
-/// | what happened | code | outcome |
-/// | --- | --- | --- |
-/// | the API answered, with whatever code | its own | `Answered` |
-/// | a key, the method or a value is missing or cannot be used | 400002, 400003, 400006 | `NotSent` |
-/// | the look-up, the connection or the TLS handshake failed | 500000 | `NotSent` |
-/// | the proxy refused the tunnel | 500000 | `NotSent` |
-/// | the time was up before anything was sent | 504002 | `NotSent` |
-/// | the time was up later | 504002 | `Unknown` |
-/// | the connection broke once some of the request was out | 500000 | `Unknown` |
-/// | half an answer, garbage, an answer that is too large | 500000 | `Unknown` |
-/// | a redirect, or an HTTP error with a page that is not the API's | 500000 | `Unknown` |
-///
-/// ```
-/// use gssdk::*;
-///
-/// fn may_be_sent_again(error: &GSException) -> bool {
-///     error.outcome() == Outcome::NotSent
-/// }
-/// let request = GSRequest::new(None, None, "socialize.setStatus", ());
-/// assert!(may_be_sent_again(&request.send().into_result().unwrap_err()));
-/// ```
-#[cfg(feature = "client")]
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The API answered: it executed the request or refused it, the error code
-    /// says which.
-    Answered,
-    /// Not one byte of the request reached the API: send it again as you like.
-    NotSent,
-    /// The API may have executed it: look before you send it again.
-    Unknown,
-}
 
 /// An error of the API or of this SDK: a Gigya error code and its message.
 ///
@@ -110,6 +71,12 @@ impl GSException {
     /// Error 400006: `what` is the value at fault and why it cannot be used.
     pub(crate) fn invalid(what: impl fmt::Display) -> Self {
         Self::refused(INVALID_VALUE, format!("Invalid parameter value: {what}"))
+    }
+
+    /// Error 400002: there is no method, or nothing to authenticate with.
+    #[cfg(feature = "client")]
+    pub(crate) fn missing() -> Self {
+        Self::refused(MISSING_REQUIRED_PARAMETER, "Required parameter is missing")
     }
 
     /// An error of this side, before anything is sent.
@@ -309,6 +276,85 @@ fn advice(code: i64, response: &GSResponse) -> Option<String> {
         _ => return None,
     };
     Some(advice.to_string())
+}
+
+/// What makes an error of a response.
+#[cfg(feature = "client")]
+impl GSResponse {
+    /// The data as a type of yours.
+    ///
+    /// # Errors
+    /// The response's own error if it is one; otherwise 500000 that names the field
+    /// that does not fit.
+    ///
+    /// ```
+    /// use gssdk::*;
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Account {
+    ///     #[serde(rename = "UID")]
+    ///     uid: String,
+    ///     profile: Profile,
+    /// }
+    /// #[derive(serde::Deserialize)]
+    /// struct Profile {
+    ///     age: u8,
+    /// }
+    /// let text = r#"{"errorCode": 0, "UID": "abc", "profile": {"age": 42}}"#;
+    /// let account: Account = GSResponse::from_text("accounts.getAccountInfo", text).parse()?;
+    /// assert_eq!((account.uid.as_str(), account.profile.age), ("abc", 42));
+    ///
+    /// let text = r#"{"errorCode": 0, "UID": "abc", "profile": {"age": "old"}}"#;
+    /// let response = GSResponse::from_text("accounts.getAccountInfo", text);
+    /// let error = response.parse::<Account>().err().unwrap();
+    /// assert!(error.error_message().contains("/profile/age: invalid type: string"));
+    /// # Ok::<(), GSException>(())
+    /// ```
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, GSException> {
+        if self.get_error_code() != 0 {
+            return Err(GSException::of_response(self.clone()));
+        }
+        serde_path_to_error::deserialize(self.get_data()).map_err(|error| {
+            let path: String = error.path().iter().map(step).collect();
+            let message = format!("The answer is not as expected: {path}: {}", error.inner());
+            GSException::of(self.outcome(), NETWORK_OR_PROTOCOL_FAILURE, message)
+                .with_response(self.clone())
+        })
+    }
+
+    /// The response if it is a success, or its error: for `?`.
+    ///
+    /// # Errors
+    /// Every error code but 0, with the message; its `Display` also says what
+    /// to do about the errors that new users meet first.
+    ///
+    /// ```
+    /// use gssdk::*;
+    ///
+    /// fn nickname(response: GSResponse) -> Result<Option<String>, GSException> {
+    ///     Ok(response.into_result()?.get_str("nickname").map(String::from))
+    /// }
+    /// let text = r#"{"errorCode": 0, "nickname": "Joe"}"#;
+    /// let response = GSResponse::from_text("socialize.getUserInfo", text);
+    /// assert_eq!(nickname(response)?.as_deref(), Some("Joe"));
+    /// # Ok::<(), GSException>(())
+    /// ```
+    pub fn into_result(self) -> Result<Self, GSException> {
+        match self.get_error_code() {
+            0 => Ok(self),
+            _ => Err(GSException::of_response(self)),
+        }
+    }
+}
+
+/// A step on the way to a field, as in RFC 6901.
+#[cfg(feature = "client")]
+fn step(step: &Segment) -> String {
+    match step {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { .. } | Segment::Unknown => String::new(),
+    }
 }
 
 impl fmt::Display for GSException {

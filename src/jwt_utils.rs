@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use crate::crypto::sha256;
 use crate::error::GSException;
 use crate::keys::{KeyCache, Keys, Refusal};
-use crate::reading::parse_object;
+use crate::reading::json::parse_object;
 use crate::request::GSRequest;
 use crate::sig_utils::current_time_millis;
 

@@ -61,19 +61,20 @@
 mod arguments;
 #[cfg(feature = "client")]
 mod call;
-#[cfg(feature = "client")]
 mod crypto;
+#[cfg(feature = "client")]
+mod encoding;
 mod error;
 #[cfg(feature = "client")]
 pub mod error_codes;
-#[cfg(feature = "client")]
-mod host;
 #[cfg(feature = "client")]
 pub mod jwt_utils;
 #[cfg(feature = "client")]
 mod keys;
 #[cfg(feature = "client")]
 mod log;
+#[cfg(feature = "client")]
+mod outcome;
 #[cfg(feature = "client")]
 mod pem;
 #[cfg(feature = "client")]
@@ -88,6 +89,8 @@ mod search;
 mod send;
 pub mod sig_utils;
 #[cfg(feature = "client")]
+mod sync;
+#[cfg(feature = "client")]
 mod transport;
 
 pub use error::GSException;
@@ -100,7 +103,7 @@ pub use jwt_utils as JwtUtils;
 #[cfg(feature = "client")]
 pub use {
     arguments::{OptionalKey, ParamValue, Params},
-    error::Outcome,
+    outcome::Outcome,
     pem::Pem,
     request::{GSRequest, PreparedRequest},
     response::GSResponse,

@@ -5,8 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 /// PEM text, or the path of a file that holds it.
 ///
 /// A `&str` or `String` is a path, unless it contains `-----BEGIN` or is the base64
@@ -29,25 +27,19 @@ pub struct Pem(Source);
 #[derive(Clone)]
 enum Source {
     Path(PathBuf),
-    Content(Arc<Zeroizing<Vec<u8>>>),
+    Content(Arc<Vec<u8>>),
 }
 
 impl Pem {
     /// The PEM text, read now if it is in a file.
-    pub(crate) fn read(&self) -> io::Result<Arc<Zeroizing<Vec<u8>>>> {
+    pub(crate) fn read(&self) -> io::Result<Arc<Vec<u8>>> {
         match &self.0 {
             Source::Path(path) if path.as_os_str().is_empty() => {
                 Err(io::Error::new(io::ErrorKind::NotFound, "the path is empty"))
             }
-            Source::Path(path) => Ok(Arc::new(Zeroizing::new(std::fs::read(path)?))),
+            Source::Path(path) => Ok(Arc::new(std::fs::read(path)?)),
             Source::Content(content) => Ok(Arc::clone(content)),
         }
-    }
-}
-
-impl Pem {
-    pub(crate) fn is_same_file(&self, other: &Pem) -> bool {
-        matches!((&self.0, &other.0), (Source::Path(a), Source::Path(b)) if a == b)
     }
 }
 
@@ -121,7 +113,7 @@ impl From<&[u8]> for Pem {
 
 impl From<Vec<u8>> for Pem {
     fn from(content: Vec<u8>) -> Self {
-        Pem(Source::Content(Arc::new(Zeroizing::new(content))))
+        Pem(Source::Content(Arc::new(content)))
     }
 }
 

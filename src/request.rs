@@ -9,15 +9,15 @@ use serde_json::{Map, Value};
 
 use crate::arguments::{OptionalKey, ParamValue, Params, key};
 use crate::call::credentials::Authentication;
-use crate::call::endpoint::DEFAULT_API_DOMAIN;
 use crate::call::form::write_value;
-use crate::call::percent::text;
+use crate::call::target::DEFAULT_API_DOMAIN;
 use crate::call::{Call, oauth1};
+use crate::encoding::percent::text;
 use crate::error::GSException;
+use crate::log::mask;
 use crate::pem::{ClientCert, Pem};
 use crate::response::GSResponse;
 use crate::send::{Prepared, sender};
-use crate::transport::redact;
 
 /// A request to the Gigya API.
 ///
@@ -493,7 +493,7 @@ impl GSRequest {
     }
 
     fn respond(&self, timeout: Option<Duration>) -> GSResponse {
-        GSResponse::of_sent(sender().send(&self.call, timeout))
+        sender().send(&self.call, timeout)
     }
 
     /// The parameters as a query string: sorted by name, percent-encoded.
@@ -630,7 +630,7 @@ impl fmt::Debug for GSRequest {
                 "client_cert",
                 &call.client_cert.as_ref().map(|client| &client.cert),
             )
-            .field("proxy", &call.proxy.as_deref().map(redact))
+            .field("proxy", &call.proxy.as_deref().map(mask::proxy))
             .field("params", &call.params.keys().collect::<Vec<_>>())
             .field(
                 "headers",

@@ -1,15 +1,15 @@
-//! [`GSResponse`]: what came back, JSON, XML or a fault.
+//! [`GSResponse`]: the answer to a request, or why there is none.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde_core::de::DeserializeOwned;
+use http::HeaderMap;
 use serde_json::{Map, Value};
-use serde_path_to_error::Segment;
 
-use crate::error::{GSException, Outcome};
 use crate::error_codes::{MISSING_REQUIRED_PARAMETER, NETWORK_OR_PROTOCOL_FAILURE};
-use crate::log::{self, Trace};
-use crate::reading::Reply;
+use crate::log;
+use crate::outcome::Outcome;
+use crate::reading::Parsed;
 
 /// The answer to a request, or the reason why there is none.
 ///
@@ -42,17 +42,34 @@ pub struct GSResponse(Box<Inner>);
 /// Boxed: a `Result` of it is small, and moving it about costs nothing.
 #[derive(Clone)]
 struct Inner {
-    reply: Reply,
-    origin: Origin,
+    parsed: Parsed,
+    outcome: Outcome,
+    headers: HeaderMap,
+    history: Arc<dyn History>,
 }
 
-/// Where a response is from.
-#[derive(Clone)]
-enum Origin {
-    /// A request of ours.
-    Sent(Trace),
-    /// A text that answers this method, as somebody says.
-    Text(String),
+/// What happened before a response.
+pub(crate) trait History: Send + Sync {
+    /// The API method.
+    fn method(&self) -> &str;
+
+    /// The log, masked.
+    ///
+    /// * `response_text`: the text of the response.
+    fn log(&self, response_text: &str) -> String;
+}
+
+/// A text that answers this method, as the caller says.
+struct Text(String);
+
+impl History for Text {
+    fn method(&self) -> &str {
+        &self.0
+    }
+
+    fn log(&self, response_text: &str) -> String {
+        log::of_text(&self.0, response_text)
+    }
 }
 
 impl GSResponse {
@@ -70,15 +87,28 @@ impl GSResponse {
     /// assert_eq!(response.get_error_code(), 403003);
     /// ```
     pub fn from_text(method: &str, response_text: &str) -> Self {
-        let reply = Reply::of_text(response_text.to_string());
-        let origin = Origin::Text(method.to_string());
-        GSResponse(Box::new(Inner { reply, origin }))
+        let parsed = Parsed::read(response_text.to_string(), false);
+        let outcome = if parsed.is_answer {
+            Outcome::Answered
+        } else {
+            Outcome::Unknown
+        };
+        let history = Arc::new(Text(method.to_string()));
+        Self::of(parsed, outcome, HeaderMap::new(), history)
     }
 
-    /// What came of a request of ours.
-    pub(crate) fn of_sent((reply, trace): (Reply, Trace)) -> Self {
-        let origin = Origin::Sent(trace);
-        GSResponse(Box::new(Inner { reply, origin }))
+    pub(crate) fn of(
+        parsed: Parsed,
+        outcome: Outcome,
+        headers: HeaderMap,
+        history: Arc<dyn History>,
+    ) -> Self {
+        GSResponse(Box::new(Inner {
+            parsed,
+            outcome,
+            headers,
+            history,
+        }))
     }
 
     /// The error code; 0 means success.
@@ -91,7 +121,7 @@ impl GSResponse {
     /// assert_eq!(response.get_error_code(), 0);
     /// ```
     pub fn get_error_code(&self) -> i64 {
-        self.0.reply.code
+        self.0.parsed.code
     }
 
     /// The API's or this side's message; empty on success.
@@ -104,7 +134,7 @@ impl GSResponse {
     /// assert!(response.get_error_message().contains("not a Gigya response"));
     /// ```
     pub fn get_error_message(&self) -> &str {
-        let Reply { code, message, .. } = &self.0.reply;
+        let Parsed { code, message, .. } = &self.0.parsed;
         match (*code, message.as_str()) {
             (MISSING_REQUIRED_PARAMETER, "") => "Required parameter is missing",
             (NETWORK_OR_PROTOCOL_FAILURE, "") => "General server error",
@@ -123,7 +153,7 @@ impl GSResponse {
     /// assert_eq!(response.get_response_text(), r#"{"errorCode": 0}"#);
     /// ```
     pub fn get_response_text(&self) -> &str {
-        &self.0.reply.text
+        &self.0.parsed.text
     }
 
     /// The fields of a JSON answer; empty for XML and for errors of this side.
@@ -140,17 +170,17 @@ impl GSResponse {
     /// assert!(response.get_data()["results"].is_array());
     /// ```
     pub fn get_data(&self) -> &Map<String, Value> {
-        &self.0.reply.data
+        &self.0.parsed.data
     }
 
     /// The text of a page of results, and where its rows are.
     pub(crate) fn into_rows(self) -> Option<(String, std::ops::Range<usize>)> {
-        let Reply { text, rows, .. } = self.0.reply;
+        let Parsed { text, rows, .. } = self.0.parsed;
         Some((text, rows?))
     }
 
     pub(crate) fn into_data(self) -> Map<String, Value> {
-        self.0.reply.data
+        self.0.parsed.data
     }
 
     /// One field of a JSON answer.
@@ -243,47 +273,6 @@ impl GSResponse {
         }
     }
 
-    /// The data as a type of yours.
-    ///
-    /// # Errors
-    /// The response's own error if it is one; otherwise 500000 that names the field
-    /// that does not fit.
-    ///
-    /// ```
-    /// use gssdk::*;
-    ///
-    /// #[derive(serde::Deserialize)]
-    /// struct Account {
-    ///     #[serde(rename = "UID")]
-    ///     uid: String,
-    ///     profile: Profile,
-    /// }
-    /// #[derive(serde::Deserialize)]
-    /// struct Profile {
-    ///     age: u8,
-    /// }
-    /// let text = r#"{"errorCode": 0, "UID": "abc", "profile": {"age": 42}}"#;
-    /// let account: Account = GSResponse::from_text("accounts.getAccountInfo", text).parse()?;
-    /// assert_eq!((account.uid.as_str(), account.profile.age), ("abc", 42));
-    ///
-    /// let text = r#"{"errorCode": 0, "UID": "abc", "profile": {"age": "old"}}"#;
-    /// let response = GSResponse::from_text("accounts.getAccountInfo", text);
-    /// let error = response.parse::<Account>().err().unwrap();
-    /// assert!(error.error_message().contains("/profile/age: invalid type: string"));
-    /// # Ok::<(), GSException>(())
-    /// ```
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, GSException> {
-        if self.get_error_code() != 0 {
-            return Err(GSException::of_response(self.clone()));
-        }
-        serde_path_to_error::deserialize(self.get_data()).map_err(|error| {
-            let path: String = error.path().iter().map(step).collect();
-            let message = format!("The answer is not as expected: {path}: {}", error.inner());
-            GSException::of(self.outcome(), NETWORK_OR_PROTOCOL_FAILURE, message)
-                .with_response(self.clone())
-        })
-    }
-
     /// One field, if it is an array; empty if there is none.
     ///
     /// ```
@@ -318,7 +307,7 @@ impl GSResponse {
     /// assert_eq!(response.outcome(), Outcome::NotSent);
     /// ```
     pub fn outcome(&self) -> Outcome {
-        self.0.reply.outcome
+        self.0.outcome
     }
 
     /// The id of the call, which SAP's support asks for.
@@ -340,7 +329,7 @@ impl GSResponse {
     /// assert_eq!(response.get_header("Date"), None);
     /// ```
     pub fn get_header(&self, name: &str) -> Option<&str> {
-        self.0.reply.headers.first(name)
+        self.get_header_values(name).next()
     }
 
     /// All values of a header of the HTTP answer, such as `Set-Cookie`.
@@ -351,7 +340,8 @@ impl GSResponse {
     /// assert_eq!(response.get_header_values("Set-Cookie").count(), 0);
     /// ```
     pub fn get_header_values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.reply.headers.all(name)
+        let values = self.0.headers.get_all(name).into_iter();
+        values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok())
     }
 
     /// What was sent and what came back, field by field, for a bug report or a
@@ -372,56 +362,19 @@ impl GSResponse {
     /// assert!(!log.contains("hunter2"));
     /// ```
     pub fn get_log(&self) -> String {
-        let text = self.get_response_text();
-        match &self.0.origin {
-            Origin::Sent(trace) => trace.render(text),
-            Origin::Text(method) => log::of_text(method, text),
-        }
-    }
-
-    /// The response if it is a success, or its error: for `?`.
-    ///
-    /// # Errors
-    /// Every error code but 0, with the message; its `Display` also says what
-    /// to do about the errors that new users meet first.
-    ///
-    /// ```
-    /// use gssdk::*;
-    ///
-    /// fn nickname(response: GSResponse) -> Result<Option<String>, GSException> {
-    ///     Ok(response.into_result()?.get_str("nickname").map(String::from))
-    /// }
-    /// let text = r#"{"errorCode": 0, "nickname": "Joe"}"#;
-    /// let response = GSResponse::from_text("socialize.getUserInfo", text);
-    /// assert_eq!(nickname(response)?.as_deref(), Some("Joe"));
-    /// # Ok::<(), GSException>(())
-    /// ```
-    pub fn into_result(self) -> Result<Self, GSException> {
-        match self.get_error_code() {
-            0 => Ok(self),
-            _ => Err(GSException::of_response(self)),
-        }
-    }
-}
-
-/// A step on the way to a field, as in RFC 6901.
-fn step(step: &Segment) -> String {
-    match step {
-        Segment::Seq { index } => format!("/{index}"),
-        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-        Segment::Enum { .. } | Segment::Unknown => String::new(),
+        self.0.history.log(self.get_response_text())
     }
 }
 
 /// The three lines of Python's `__str__`, the data as JSON.
 impl fmt::Display for GSResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Reply {
+        let Parsed {
             code,
             message,
             data,
             ..
-        } = &self.0.reply;
+        } = &self.0.parsed;
         let data = serde_json::to_string(data).unwrap_or_default();
         write!(
             f,
@@ -434,12 +387,8 @@ impl fmt::Display for GSResponse {
 /// The code and the message; the data may hold tokens and are not shown.
 impl fmt::Debug for GSResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let method = match &self.0.origin {
-            Origin::Sent(trace) => trace.method(),
-            Origin::Text(method) => method,
-        };
         f.debug_struct("GSResponse")
-            .field("method", &method)
+            .field("method", &self.0.history.method())
             .field("error_code", &self.get_error_code())
             .field("error_message", &self.get_error_message())
             .field("outcome", &self.outcome())

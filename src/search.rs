@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::error::{GSException, Outcome};
+use crate::error::GSException;
 use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
+use crate::outcome::Outcome;
 use crate::reading::rows;
 use crate::request::GSRequest;
 use crate::response::GSResponse;

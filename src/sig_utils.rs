@@ -19,14 +19,9 @@
 //! # Ok::<(), gssdk::GSException>(())
 //! ```
 
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
-use hmac::{Hmac, KeyInit, Mac};
-use sha1::Sha1;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::crypto::hmac::Signer;
 use crate::error::GSException;
 
 /// How far from now a signature's timestamp may be, in seconds, where the
@@ -262,7 +257,7 @@ fn session_signature(
 /// # Ok::<(), gssdk::GSException>(())
 /// ```
 pub fn calc_signature(base_string: &str, key: &str) -> Result<String, GSException> {
-    let mut signer = Signer::new(key)?;
+    let mut signer = Signer::new(key).map_err(GSException::invalid)?;
     signer.update(base_string.as_bytes());
     Ok(signer.sign())
 }
@@ -332,7 +327,7 @@ fn verify(parts: &[&[u8]], secret: &str, signature: &str) -> bool {
     let Ok(mut signer) = Signer::new(secret) else {
         return false;
     };
-    if signer.key_is_empty {
+    if signer.key_is_empty() {
         // Anybody can sign with an empty key: a server whose secret is not
         // configured must refuse everyone, not accept everyone.
         return false;
@@ -341,101 +336,6 @@ fn verify(parts: &[&[u8]], secret: &str, signature: &str) -> bool {
         signer.update(part);
     }
     signer.verify(signature)
-}
-
-/// An HMAC-SHA1 on its way, keyed with a base64 secret.
-#[derive(Clone)]
-pub(crate) struct Signer {
-    mac: Hmac<Sha1>,
-    key_is_empty: bool,
-}
-
-impl Signer {
-    // Always inlined: moving the keyed state about costs a tenth of a check.
-    #[inline(always)]
-    pub(crate) fn new(secret: &str) -> Result<Self, GSException> {
-        let mut canonical = [0; 96];
-        let lenient;
-        let key = match STANDARD.decode_slice(secret, &mut canonical) {
-            // The ordinary case, without an allocation.
-            Ok(length) => &canonical[..length],
-            Err(_) => {
-                lenient = decode_leniently(secret)?;
-                &lenient
-            }
-        };
-        let mac = Hmac::new_from_slice(key)
-            .map_err(|_| GSException::invalid("the secret key has an unusable length"))?;
-        Ok(Signer {
-            mac,
-            key_is_empty: key.is_empty(),
-        })
-    }
-
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.mac.update(bytes);
-    }
-
-    pub(crate) fn sign(self) -> String {
-        STANDARD.encode(self.mac.finalize().into_bytes())
-    }
-
-    fn verify(self, signature: &str) -> bool {
-        // STANDARD refuses every spelling but the canonical one, so equal bytes
-        // mean equal strings.
-        let mut expected = [0; 24]; // 20 bytes, and room for what the decoder estimates
-        match STANDARD.decode_slice(signature, &mut expected) {
-            Ok(length) => self.mac.verify_slice(&expected[..length]).is_ok(),
-            Err(_) => false,
-        }
-    }
-}
-
-/// Decodes base64 as Python's `b64decode` does by default: bytes outside the
-/// alphabet are skipped, decoding ends where padding completes a group, and
-/// bits left over in the last character are ignored.
-fn decode_leniently(secret: &str) -> Result<Vec<u8>, GSException> {
-    const LENIENT: GeneralPurpose = GeneralPurpose::new(
-        &alphabet::STANDARD,
-        GeneralPurposeConfig::new()
-            .with_decode_allow_trailing_bits(true)
-            .with_decode_padding_mode(DecodePaddingMode::RequireNone),
-    );
-
-    let mut digits = Vec::with_capacity(secret.len());
-    let mut pads = 0;
-    let mut padded = false;
-    for byte in secret.bytes() {
-        match byte {
-            b'=' => {
-                pads += 1;
-                // Padding counts after two digits of a group; elsewhere Python skips it.
-                if digits.len() % 4 < 2 {
-                    pads = 0;
-                } else if digits.len() % 4 + pads >= 4 {
-                    padded = true;
-                    break;
-                }
-            }
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => {
-                pads = 0;
-                digits.push(byte);
-            }
-            _ => {}
-        }
-    }
-    let why = match digits.len() % 4 {
-        1 => "its number of base64 characters cannot be right (is it cut short?)",
-        2 | 3 if !padded => "its base64 padding is incomplete (is it cut short?)",
-        _ => {
-            return LENIENT
-                .decode(&digits)
-                .map_err(|_| GSException::invalid("the secret key is not base64"));
-        }
-    };
-    Err(GSException::invalid(format_args!(
-        "the secret key is not base64: {why}"
-    )))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use crate::crypto::RsaSigner;
+use crate::crypto::rsa::RsaSigner;
 
 /// The value of the `Authorization` header.
 ///

@@ -1,11 +1,9 @@
-//! Who signs, and what that puts on the wire.
+//! How a request authenticates, and what that adds to its form.
 
 use crate::error::GSException;
 use crate::pem::Pem;
 
-use super::Stamp;
-use super::endpoint::missing_parameter;
-use super::form::Field;
+use super::form::{Field, Stamp};
 
 /// How one request authenticates.
 #[derive(Clone, Copy)]
@@ -49,19 +47,19 @@ impl<'a> Credentials<'a> {
         authentication: &'a Authentication,
     ) -> Result<Self, GSException> {
         if api_key.is_none() && user_key.is_none() && !has_client_cert {
-            return Err(missing_parameter());
+            return Err(GSException::missing());
         }
         match authentication {
             Authentication::Keys => {}
             Authentication::Anonymous => return Ok(Credentials::Anonymous),
             Authentication::Session => {
                 let secret = secret_key.filter(|_| api_key.is_some());
-                let secret = secret.ok_or_else(missing_parameter)?;
+                let secret = secret.ok_or_else(GSException::missing)?;
                 return Ok(Credentials::Session { secret });
             }
             Authentication::PrivateKey(private_key) => {
                 return Ok(Credentials::Bearer {
-                    user_key: user_key.ok_or_else(missing_parameter)?,
+                    user_key: user_key.ok_or_else(GSException::missing)?,
                     private_key,
                 });
             }
@@ -79,6 +77,17 @@ impl<'a> Credentials<'a> {
         !matches!(self, Credentials::Secret(_))
     }
 
+    /// Whether the API executes the same bytes once only: it refuses a nonce that it has
+    /// seen.
+    pub(crate) fn has_nonce(&self) -> bool {
+        self.secret().is_some()
+    }
+
+    /// Whether a wrong clock can be why the API refuses the request.
+    pub(crate) fn has_time(&self) -> bool {
+        self.has_nonce() || matches!(self, Credentials::Bearer { .. })
+    }
+
     /// What signs the request, if it is signed.
     pub(crate) fn secret(&self) -> Option<&'a str> {
         match self {
@@ -92,7 +101,7 @@ impl<'a> Credentials<'a> {
         matches!(self, Credentials::Token | Credentials::Session { .. })
     }
 
-    /// Adds the parameters that say who is asking.
+    /// Adds the parameters that authenticate.
     pub(crate) fn add_fields(
         &self,
         api_key: Option<&'a str>,
@@ -100,10 +109,10 @@ impl<'a> Credentials<'a> {
         stamp: Stamp,
         fields: &mut Vec<(&'static str, Field<'a>)>,
     ) {
-        match (self, user_key) {
-            // The bearer token itself names the user key.
-            (Credentials::Bearer { .. }, _) | (_, None) => {}
-            (_, Some(user_key)) => fields.push(("userKey", Field::Text(user_key))),
+        // A bearer token names the user key itself.
+        let is_bearer = matches!(self, Credentials::Bearer { .. });
+        if let Some(user_key) = user_key.filter(|_| !is_bearer) {
+            fields.push(("userKey", Field::Text(user_key)));
         }
         let name = match self {
             Credentials::Token | Credentials::Session { .. } => "oauth_token",

@@ -1,9 +1,20 @@
-//! Parameters → bytes: the sorted query string.
+//! Parameters → the sorted form, percent-encoded.
 
 use serde_json::{Map, Number, Value};
 
-use super::percent::{Out, Percent, is_unreserved, text};
-use super::python_json::{write_float, write_json};
+use crate::encoding::percent::{Out, Percent, text};
+use crate::encoding::python_json::{write_float, write_json};
+
+/// The timestamp and the nonce of one try.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    /// Unix seconds.
+    pub(crate) timestamp: u64,
+    /// Unix milliseconds followed by random digits; unique within the process.
+    pub(crate) nonce: u64,
+    /// How many seconds the timestamp is ahead of this machine's clock.
+    pub(crate) offset: i64,
+}
 
 /// The value of a parameter, the caller's or the SDK's own.
 #[derive(Clone, Copy)]
@@ -13,15 +24,22 @@ pub(crate) enum Field<'a> {
     Number(u64),
 }
 
-/// The parameters of one request, sorted by name.
-pub(crate) struct Form<'a> {
-    fields: Vec<(&'a str, Field<'a>)>,
+/// The name of the signature parameter.
+pub(crate) const SIGNATURE: &str = "sig";
+
+/// The parameters of a request as `name=value` pairs, sorted by name and joined with
+/// `&`.
+pub(crate) struct Form {
+    /// Without the signature.
+    pub(crate) text: String,
+    /// Where in the text the signature belongs.
+    signature_at: usize,
 }
 
-impl<'a> Form<'a> {
-    /// `own`, the SDK's parameters, take the place of the caller's of the same
-    /// name; the caller's parameter named `without` is left out.
-    pub(crate) fn new(
+impl Form {
+    /// * `own`: the SDK's parameters; they replace the caller's of the same name.
+    /// * `without`: the name of a parameter that is left out.
+    pub(crate) fn encode<'a>(
         params: &'a Map<String, Value>,
         own: &[(&'a str, Field<'a>)],
         without: Option<&str>,
@@ -36,22 +54,10 @@ impl<'a> Form<'a> {
             }
         }
         fields.sort_unstable_by_key(|(name, _)| *name);
-        Form { fields }
-    }
 
-    /// Writes `name=value` pairs joined with `&`.
-    pub(crate) fn encode(&self) -> Encoded {
-        let lengths = self.fields.iter().map(|(name, field)| {
-            let length = match field {
-                Field::Json(value) => estimated_length(value),
-                Field::Text(text) => text.len() + text.len() / 8,
-                Field::Number(_) => 20,
-            };
-            name.len() + length + 2
-        });
-        let mut out = Vec::with_capacity(lengths.sum::<usize>() + SIGNATURE_PAIR);
+        let mut out = Vec::with_capacity(512);
         let mut signature_at = None;
-        for (name, field) in &self.fields {
+        for (name, field) in &fields {
             if signature_at.is_none() && *name > SIGNATURE {
                 signature_at = Some(out.len());
             }
@@ -60,59 +66,15 @@ impl<'a> Form<'a> {
             }
             write_pair(name, *field, &mut out);
         }
-        Encoded {
+        Form {
             signature_at: signature_at.unwrap_or(out.len()),
             text: text(out),
         }
     }
-}
 
-/// At least how long a value is, encoded, but for rare cases: a buffer that grows
-/// by doubling would hold a large one up to three times.
-fn estimated_length(value: &Value) -> usize {
-    if let Value::String(text) = value {
-        return text.len() + 2 * escapes_in(text);
-    }
-    let mut length = 0;
-    let mut open = vec![value];
-    while let Some(value) = open.pop() {
-        // Quotes, colons and commas take three bytes each, as do their spaces.
-        length += match value {
-            Value::String(text) => text.len() + 3 * escapes_in(text) + 12,
-            Value::Array(items) => {
-                open.extend(items);
-                12
-            }
-            Value::Object(fields) => {
-                open.extend(fields.values());
-                fields.keys().map(|name| name.len() + 12).sum::<usize>() + 12
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => 16,
-        };
-    }
-    length
-}
-
-fn escapes_in(text: &str) -> usize {
-    text.bytes().filter(|byte| !is_unreserved(*byte)).count()
-}
-
-/// The name of the signature parameter.
-pub(crate) const SIGNATURE: &str = "sig";
-
-/// `&sig=` and 20 bytes in base64, a few of its characters escaped.
-const SIGNATURE_PAIR: usize = 48;
-
-/// An encoded form, and where in it the signature belongs.
-pub(crate) struct Encoded {
-    pub(crate) text: String,
-    signature_at: usize,
-}
-
-impl Encoded {
-    /// The form with its signature in its place.
+    /// The form with its signature.
     pub(crate) fn signed(mut self, signature: &str) -> String {
-        let mut pair = Vec::with_capacity(SIGNATURE_PAIR);
+        let mut pair = Vec::new();
         if self.signature_at > 0 {
             pair.put(b"&");
         }
@@ -175,7 +137,7 @@ mod tests {
                 .iter()
                 .map(|name| (name.to_string(), json!(1)))
                 .collect();
-            let form = Form::new(&params, &[], None).encode();
+            let form = Form::encode(&params, &[], None);
             assert_eq!(form.signed("="), expected);
         }
     }

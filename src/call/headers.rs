@@ -1,4 +1,4 @@
-//! The caller's headers: which ones may go out.
+//! Which headers a caller may set.
 
 use crate::error::GSException;
 
@@ -17,10 +17,10 @@ const OWNED: [&str; 10] = [
 ];
 
 /// # Errors
-/// 400006 for a name that is owned or none, and for a value with control characters.
+/// 400006 for a name that is owned or invalid, and for a value with control characters.
 pub(super) fn check(name: &str, value: &str) -> Result<(), GSException> {
     let refuse = |why: &str| {
-        // The value may be a secret, a name of this length is none.
+        // The value may be a secret; a name longer than this is not a name.
         let name: String = name.chars().take(64).collect();
         Err(GSException::invalid(format_args!(
             "the header {name:?} {why}"

@@ -1,16 +1,15 @@
-//! One call, from what the caller said to bytes: pure, without clock and I/O.
+//! What the caller said → a signed form. Pure: no clock, no I/O.
 //!
-//! [`Call`] is what the caller said, [`Plan`] a call that can be sent, checked,
-//! with all that holds for each of its tries; a [`Stamp`] makes one try of it.
+//! [`Call`] is what the caller said. Its [`Credentials`] say how it authenticates, its
+//! [`Target`] where it goes; a [`Stamp`] makes one [`Form`] of it.
 
 pub(crate) mod bearer;
 pub(crate) mod credentials;
-pub(crate) mod endpoint;
 pub(crate) mod form;
 pub(crate) mod headers;
+pub(crate) mod host;
 pub(crate) mod oauth1;
-pub(crate) mod percent;
-pub(crate) mod python_json;
+pub(crate) mod target;
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,10 +17,9 @@ use serde_json::{Map, Value};
 
 use crate::error::GSException;
 use crate::pem::{ClientCert, Pem};
-use crate::sig_utils::Signer;
 use credentials::{Authentication, Credentials};
-use endpoint::{DEFAULT_API_DOMAIN, Endpoint};
-use form::{Encoded, Field, Form, SIGNATURE};
+use form::{Field, Form, SIGNATURE, Stamp};
+use target::{DEFAULT_API_DOMAIN, Target};
 
 /// The value of the parameter `sdk`.
 const SDK: &str = concat!("rust_", env!("CARGO_PKG_VERSION"));
@@ -53,18 +51,8 @@ pub(crate) struct Call {
     pub(crate) follows_data_center: bool,
     /// The caller's headers.
     pub(crate) headers: Vec<(String, String)>,
-    /// Where it goes, once that has been found; forgotten when anything changes.
+    /// Where it goes, once that is known; forgotten when anything changes.
     target: OnceLock<Arc<Target>>,
-}
-
-/// Where a call goes, and what that alone decides of each try.
-pub(crate) struct Target {
-    pub(crate) endpoint: Endpoint,
-    pub(crate) url: String,
-    /// The beginning of the base string, which names the method and the URL.
-    beginning: String,
-    /// If it is signed: an HMAC that has its key and the beginning, or why there is none.
-    signer: Option<Result<Signer, GSException>>,
 }
 
 impl Call {
@@ -96,7 +84,7 @@ impl Call {
         }
     }
 
-    /// Who signs.
+    /// How the request authenticates.
     ///
     /// # Errors
     /// 400002 when there is nothing to authenticate with.
@@ -110,17 +98,15 @@ impl Call {
         )
     }
 
-    /// Checks everything that can be checked before anything is sent.
+    /// Where the call goes, once everything that can be checked before anything is sent
+    /// has been checked.
+    ///
+    /// * `api_domain`: the caller's, or another data centre's.
     ///
     /// # Errors
     /// 400002 when there is no method or nothing to authenticate with, 400006
     /// when the parameters, the method, domain, host or headers cannot be used.
-    pub(crate) fn plan(&self) -> Result<Plan<'_>, GSException> {
-        self.plan_at(&self.api_domain)
-    }
-
-    /// The same, at another API domain.
-    pub(crate) fn plan_at(&self, api_domain: &str) -> Result<Plan<'_>, GSException> {
+    pub(crate) fn target(&self, api_domain: &str) -> Result<Arc<Target>, GSException> {
         let credentials = self.credentials()?;
         if let Some(why) = &self.params_error {
             return Err(GSException::invalid(why));
@@ -128,114 +114,46 @@ impl Call {
         for (name, value) in &self.headers {
             headers::check(name, value)?;
         }
-        let target = match self.target.get() {
-            Some(target) if api_domain == self.api_domain => Arc::clone(target),
-            _ => {
-                let target = Arc::new(self.target_at(api_domain, &credentials)?);
-                match api_domain == self.api_domain {
-                    true => Arc::clone(self.target.get_or_init(|| target)),
-                    false => target,
-                }
-            }
-        };
-        Ok(Plan {
-            call: self,
-            credentials,
-            target,
-        })
-    }
-
-    fn target_at(&self, domain: &str, credentials: &Credentials) -> Result<Target, GSException> {
-        let endpoint = Endpoint::resolve(
+        let is_callers = api_domain == self.api_domain;
+        if let Some(target) = self.target.get().filter(|_| is_callers) {
+            return Ok(Arc::clone(target));
+        }
+        let target = Arc::new(Target::resolve(
             &self.api_method,
-            domain,
+            api_domain,
             self.host_override.as_deref(),
             self.use_https || self.client_cert.is_some() || credentials.needs_https(),
             self.client_cert.is_some(),
-        )?;
-        let url = endpoint.url();
-        let beginning = oauth1::beginning("POST", &url, endpoint.https)?;
-        let secret = credentials.secret();
-        Ok(Target {
-            signer: secret.map(|secret| oauth1::signer(secret, &beginning)),
-            endpoint,
-            url,
-            beginning,
-        })
+            credentials.secret(),
+        )?);
+        if is_callers {
+            return Ok(Arc::clone(self.target.get_or_init(|| target)));
+        }
+        Ok(target)
     }
 
-    /// Something is about to change.
+    /// Must be called before anything changes.
     pub(crate) fn forget_target(&mut self) {
         self.target = OnceLock::new();
+    }
+
+    /// The form of one try, without its signature.
+    pub(crate) fn form(&self, credentials: &Credentials, stamp: Stamp) -> Form {
+        let mut own = Vec::with_capacity(8);
+        own.push(("httpStatusCodes", Field::Text("false")));
+        own.push(("sdk", Field::Text(SDK)));
+        if self.params.get("format").is_none_or(Value::is_null) {
+            own.push(("format", Field::Text("json")));
+        }
+        let (api_key, user_key) = (self.api_key.as_deref(), self.user_key.as_deref());
+        credentials.add_fields(api_key, user_key, stamp, &mut own);
+        let without = credentials.has_nonce().then_some(SIGNATURE);
+        Form::encode(&self.params, &own, without)
     }
 
     /// Whether client-side errors are to be worded as XML.
     pub(crate) fn wants_xml(&self) -> bool {
         self.params.get("format").and_then(Value::as_str) == Some("xml")
-    }
-}
-
-/// A call that can be sent.
-pub(crate) struct Plan<'a> {
-    call: &'a Call,
-    pub(crate) credentials: Credentials<'a>,
-    pub(crate) target: Arc<Target>,
-}
-
-/// When a request is signed, and what makes it unique.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stamp {
-    /// Unix seconds.
-    pub(crate) timestamp: u64,
-    /// Unix milliseconds followed by random digits; no two sends of a process
-    /// have the same.
-    pub(crate) nonce: u64,
-    /// How many seconds the timestamp is ahead of our own clock.
-    pub(crate) offset: i64,
-}
-
-impl<'a> Plan<'a> {
-    /// Whether the API executes the same bytes once only: it refuses a nonce that
-    /// it has seen.
-    pub(crate) fn has_nonce(&self) -> bool {
-        self.credentials.secret().is_some()
-    }
-
-    /// Whether a wrong clock can be why the API refuses the request.
-    pub(crate) fn has_time(&self) -> bool {
-        self.has_nonce() || matches!(self.credentials, Credentials::Bearer { .. })
-    }
-
-    /// The body of one try, and its signature if it has one.
-    pub(crate) fn body(&self, stamp: Stamp) -> Result<(String, Option<String>), GSException> {
-        let form = self.form(stamp);
-        match &self.target.signer {
-            Some(signer) => {
-                let signature = oauth1::sign(signer.clone()?, &form.text);
-                Ok((form.signed(&signature), Some(signature)))
-            }
-            None => Ok((form.text, None)),
-        }
-    }
-
-    /// The form of one try, without its signature.
-    pub(crate) fn form(&self, stamp: Stamp) -> Encoded {
-        let call = self.call;
-        let mut own = Vec::with_capacity(8);
-        own.push(("httpStatusCodes", Field::Text("false")));
-        own.push(("sdk", Field::Text(SDK)));
-        if call.params.get("format").is_none_or(Value::is_null) {
-            own.push(("format", Field::Text("json")));
-        }
-        let (api_key, user_key) = (call.api_key.as_deref(), call.user_key.as_deref());
-        self.credentials
-            .add_fields(api_key, user_key, stamp, &mut own);
-        Form::new(&call.params, &own, self.has_nonce().then_some(SIGNATURE)).encode()
-    }
-
-    /// What is signed of a form.
-    pub(crate) fn base_string(&self, form: &Encoded) -> String {
-        oauth1::base_string(&self.target.beginning, &form.text)
     }
 }
 
@@ -296,7 +214,7 @@ fn has_large_integer(json: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::percent::{Out, Percent};
+    use crate::encoding::percent::{Out, Percent, text as ascii};
     use crate::sig_utils::calc_signature;
 
     #[test]
@@ -353,28 +271,33 @@ mod tests {
                 nonce: text("nonce").unwrap().parse().unwrap(),
                 offset: 0,
             };
-            let plan = call.plan().unwrap();
+            let target = call.target(&call.api_domain).unwrap();
+            let form = || call.form(&call.credentials().unwrap(), stamp);
             // With a certificate and a secret we go over https, Python does not.
             let forced = call.client_cert.is_some() && !expected_url.starts_with("https");
             let https = |text: &str| match forced {
                 true => text.replacen("http", "https", 1),
                 false => text.to_string(),
             };
-            assert_eq!(plan.target.url, https(expected_url), "{row}");
+            assert_eq!(target.url, https(expected_url), "{row}");
 
             let ours = |text: &str| text.replace("python_3.6.0", SDK);
-            let (body, signature) = plan.body(stamp).unwrap();
+            let signature = target.sign(&form()).unwrap();
+            let body = match &signature {
+                Some(signature) => form().signed(signature),
+                None => form().text,
+            };
             let mut expected_body = ours(expect["body"].as_str().unwrap());
             if let Some(base_string) = expect["baseString"].as_str() {
                 let secret = call.secret_key.as_deref().unwrap();
                 let base_string = https(&ours(base_string));
-                let made = plan.base_string(&plan.form(stamp));
+                let made = target.base_string(&form());
                 assert_eq!(made, base_string, "{row}");
 
                 let encoded = |signature: &str| {
                     let mut out = b"sig=".to_vec();
                     Percent(&mut out).put(signature.as_bytes());
-                    percent::text(out)
+                    ascii(out)
                 };
                 let theirs = calc_signature(expect["baseString"].as_str().unwrap(), secret);
                 let expected = calc_signature(&base_string, secret).unwrap();

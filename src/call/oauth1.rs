@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 
+use crate::crypto::hmac::Signer;
+use crate::encoding::percent::{Out, Percent, text};
 use crate::error::GSException;
-use crate::host::split_port;
-use crate::sig_utils::Signer;
 
 use super::form::{Form, SIGNATURE};
-use super::percent::{Out, Percent, text};
+use super::host::split_port;
 
 /// The beginning of a base string: `METHOD&enc(scheme://host[:port]/path)&`.
 ///
@@ -26,7 +26,9 @@ pub(crate) fn beginning(
     Ok(text(out))
 }
 
-/// The whole of it: what follows is the form, encoded; it must not hold `sig`.
+/// The base string: its beginning, then the form, encoded once more.
+///
+/// * `form`: without `sig`.
 pub(crate) fn base_string(beginning: &str, form: &str) -> String {
     let mut out = Vec::with_capacity(beginning.len() + form.len() * 3 / 2 + 16);
     out.put(beginning.as_bytes());
@@ -34,18 +36,18 @@ pub(crate) fn base_string(beginning: &str, form: &str) -> String {
     text(out)
 }
 
-/// What signs each form that is sent to one place: it has read the beginning.
+/// An HMAC that has its key and the beginning of the base string.
 ///
 /// # Errors
 /// 400006 when the secret key is not valid base64.
 pub(crate) fn signer(secret: &str, beginning: &str) -> Result<Signer, GSException> {
-    let mut signer = Signer::new(secret)?;
+    let mut signer = Signer::new(secret).map_err(GSException::invalid)?;
     signer.put(beginning.as_bytes());
     Ok(signer)
 }
 
-/// Signs what [`base_string`] would return, without ever holding it: for a
-/// large form it is up to five times the size of the parameters.
+/// Signs what [`base_string`] would return without holding it: for a large form it is
+/// up to five times the size of the parameters.
 pub(crate) fn sign(mut signer: Signer, form: &str) -> String {
     Percent(&mut signer).put(form.as_bytes());
     signer.sign()
@@ -53,21 +55,22 @@ pub(crate) fn sign(mut signer: Signer, form: &str) -> String {
 
 /// `name=value` pairs, sorted by name and joined with `&`.
 pub(crate) fn query_string(params: &Map<String, Value>) -> String {
-    Form::new(params, &[], None).encode().text
+    Form::encode(params, &[], None).text
 }
 
 /// The caller's parameters as a form that can be signed.
 pub(crate) fn form_to_sign(params: &Map<String, Value>) -> String {
-    Form::new(params, &[], Some(SIGNATURE)).encode().text
+    Form::encode(params, &[], Some(SIGNATURE)).text
 }
 
 /// Scheme and host in lower case, without default port, query and fragment.
 fn normalize(url: &str, is_secure_connection: bool) -> Result<String, GSException> {
     let invalid = || GSException::invalid(format_args!("{url:?} is not an absolute URL"));
     let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
-    let scheme = match is_secure_connection {
-        true => "https",
-        false => &scheme.to_ascii_lowercase(),
+    let scheme = if is_secure_connection {
+        "https"
+    } else {
+        &scheme.to_ascii_lowercase()
     };
 
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -81,7 +84,7 @@ fn normalize(url: &str, is_secure_connection: bool) -> Result<String, GSExceptio
 
     let path = &tail[..tail.find(['?', '#']).unwrap_or(tail.len())];
     let last_segment = path.rfind('/').unwrap_or(0);
-    // `;parameters` of the last segment are no part of the path (RFC 2396).
+    // `;parameters` of the last segment are not part of the path (RFC 2396).
     let path = match path[last_segment..].find(';') {
         Some(parameters) => &path[..last_segment + parameters],
         None => path,

@@ -6,9 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use crate::crypto::RsaPublicKey;
-use crate::error::{GSException, Outcome};
+use crate::crypto::rsa::RsaPublicKey;
+use crate::error::GSException;
 use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
+use crate::outcome::Outcome;
 pub(crate) use cache::KeyCache;
 
 /// The keys of a site that can check RS256.

@@ -8,15 +8,14 @@
 use std::collections::BTreeMap;
 
 use aho_corasick::{AhoCorasick, BuildError, Input, MatchKind};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::call::Call;
-use crate::call::percent::{Out, Percent, text};
-use crate::call::python_json::write_json_string;
-use crate::reading;
+use crate::encoding::percent::{Out, Percent, text};
+use crate::encoding::python_json::write_json_string;
+use crate::reading::json::parse_value;
 
 /// What the log shows in place of a secret.
-pub(super) const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// Shorter secrets occur by chance, in every error code.
 const SHORTEST: usize = 4;
@@ -49,13 +48,13 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// Hides the secrets of one call.
-pub(super) struct Mask {
+pub(crate) struct Mask {
     known: Known,
 }
 
 impl Mask {
     /// The mask of the texts that answered, where no call of ours is known.
-    pub(super) fn of_answer(answer: &str) -> Self {
+    pub(crate) fn of_answer(answer: &str) -> Self {
         let mut secrets = Vec::new();
         collect_named(answer, &mut secrets);
         Mask {
@@ -63,38 +62,30 @@ impl Mask {
         }
     }
 
-    /// The mask of a call and of what answered it, and a copy of the call that may
-    /// be shown.
-    pub(super) fn of<'a>(call: &Call, answers: impl Iterator<Item = &'a str>) -> (Self, Call) {
-        let mut masked = call.clone();
-        let mut secrets = Vec::new();
-        if call
-            .credentials()
-            .is_ok_and(|credentials| credentials.has_token())
-        {
-            secrets.extend(masked.api_key.replace(MASK.into()));
-        }
-        for (_, value) in call.headers.iter().filter(|(name, _)| is_secret(name)) {
-            // A cookie is a list of pairs, each of which may be repeated alone.
-            secrets.extend(value.split([';', '=']).map(|part| part.trim().to_string()));
-            secrets.push(value.clone());
-        }
-        for (name, value) in &mut masked.params {
+    /// The mask of a request and of what answered it. Masks the parameters, too.
+    ///
+    /// * `secrets`: the request's own that are not among the parameters.
+    pub(crate) fn new<'a>(
+        params: &mut Map<String, Value>,
+        mut secrets: Vec<String>,
+        answers: impl Iterator<Item = &'a str>,
+    ) -> Self {
+        for (name, value) in params.iter_mut() {
             hide_named_fields(name, value, &mut secrets);
         }
         answers.for_each(|answer| collect_named(answer, &mut secrets));
         let mask = Mask {
             known: Known::new(&secrets),
         };
-        for value in masked.params.values_mut() {
+        for value in params.values_mut() {
             mask.texts(value);
         }
-        (mask, masked)
+        mask
     }
 
     /// A text that may be shown: an answer, or anything else.
-    pub(super) fn text(&self, text: &str) -> String {
-        let as_data = reading::parse_value(text).and_then(|mut value| {
+    pub(crate) fn text(&self, text: &str) -> String {
+        let as_data = parse_value(text).and_then(|mut value| {
             let mut secrets = Vec::new();
             hide_named_fields("", &mut value, &mut secrets);
             let changed = self.texts(&mut value) || !secrets.is_empty();
@@ -128,6 +119,18 @@ impl Mask {
     }
 }
 
+/// The secrets in a request's headers: whole values, and the parts of a cookie, each of
+/// which may be repeated alone.
+pub(crate) fn of_headers(headers: &[(String, String)]) -> Vec<String> {
+    let secret = headers.iter().filter(|(name, _)| is_secret(name));
+    secret
+        .flat_map(|(_, value)| {
+            let parts = value.split([';', '=']).map(str::trim);
+            parts.chain([value.as_str()]).map(str::to_string)
+        })
+        .collect()
+}
+
 /// Replaces the values whose names say that they are secret, at any depth, and
 /// collects the texts in them.
 fn hide_named_fields(name: &str, value: &mut Value, secrets: &mut Vec<String>) {
@@ -149,7 +152,7 @@ fn hide_named_fields(name: &str, value: &mut Value, secrets: &mut Vec<String>) {
 
 /// The texts that a text's own field names say are secret.
 fn collect_named(text: &str, secrets: &mut Vec<String>) {
-    if let Some(mut value) = reading::parse_value(text) {
+    if let Some(mut value) = parse_value(text) {
         hide_named_fields("", &mut value, secrets);
     }
 }
@@ -233,6 +236,37 @@ fn spellings(secret: &str) -> [String; 4] {
         inner(&text(dumped)),
         inner(&Value::from(secret).to_string()),
     ]
+}
+
+/// The text of a proxy with `***` in place of its password, and of all that could
+/// be one.
+pub(crate) fn proxy(text: &str) -> String {
+    // Only letters make a scheme: in `joe:hun://ter2@proxy` there is none.
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            (format!("{scheme}://"), rest)
+        }
+        _ => (String::new(), text),
+    };
+    let (user, address) = match rest.rsplit_once('@') {
+        Some((user, address)) => match user.split_once(':') {
+            Some((name, _)) => (format!("{name}:***@"), address),
+            None => (format!("{user}@"), address),
+        },
+        None => (String::new(), rest),
+    };
+    // A port that is none may be the password of an address without a host.
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let shown = match address.rsplit_once(':') {
+        // The colons of an IPv6 address are inside its brackets.
+        Some((host, port)) if !port.contains(']') && !is_port(port.trim_end_matches('/')) => {
+            format!("{host}:***")
+        }
+        _ => address.to_string(),
+    };
+    [scheme, user, shown]
+        .concat()
+        .replace(char::is_control, " ")
 }
 
 /// Replaces what follows the name of a secret in text that is no data: a form,

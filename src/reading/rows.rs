@@ -7,9 +7,11 @@ use serde_core::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::json;
+
 /// Where the text of `"results": […]` stands in an answer, brackets included.
 pub(super) fn find(text: &str) -> Option<Range<usize>> {
-    let Outline(rows) = serde_json::from_str(super::trimmed(text)).ok()?;
+    let Outline(rows) = serde_json::from_str(json::trimmed(text)).ok()?;
     let rows = rows?;
     // Both are parts of the same text.
     let start = rows.as_ptr().addr() - text.as_ptr().addr();
@@ -34,7 +36,7 @@ pub(crate) fn next(text: &str, rest: &mut Range<usize>) -> Option<serde_json::Re
     let after = start + rows.byte_offset();
     let gap = text[after..rest.end].find([',', ']']).unwrap_or(0);
     rest.start = after + gap;
-    Some(super::parse(raw.get()))
+    Some(json::parse(raw.get()))
 }
 
 /// An object of which nothing but the text of its results is kept.

@@ -4,8 +4,6 @@ use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::Event;
 
-use super::Reading;
-
 /// A child of the root: its name and its text.
 struct Child {
     name: Vec<u8>,
@@ -14,20 +12,18 @@ struct Child {
 
 /// Gigya's XML: the first `<errorCode>` and the first `<errorMessage>` that are
 /// children of the root. A document cut short or broken is no success.
-pub(super) fn read(body: &str) -> Reading {
-    match children(body) {
-        Err(why) => Reading::Other(why.into()),
-        Ok(children) => {
-            let first = |name: &[u8]| children.iter().find(|child| child.name == name);
-            match first(b"errorCode").and_then(|code| code.text.trim().parse().ok()) {
-                Some(code) => {
-                    let message = first(b"errorMessage").map(|message| message.text.clone());
-                    Reading::Xml(code, message.unwrap_or_default())
-                }
-                None => Reading::Other("it is XML without a usable errorCode".into()),
-            }
-        }
-    }
+///
+/// # Errors
+/// Why it is not an answer.
+pub(super) fn read(body: &str) -> Result<(i64, String), &'static str> {
+    let children = children(body)?;
+    let first = |name: &[u8]| children.iter().find(|child| child.name == name);
+    let code = first(b"errorCode").and_then(|code| code.text.trim().parse().ok());
+    let message = first(b"errorMessage").map(|message| message.text.clone());
+    Ok((
+        code.ok_or("it is XML without a usable errorCode")?,
+        message.unwrap_or_default(),
+    ))
 }
 
 fn children(body: &str) -> Result<Vec<Child>, &'static str> {
@@ -131,10 +127,7 @@ mod tests {
 
     #[test]
     fn the_first_error_code_that_is_a_child_of_the_root_counts() {
-        let code = |body: &str| match read(body) {
-            Reading::Xml(code, _) => Some(code),
-            _ => None,
-        };
+        let code = |body: &str| read(body).ok().map(|(code, _)| code);
         for (body, expected) in [
             ("<r><errorCode>7</errorCode></r>", Some(7)),
             (
@@ -145,7 +138,7 @@ mod tests {
                 "<r><errorCode>7</errorCode><errorCode>0</errorCode></r>",
                 Some(7),
             ),
-            // What is no child of the root, but looks like one.
+            // What looks like a child of the root and is not one.
             (
                 "<r><![CDATA[<errorCode>0</errorCode>]]><errorCode>403003</errorCode></r>",
                 Some(403_003),

@@ -1,14 +1,12 @@
-//! Where time and chance enter: the stamp of each try, and how far each host's
-//! clock is from ours.
+//! Timestamps, nonces and per-host clock offsets.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::call::Stamp;
+use crate::call::form::Stamp;
 use crate::sig_utils::current_time_millis;
+use crate::sync::BoundedMap;
 
 /// The most that is learned over http, in seconds either way: whoever sits on the
 /// wire could have a request signed for a day of his choice, and replay it then.
@@ -17,16 +15,24 @@ const MOST_OVER_HTTP: u64 = 24 * 3600;
 /// How many hosts' clocks are kept.
 const CAPACITY: usize = 256;
 
-/// The clocks of the hosts as this side knows them, and the nonces given out.
-#[derive(Default)]
+/// What is known of the hosts' clocks, and the last nonce.
 pub(crate) struct Clock {
     /// How many seconds each host's clock is ahead of ours; 0 where none is known.
-    offsets: RwLock<HashMap<String, i64>>,
+    offsets: BoundedMap<String, i64>,
     last_nonce: AtomicU64,
 }
 
-/// What was learned, to be undone if it proves wrong.
-pub(crate) struct Lesson {
+impl Default for Clock {
+    fn default() -> Self {
+        Clock {
+            offsets: BoundedMap::new(CAPACITY),
+            last_nonce: AtomicU64::new(0),
+        }
+    }
+}
+
+/// A correction, to be undone if it proves wrong.
+pub(crate) struct Correction {
     before: i64,
     after: i64,
 }
@@ -35,7 +41,7 @@ impl Clock {
     /// A stamp for now, by the host's clock.
     pub(crate) fn stamp(&self, host: &str) -> Stamp {
         let now = current_time_millis();
-        let offset = self.read().get(host).copied().unwrap_or(0);
+        let offset = self.offsets.get(host).unwrap_or(0);
         Stamp {
             timestamp: (now / 1000).saturating_add_signed(offset),
             nonce: self.nonce(now),
@@ -70,7 +76,7 @@ impl Clock {
         https: bool,
         stamp: &Stamp,
         date: Option<SystemTime>,
-    ) -> Option<Lesson> {
+    ) -> Option<Correction> {
         let theirs = date?.duration_since(UNIX_EPOCH).ok()?;
         let ours = (current_time_millis() / 1000) as i64;
         let after = theirs.as_secs() as i64 - ours;
@@ -83,31 +89,23 @@ impl Clock {
         if after.unsigned_abs() > 60 {
             ::log::warn!("the clock of {host} is {after} s ahead of this machine's: corrected");
         }
-        Some(Lesson {
+        Some(Correction {
             before: stamp.offset,
             after,
         })
     }
 
     /// Forgets what proved no better.
-    pub(crate) fn undo(&self, host: &str, lesson: Lesson) {
-        self.exchange(host, lesson.after, lesson.before);
+    pub(crate) fn undo(&self, host: &str, correction: Correction) {
+        self.exchange(host, correction.after, correction.before);
     }
 
     /// Sets a host's offset, unless another thread has set it meanwhile.
     fn exchange(&self, host: &str, expected: i64, new: i64) {
-        let mut offsets = self.offsets.write().unwrap_or_else(PoisonError::into_inner);
-        if offsets.get(host).copied().unwrap_or(0) != expected {
-            return;
-        }
-        if offsets.len() >= CAPACITY {
-            offsets.clear(); // they are learned again
-        }
-        offsets.insert(host.to_string(), new);
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, i64>> {
-        self.offsets.read().unwrap_or_else(PoisonError::into_inner)
+        self.offsets.update(host.to_string(), |present| {
+            let present = present.copied().unwrap_or(0);
+            Some(if present == expected { new } else { present })
+        });
     }
 }
 
@@ -188,11 +186,11 @@ mod tests {
         for stamp in &stamps {
             assert!(clock.learn("a", true, stamp, ahead(3600)).is_some());
         }
-        // A lesson that proves wrong is undone, unless it has been replaced.
-        let lesson = clock
+        // A correction that proves wrong is undone, unless it has been replaced.
+        let correction = clock
             .learn("a", true, &clock.stamp("a"), ahead(7200))
             .unwrap();
-        clock.undo("a", lesson);
+        clock.undo("a", correction);
         assert!(offset(&clock, "a").abs_diff(3600) <= 1);
         let wrong = clock
             .learn("a", true, &clock.stamp("a"), ahead(7200))

@@ -1,5 +1,4 @@
-//! The conductor: stamp, body, post, read; which failure is followed by which
-//! try.
+//! Sends a call: stamp, form, post, read; which failure is followed by which try.
 //!
 //! # What is sent twice
 //!
@@ -18,25 +17,34 @@
 //! Where a copy may have arrived, the outcome stays unknown if a later one cannot be
 //! sent, or if the second copy of (a) is refused for a reason of the moment.
 
-mod centres;
 mod clock;
+mod data_centers;
+mod history;
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use http::HeaderMap;
+use log::warn;
 
 use crate::call::credentials::Credentials;
-use crate::call::{Call, Plan, Stamp, bearer};
-use crate::crypto::{self, RsaSigner};
-use crate::error::{GSException, Outcome};
+use crate::call::form::Stamp;
+use crate::call::target::Target;
+use crate::call::{Call, bearer};
+use crate::crypto;
+use crate::crypto::rsa::RsaSigner;
+use crate::error::GSException;
 use crate::error_codes::*;
-use crate::log::{self, Trace};
+use crate::outcome::Outcome;
 use crate::pem::Pem;
-use crate::reading::Reply;
-use crate::transport::{FORM, Fault, Message, Route, Settings, Transport};
-use ::log::warn;
-use centres::Centres;
+use crate::reading::Parsed;
+use crate::reading::json::parse_value;
+use crate::response::GSResponse;
+use crate::transport::{Answer, FORM, Message, Route, Settings, Transport, TransportError};
 use clock::Clock;
+use data_centers::DataCenters;
+use history::History;
 
 /// General server error; timeout and lock inside the API: they may be gone a
 /// little later, and do not say whether the call was executed.
@@ -54,7 +62,7 @@ const OF_THE_MOMENT: [i64; 3] = [
 #[derive(Default)]
 pub(crate) struct Sender {
     clock: Clock,
-    centres: Centres,
+    data_centers: DataCenters,
     transport: Transport,
     /// The CA certificates that `GSRequest::set_ca_certs_path` names.
     ca_certs: RwLock<Option<Pem>>,
@@ -77,20 +85,18 @@ impl Sender {
             .unwrap_or_else(PoisonError::into_inner) = pem;
     }
 
-    /// Sends a call; a refusal on this side is a reply, too.
-    pub(crate) fn send(&self, call: &Arc<Call>, timeout: Option<Duration>) -> (Reply, Trace) {
+    /// Sends a call; a refusal on this side is a response, too.
+    pub(crate) fn send(&self, call: &Arc<Call>, timeout: Option<Duration>) -> GSResponse {
         // Clocks cannot count further: a century means none.
         let timeout = timeout.map(|timeout| timeout.min(Duration::from_secs(3_000_000_000)));
-        let mut trace = Trace::new(Arc::clone(call), timeout);
+        let mut history = History::new(Arc::clone(call), timeout);
         let left = TimeLeft {
             started: Instant::now(),
             timeout,
         };
-        let reply = self.exchange(call, &left, &mut trace);
-        (
-            reply.unwrap_or_else(|error| Reply::of_error(&error, call)),
-            trace,
-        )
+        let reply = self.exchange(call, &left, &mut history);
+        let reply = reply.unwrap_or_else(|error| Reply::of_error(&error, call));
+        GSResponse::of(reply.parsed, reply.outcome, reply.headers, Arc::new(history))
     }
 
     /// From the call to the answer, try by try.
@@ -98,51 +104,53 @@ impl Sender {
         &self,
         call: &Call,
         left: &TimeLeft,
-        trace: &mut Trace,
+        history: &mut History,
     ) -> Result<Reply, GSException> {
-        let mut domain = self.centres.of(call);
+        let mut domain = self.data_centers.of(call);
         let mut way = self.way(call, domain.as_deref())?;
-        trace.routed();
+        history.routed();
 
         let mut moved = false;
-        let mut lesson = None;
+        let mut correction = None;
         let mut retries = 0;
         let mut may_have_arrived = false;
         loop {
-            let (host, https) = (
-                way.plan.target.endpoint.host.as_str(),
-                way.plan.target.endpoint.https,
-            );
+            let (host, https) = (way.target.host.as_str(), way.target.https);
             let stamp = self.clock.stamp(host);
-            let (body, signature) = way.plan.body(stamp)?;
+            let form = call.form(&way.credentials, stamp);
+            let signature = way.target.sign(&form)?;
+            let body = match &signature {
+                Some(signature) => form.signed(signature),
+                None => form.text,
+            };
             let authorization = way.bearer.as_ref().map(|bearer| bearer.sign(&stamp));
             let authorization = authorization.transpose()?;
-            trace.sending(stamp, signature, domain.clone());
+            history.sending(stamp, signature, domain.clone());
             let message = Message {
-                url: &way.plan.target.url,
+                url: &way.target.url,
                 form: &body,
                 authorization: authorization.as_deref(),
                 headers: &call.headers,
             };
             let reply = way.once_or_twice(call, &message, left, may_have_arrived);
 
-            match reply.code {
-                REQUEST_HAS_EXPIRED if way.plan.has_time() => {
-                    if let Some(lesson) = lesson {
+            match reply.parsed.code {
+                REQUEST_HAS_EXPIRED if way.credentials.has_time() => {
+                    if let Some(correction) = correction {
                         // The server's Date was no help: do not spoil later requests.
-                        self.clock.undo(host, lesson);
+                        self.clock.undo(host, correction);
                         return Ok(reply);
                     }
-                    lesson = self.clock.learn(host, https, &stamp, reply.headers.date());
-                    if lesson.is_none() {
+                    correction = self.clock.learn(host, https, &stamp, reply.date());
+                    if correction.is_none() {
                         return Ok(reply);
                     }
                 }
-                INVALID_DATA_CENTER if !moved => match centres::named_by(&reply, call) {
+                INVALID_DATA_CENTER if !moved => match data_centers::named_by(&reply.parsed.data, call) {
                     None => return Ok(reply),
                     Some(named) => {
                         way = self.way(call, Some(&named))?;
-                        self.centres.learn(call, &named);
+                        self.data_centers.learn(call, &named);
                         (moved, domain) = (true, Some(named));
                     }
                 },
@@ -157,20 +165,20 @@ impl Sender {
                 }
                 _ => return Ok(reply),
             }
-            warn!("{}: sent again after error {}", call.api_method, reply.code);
-            trace.answered(reply.text);
+            warn!("{}: sent again after error {}", call.api_method, reply.parsed.code);
+            history.answered(reply.parsed.text);
         }
     }
 
     /// Where a call goes, and how; `domain`: if not where the caller says.
     fn way<'a>(&self, call: &'a Call, domain: Option<&str>) -> Result<Way<'a>, GSException> {
-        let plan = call.plan_at(domain.unwrap_or(&call.api_domain))?;
-        let route = self.route(call, &plan)?;
-        let bearer = Bearer::of(&plan)?;
+        let target = call.target(domain.unwrap_or(&call.api_domain))?;
+        let credentials = call.credentials()?;
         Ok(Way {
-            plan,
-            route,
-            bearer,
+            route: self.route(call, &credentials, &target)?,
+            bearer: Bearer::of(&credentials)?,
+            credentials,
+            target,
         })
     }
 
@@ -181,36 +189,40 @@ impl Sender {
                 "a client certificate is for the connection, and cannot be prepared",
             ));
         }
-        let plan = call.plan()?;
-        let bearer = Bearer::of(&plan)?;
-        let stamp = self.clock.stamp(&plan.target.endpoint.host);
+        let target = call.target(&call.api_domain)?;
+        let credentials = call.credentials()?;
+        let bearer = Bearer::of(&credentials)?;
+        let stamp = self.clock.stamp(&target.host);
         let mut headers = vec![("Content-Type".to_string(), FORM.to_string())];
         if let Some(bearer) = bearer {
             headers.push(("Authorization".to_string(), bearer.sign(&stamp)?));
         }
         headers.extend(call.headers.iter().cloned());
-        let (body, _) = plan.body(stamp)?;
+        let form = call.form(&credentials, stamp);
         Ok(Prepared {
-            url: plan.target.url.clone(),
+            url: target.url.clone(),
             headers,
-            body,
+            body: match target.sign(&form)? {
+                Some(signature) => form.signed(&signature),
+                None => form.text,
+            },
         })
     }
 
     /// The way to where a call goes.
-    fn route(&self, call: &Call, plan: &Plan) -> Result<Route, GSException> {
+    fn route(&self, call: &Call, credentials: &Credentials, target: &Target) -> Result<Route, GSException> {
         let process_wide = self
             .ca_certs
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         self.transport.route(&Settings {
-            https: plan.target.endpoint.https,
-            host: &plan.target.endpoint.host,
+            https: target.https,
+            host: &target.host,
             ca_certs: call.ca_certs.as_ref().or(process_wide.as_ref()),
             client_cert: call.client_cert.as_ref(),
             proxy: call.proxy.as_deref(),
-            probes: !may_go_out_again(plan, call),
+            probes: !may_go_out_again(credentials, call),
         })
     }
 }
@@ -224,7 +236,8 @@ pub(crate) struct Prepared {
 
 /// Where a call goes, and how: found once, and good for all its tries there.
 struct Way<'a> {
-    plan: Plan<'a>,
+    credentials: Credentials<'a>,
+    target: Arc<Target>,
     route: Route,
     bearer: Option<Bearer<'a>>,
 }
@@ -243,12 +256,12 @@ impl Way<'_> {
         let post = |fresh| {
             let started = Instant::now();
             let answer = self.route.post(message, left.get(), fresh);
-            log::tried(call, &self.plan, &answer, started);
+            log_try(call, &self.target, &answer, started);
             answer
         };
         let (answer, is_second) = match post(false) {
-            Err(Fault::Untouched(_)) => (post(true), false),
-            Err(Fault::Unanswered(_)) if may_go_out_again(&self.plan, call) => {
+            Err(TransportError::Untouched(_)) => (post(true), false),
+            Err(TransportError::Unanswered(_)) if may_go_out_again(&self.credentials, call) => {
                 warn!(
                     "{}: sent again, a kept connection had ended",
                     call.api_method
@@ -259,15 +272,15 @@ impl Way<'_> {
         };
         match answer {
             Ok(answer) => match Reply::of_answer(answer, call) {
-                reply if is_second && OF_THE_MOMENT.contains(&reply.code) => {
-                    Reply::of_error(&second_was_refused(reply.code), call)
+                reply if is_second && OF_THE_MOMENT.contains(&reply.parsed.code) => {
+                    Reply::of_error(&second_was_refused(reply.parsed.code), call)
                 }
                 reply => reply,
             },
-            Err(fault) if is_second || may_have_arrived => {
-                Reply::of_error(&self.route.describe(fault.of_a_later_copy()), call)
+            Err(error) if is_second || may_have_arrived => {
+                Reply::of_error(&exception(error.of_a_later_copy(), &self.route.via), call)
             }
-            Err(fault) => Reply::of_error(&self.route.describe(fault), call),
+            Err(error) => Reply::of_error(&exception(error, &self.route.via), call),
         }
     }
 }
@@ -282,11 +295,11 @@ struct Bearer<'a> {
 impl<'a> Bearer<'a> {
     /// # Errors
     /// 400006 when the key cannot be read or is not an RSA key.
-    fn of(plan: &Plan<'a>) -> Result<Option<Self>, GSException> {
+    fn of(credentials: &Credentials<'a>) -> Result<Option<Self>, GSException> {
         let Credentials::Bearer {
             user_key,
             private_key: source,
-        } = plan.credentials
+        } = *credentials
         else {
             return Ok(None);
         };
@@ -314,14 +327,14 @@ fn unusable(key: &Pem, why: &str) -> GSException {
 }
 
 /// Row a: whether a request may go out again that may have arrived.
-fn may_go_out_again(plan: &Plan, call: &Call) -> bool {
-    plan.has_nonce() || call.idempotent
+fn may_go_out_again(credentials: &Credentials, call: &Call) -> bool {
+    credentials.has_nonce() || call.idempotent
 }
 
 /// Rows d and e: whether the caller's retries are meant for this.
 fn may_be_retried(reply: &Reply, call: &Call) -> bool {
-    let may_pass = reply.outcome != Outcome::Answered || PASSING.contains(&reply.code);
-    reply.code == API_RATE_LIMIT_EXCEEDED || (call.idempotent && may_pass)
+    let may_pass = reply.outcome != Outcome::Answered || PASSING.contains(&reply.parsed.code);
+    reply.parsed.code == API_RATE_LIMIT_EXCEEDED || (call.idempotent && may_pass)
 }
 
 fn second_was_refused(code: i64) -> GSException {
@@ -335,6 +348,122 @@ fn second_was_refused(code: i64) -> GSException {
          the request"
     );
     GSException::of(Outcome::Unknown, NETWORK_OR_PROTOCOL_FAILURE, message)
+}
+
+/// A response in the making.
+struct Reply {
+    parsed: Parsed,
+    outcome: Outcome,
+    headers: HeaderMap,
+}
+
+impl Reply {
+    /// What a server answered.
+    fn of_answer(answer: Answer, call: &Call) -> Self {
+        let failure = |message: String| {
+            let xml_of = call.wants_xml().then_some(call.api_method.as_str());
+            Parsed::of_error(NETWORK_OR_PROTOCOL_FAILURE, &message, xml_of)
+        };
+        let (status, reason) = (answer.status, answer.reason);
+        let parsed = match String::from_utf8(answer.body) {
+            _ if (300..400).contains(&status) => failure(format!(
+                "HTTP {status} {reason}: the server redirects to {:?}, and redirects of signed \
+                 requests are not followed (is the API domain right?)",
+                text_of(&answer.headers, "location").unwrap_or("nowhere")
+            )),
+            Ok(text) => match Parsed::read(text, call.rows_apart) {
+                parsed if status >= 400 && !parsed.is_answer => {
+                    failure(format!("HTTP Error {status}: {reason}"))
+                }
+                parsed => parsed,
+            },
+            Err(_) if status >= 400 => failure(format!("HTTP Error {status}: {reason}")),
+            Err(error) => Parsed {
+                text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+                ..failure(format!(
+                    "The response is not valid UTF-8: {}",
+                    error.utf8_error()
+                ))
+            },
+        };
+        let outcome = if parsed.is_answer {
+            Outcome::Answered
+        } else {
+            Outcome::Unknown
+        };
+        Reply {
+            parsed,
+            outcome,
+            headers: answer.headers,
+        }
+    }
+
+    /// An error of this side.
+    fn of_error(error: &GSException, call: &Call) -> Self {
+        let xml_of = call.wants_xml().then_some(call.api_method.as_str());
+        Reply {
+            parsed: Parsed::of_error(error.error_code(), error.error_message(), xml_of),
+            outcome: error.outcome(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// When the server says it is.
+    fn date(&self) -> Option<SystemTime> {
+        httpdate::parse_http_date(text_of(&self.headers, "date")?).ok()
+    }
+}
+
+fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
+}
+
+/// A failure of the transport as the caller is told of it.
+///
+/// * `via`: the proxy, if there is one.
+fn exception(error: TransportError, via: &str) -> GSException {
+    use Outcome::{NotSent, Unknown};
+    let (outcome, message) = match error {
+        TransportError::Timeout { sent } => {
+            let outcome = if sent { Unknown } else { NotSent };
+            return GSException::of(outcome, REQUEST_TIMEOUT, "Request Timeout");
+        }
+        TransportError::NotSent(why) | TransportError::Untouched(why) => {
+            (NotSent, format!("Nothing was sent: {why}{via}"))
+        }
+        TransportError::Unanswered(why) | TransportError::Lost(why) => (
+            Unknown,
+            format!(
+                "The answer did not arrive: {why}{via}. The outcome is unknown: \
+                 the server may have executed the request"
+            ),
+        ),
+    };
+    GSException::of(outcome, NETWORK_OR_PROTOCOL_FAILURE, message)
+}
+
+/// One line per try for the crate `log`; nothing is formatted unless it listens.
+fn log_try(call: &Call, target: &Target, answer: &Result<Answer, TransportError>, started: Instant) {
+    if !log::log_enabled!(log::Level::Debug) {
+        return;
+    }
+    let milliseconds = started.elapsed().as_millis();
+    let (method, host) = (&call.api_method, &target.host);
+    match answer {
+        Err(error) => log::debug!("{method} at {host}: {milliseconds} ms, failed: {error}"),
+        Ok(answer) => {
+            let text = String::from_utf8_lossy(&answer.body);
+            let value = parse_value(&text).unwrap_or_default();
+            let (code, call_id) = (&value["errorCode"], &value["callId"]);
+            let connection = if answer.reused { "reused" } else { "new" };
+            log::debug!(
+                "{method} at {host}: {milliseconds} ms, HTTP {}, errorCode {code}, callId {call_id}, \
+                 {} bytes, {connection} connection",
+                answer.status,
+                answer.body.len(),
+            );
+        }
+    }
 }
 
 /// How much of the caller's timeout is left.

@@ -47,7 +47,7 @@ const MAX_AGENTS: usize = 64;
 
 /// What must be equal for two requests to share connections.
 #[derive(PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct AgentKey {
     /// Present when the target or the proxy speaks TLS.
     pub(super) tls: Option<TlsSettings>,
     pub(super) proxy: Option<Proxy>,
@@ -65,7 +65,7 @@ pub(super) struct Agents {
 }
 
 struct Kept {
-    key: Key,
+    key: AgentKey,
     agent: Agent,
     used: Instant,
 }
@@ -75,27 +75,20 @@ impl Agents {
     ///
     /// # Errors
     /// 400003 or 400006 for certificates that cannot be used.
-    pub(super) fn get(&self, key: Key) -> Result<Agent, GSException> {
+    pub(super) fn get(&self, key: AgentKey) -> Result<Agent, GSException> {
         self.get_at(key, Instant::now())
     }
 
-    fn get_at(&self, mut key: Key, now: Instant) -> Result<Agent, GSException> {
+    fn get_at(&self, key: AgentKey, now: Instant) -> Result<Agent, GSException> {
         if let Some(agent) = find(&mut self.lock(), &key, now) {
             return Ok(agent);
         }
         // Made without the lock: others need not wait while certificates are read.
         let agent = self.make(&key)?;
-        if let Some(tls) = &mut key.tls {
-            tls.forget_key();
-        }
         let mut kept = self.lock();
         if let Some(agent) = find(&mut kept, &key, now) {
             return Ok(agent); // another thread was faster
         }
-        kept.retain(|kept| match (&key.tls, &kept.key.tls) {
-            (Some(new), Some(old)) => !new.supersedes(old),
-            _ => true,
-        });
         if kept.len() >= MAX_AGENTS {
             kept.remove(0);
         }
@@ -107,7 +100,7 @@ impl Agents {
         Ok(agent)
     }
 
-    fn make(&self, key: &Key) -> Result<Agent, GSException> {
+    fn make(&self, key: &AgentKey) -> Result<Agent, GSException> {
         let connector = WireConnector {
             names: Arc::clone(&self.names),
             tls: key.tls.as_ref().map(TlsSettings::config).transpose()?,
@@ -143,7 +136,7 @@ impl Agents {
 }
 
 /// The agent of this key, marked as used; those that nobody has used are dropped.
-fn find(kept: &mut Vec<Kept>, key: &Key, now: Instant) -> Option<Agent> {
+fn find(kept: &mut Vec<Kept>, key: &AgentKey, now: Instant) -> Option<Agent> {
     // The oldest is first: most of the time there is nothing to drop.
     if kept.first()?.used + MAX_UNUSED < now {
         kept.retain(|kept| kept.used + MAX_UNUSED >= now);
@@ -174,57 +167,15 @@ impl ureq::unversioned::resolver::Resolver for LookUpLater {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pem::{ClientCert, Pem};
 
     #[test]
     fn a_connection_rests_for_less_than_servers_commonly_wait() {
-        let key = Key {
+        let key = AgentKey {
             tls: None,
             proxy: None,
             probes: false,
         };
         let agent = Agents::default().get(key).unwrap();
         assert_eq!(agent.config().max_idle_age(), Duration::from_secs(15));
-    }
-
-    #[test]
-    fn client_keys_go_when_their_file_changes_or_nobody_uses_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let (cert, key) = (
-            folder.path().join("cert.pem"),
-            folder.path().join("key.pem"),
-        );
-        let renew = || {
-            let pair = rcgen::generate_simple_self_signed(vec!["us".into()]).unwrap();
-            std::fs::write(&cert, pair.cert.pem()).unwrap();
-            std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
-        };
-        let agents = Agents::default();
-        let use_at = |now| {
-            let client = ClientCert {
-                cert: Pem::from(cert.as_path()),
-                key: Pem::from(key.as_path()),
-            };
-            let tls = TlsSettings::read(None, Some(&client)).unwrap();
-            let key = Key {
-                tls: Some(tls),
-                proxy: None,
-                probes: true,
-            };
-            agents.get_at(key, now).unwrap();
-            agents.lock().len()
-        };
-        let now = Instant::now();
-        renew();
-        assert_eq!((use_at(now), use_at(now)), (1, 1));
-        renew();
-        assert_eq!(use_at(now), 1, "the old key is gone");
-        let other = Key {
-            tls: None,
-            proxy: None,
-            probes: true,
-        };
-        agents.get_at(other, now + MAX_UNUSED * 2).unwrap();
-        assert_eq!(agents.lock().len(), 1, "unused for an hour");
     }
 }

@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use ureq::Error;
 use ureq::unversioned::transport::{ConnectionDetails, Connector};
 
-use super::fault::Fault;
+use super::error::TransportError;
 use super::proxy::Proxy;
 use super::resolver::Names;
 use super::socket::{Layer, Patience, Socket};
@@ -46,14 +46,14 @@ impl Connector for WireConnector {
         let patience = patience(details.timeout, details.timeout.per_read);
         let wire = self.open(details, patience)?;
         match patience.deadline <= Instant::now() {
-            true => Err(Fault::Timeout { sent: false }.into()),
+            true => Err(TransportError::Timeout { sent: false }.into()),
             false => Ok(Some(wire)),
         }
     }
 }
 
 impl WireConnector {
-    fn open(&self, details: &ConnectionDetails, patience: Patience) -> Result<Wire, Fault> {
+    fn open(&self, details: &ConnectionDetails, patience: Patience) -> Result<Wire, TransportError> {
         let https = details.needs_tls();
         let authority = details
             .uri
@@ -89,12 +89,12 @@ impl WireConnector {
     }
 
     /// Tries every address of the host in turn.
-    fn dial(&self, role: &str, host: &str, port: u16, patience: Patience) -> Result<Socket, Fault> {
+    fn dial(&self, role: &str, host: &str, port: u16, patience: Patience) -> Result<Socket, TransportError> {
         let deadline = patience.deadline;
         let addresses = self.names.resolve(host, port, deadline).map_err(|error| {
-            Fault::before_sending(format_args!("looking up {role}{host} failed"), &error)
+            TransportError::before_sending(format_args!("looking up {role}{host} failed"), &error)
         })?;
-        let mut last = Fault::Timeout { sent: false };
+        let mut last = TransportError::Timeout { sent: false };
         for (i, address) in addresses.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
             // Each address gets its share, so that one that swallows packets
@@ -109,7 +109,7 @@ impl WireConnector {
                     return Ok(Socket::new(stream, patience));
                 }
                 Err(error) => {
-                    last = Fault::before_sending(
+                    last = TransportError::before_sending(
                         format_args!("connecting to {role}{host}:{port} ({address}) failed"),
                         &error,
                     );
@@ -126,16 +126,16 @@ fn secure(
     layer: Box<dyn Layer>,
     role: &str,
     host: &str,
-) -> Result<Box<dyn Layer>, Fault> {
+) -> Result<Box<dyn Layer>, TransportError> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let name = ServerName::try_from(bare.to_string())
-        .map_err(|_| Fault::NotSent(format!("{host} is not a valid name for TLS")))?;
+        .map_err(|_| TransportError::NotSent(format!("{host} is not a valid name for TLS")))?;
     let Some(config) = config else {
-        return Err(Fault::NotSent("TLS is not configured".into()));
+        return Err(TransportError::NotSent("TLS is not configured".into()));
     };
     let tls = Tls::handshake(config, name, layer);
     Ok(Box::new(tls.map_err(|error| {
-        Fault::before_sending(format_args!("TLS with {role}{host} failed"), &error)
+        TransportError::before_sending(format_args!("TLS with {role}{host} failed"), &error)
     })?))
 }
 
@@ -145,15 +145,15 @@ pub(super) fn tunnel(
     proxy: &Proxy,
     host: &str,
     port: u16,
-) -> Result<(), Fault> {
+) -> Result<(), TransportError> {
     let failed = |error: &io::Error| {
-        Fault::before_sending(
+        TransportError::before_sending(
             format_args!("asking the proxy {proxy} for a tunnel failed"),
             error,
         )
     };
     let refused = |why: &str| {
-        Fault::NotSent(format!(
+        TransportError::NotSent(format!(
             "the proxy {proxy} refused a tunnel to {host}:{port}: {why}"
         ))
     };
@@ -301,6 +301,6 @@ mod tests {
         let request = agent.post("http://stalled.test/").config();
         let request = request.timeout_global(Some(Duration::from_millis(100)));
         let error = request.build().send("x").unwrap_err();
-        assert!(matches!(Fault::from(error), Fault::Timeout { sent: false }));
+        assert!(matches!(TransportError::from(error), TransportError::Timeout { sent: false }));
     }
 }

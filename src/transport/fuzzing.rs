@@ -14,7 +14,7 @@ use super::connect::tunnel;
 use super::proxy::Proxy;
 use super::socket::{Layer, Patience, Socket};
 use super::wire::Wire;
-use super::{Answer, Fault, Message, Route};
+use super::{Answer, TransportError, Message, Route};
 
 /// A peer that takes everything and sends these bytes, then the end.
 struct Memory {
@@ -82,7 +82,7 @@ impl Connector for MemoryConnector {
 }
 
 /// Posts a form to a server that answers so.
-pub(crate) fn answer(bytes: &[u8]) -> Result<Answer, Fault> {
+pub(crate) fn answer(bytes: &[u8]) -> Result<Answer, TransportError> {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -104,7 +104,7 @@ pub(crate) fn answer(bytes: &[u8]) -> Result<Answer, Fault> {
 }
 
 /// Asks a proxy for a tunnel that answers so.
-pub(crate) fn connect(bytes: &[u8]) -> Result<(), Fault> {
+pub(crate) fn connect(bytes: &[u8]) -> Result<(), TransportError> {
     let proxy = Proxy {
         https: false,
         host: "proxy".into(),
@@ -122,9 +122,9 @@ mod tests {
     fn answers_are_read_from_memory_as_from_a_socket() {
         let good = answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap();
         assert_eq!((good.status, good.body.as_slice()), (200, &b"{}"[..]));
-        assert!(matches!(answer(b"HTTP/1.1 200"), Err(Fault::Lost(_))));
+        assert!(matches!(answer(b"HTTP/1.1 200"), Err(TransportError::Lost(_))));
         assert!(connect(b"HTTP/1.1 200 OK\r\n\r\n").is_ok());
-        let Err(Fault::NotSent(why)) = connect(b"HTTP/1.1 403 a\tb\r\n\r\n") else {
+        let Err(TransportError::NotSent(why)) = connect(b"HTTP/1.1 403 a\tb\r\n\r\n") else {
             panic!()
         };
         assert!(why.ends_with("HTTP 403 a b"), "{why}");

@@ -7,7 +7,7 @@
 
 mod agents;
 mod connect;
-mod fault;
+mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod proxy;
@@ -18,16 +18,15 @@ mod trust;
 mod wire;
 
 use std::io::Read;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use ureq::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use ureq::{Agent, Error};
 
 use crate::error::GSException;
 use crate::pem::{ClientCert, Pem};
-use agents::{Agents, Key};
-pub(crate) use fault::Fault;
-pub(crate) use proxy::redact;
+use agents::{AgentKey, Agents};
+pub(crate) use error::TransportError;
 use proxy::{Environment, Proxy};
 use trust::TlsSettings;
 
@@ -57,31 +56,10 @@ pub(crate) struct Settings<'a> {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) reason: &'static str,
-    pub(crate) headers: Headers,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
     /// Whether it came over a connection that had served before.
     pub(crate) reused: bool,
-}
-
-/// The headers of an answer, as they came.
-#[derive(Clone, Default)]
-pub(crate) struct Headers(HeaderMap);
-
-impl Headers {
-    /// The values of a header that are text.
-    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        let values = self.0.get_all(name).into_iter();
-        values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok())
-    }
-
-    pub(crate) fn first(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
-    }
-
-    /// When the server says it is.
-    pub(crate) fn date(&self) -> Option<SystemTime> {
-        httpdate::parse_http_date(self.first("date")?).ok()
-    }
 }
 
 /// A request as it goes out.
@@ -127,7 +105,7 @@ impl Transport {
             None => String::new(),
         };
         Ok(Route {
-            agent: self.agents.get(Key {
+            agent: self.agents.get(AgentKey {
                 tls,
                 proxy,
                 probes: settings.probes,
@@ -144,15 +122,10 @@ pub(crate) struct Route {
     /// The value of `Proxy-Authorization` for requests in absolute form.
     proxy_authorization: Option<HeaderValue>,
     /// What errors name besides the target.
-    via: String,
+    pub(crate) via: String,
 }
 
 impl Route {
-    /// A fault as the caller is told of it.
-    pub(crate) fn describe(&self, fault: Fault) -> GSException {
-        fault.into_exception(&self.via)
-    }
-
     /// Sends a form once and reads the answer.
     ///
     /// * `fresh`: on a new connection, whatever rests in the pool.
@@ -161,14 +134,14 @@ impl Route {
         message: &Message,
         timeout: Option<Duration>,
         fresh: bool,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<Answer, TransportError> {
         if timeout.is_some_and(|timeout| timeout.is_zero()) {
-            return Err(Fault::Timeout { sent: false });
+            return Err(TransportError::Timeout { sent: false });
         }
         connect::DIALLED.set(false);
         let mut request = Request::post(message.url)
             .body(message.form.as_bytes())
-            .map_err(|error| Fault::NotSent(error.to_string()))?;
+            .map_err(|error| TransportError::NotSent(error.to_string()))?;
         let headers = request.headers_mut();
         // Constants: ureq would make and check these anew for each request.
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
@@ -178,7 +151,7 @@ impl Route {
         for (name, value) in message.headers {
             let name = HeaderName::from_bytes(name.as_bytes());
             let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) else {
-                return Err(Fault::NotSent("a header cannot be sent".into()));
+                return Err(TransportError::NotSent("a header cannot be sent".into()));
             };
             // What we say ourselves is replaced, the rest is the caller's.
             match name {
@@ -191,7 +164,7 @@ impl Route {
         }
         if let Some(value) = message.authorization {
             let mut value = HeaderValue::from_str(value)
-                .map_err(|_| Fault::NotSent("the authorization cannot be sent".into()))?;
+                .map_err(|_| TransportError::NotSent("the authorization cannot be sent".into()))?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }
@@ -222,16 +195,16 @@ impl Route {
         let mut body = Vec::with_capacity(length as usize);
         let mut reader = response.body_mut().with_config().limit(MAX_ANSWER).reader();
         if let Err(error) = reader.read_to_end(&mut body) {
-            match Fault::from(Error::from(error)) {
+            match TransportError::from(Error::from(error)) {
                 // Refusals are often cut short, and the status says enough.
-                Fault::Lost(_) if status.as_u16() >= 400 => {}
+                TransportError::Lost(_) if status.as_u16() >= 400 => {}
                 fault => return Err(fault),
             }
         }
         Ok(Answer {
             status: status.as_u16(),
             reason: status.canonical_reason().unwrap_or("unknown status"),
-            headers: Headers(std::mem::take(response.headers_mut())),
+            headers: std::mem::take(response.headers_mut()),
             body,
             reused: !connect::DIALLED.get(),
         })
@@ -277,7 +250,7 @@ mod tests {
         size: usize,
         pause: Duration,
         timeout: Option<Duration>,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<Answer, TransportError> {
         let host = slow_server(pause).to_string();
         let mut transport = Transport::default();
         transport.agents.limits = limits;
@@ -318,7 +291,7 @@ mod tests {
             };
             for size in [0, LARGE] {
                 let cut = post(limits(), size, LONG, None);
-                assert!(matches!(cut, Err(Fault::Timeout { .. })));
+                assert!(matches!(cut, Err(TransportError::Timeout { .. })));
                 let whole = post(limits(), size, short * 4, Some(LONG));
                 assert_eq!(whole.map(|answer| answer.status).unwrap(), 200);
             }

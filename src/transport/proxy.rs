@@ -10,7 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
 use crate::error::GSException;
-use crate::host::{check_host, split_port};
+use crate::log::mask;
+use crate::call::host::{check_host, split_port};
 
 /// A proxy that takes plain HTTP in absolute form and HTTPS by CONNECT.
 ///
@@ -33,7 +34,7 @@ impl Proxy {
             GSException::invalid(format_args!(
                 "the proxy \"{}\" {why}; it should be like \"host:port\" or \
                  \"http://user:password@host:port\"",
-                redact(text)
+                mask::proxy(text)
             ))
         };
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
@@ -179,34 +180,6 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The text of a proxy with `***` in place of its password, and of all that could
-/// be one.
-pub(crate) fn redact(text: &str) -> String {
-    // Only letters make a scheme: in `joe:hun://ter2@proxy` there is none.
-    let (scheme, rest) = match text.split_once("://") {
-        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
-            (format!("{scheme}://"), rest)
-        }
-        _ => (String::new(), text),
-    };
-    let (user, address) = match rest.rsplit_once('@') {
-        Some((user, address)) => match user.split_once(':') {
-            Some((name, _)) => (format!("{name}:***@"), address),
-            None => (format!("{user}@"), address),
-        },
-        None => (String::new(), rest),
-    };
-    // A port that is none may be the password of an address without a host.
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    let shown = match split_port(address) {
-        (host, Some(port)) if !is_port(port.trim_end_matches('/')) => format!("{host}:***"),
-        _ => address.to_string(),
-    };
-    [scheme, user, shown]
-        .concat()
-        .replace(char::is_control, " ")
-}
-
 /// Whether `no_proxy` lists the host: `*`, its name, a domain that it is in,
 /// with or without a leading dot and port.
 fn bypassed(host: &str, exceptions: &str) -> bool {
@@ -331,7 +304,7 @@ mod tests {
             ("proxy\r\nforged", "proxy  forged"),
             ("", ""),
         ] {
-            assert_eq!(redact(text), shown);
+            assert_eq!(mask::proxy(text), shown);
         }
     }
 

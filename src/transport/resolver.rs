@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::sync::lock;
 
 /// How long a look-up stays valid. Resolvers do not tell how long an address
 /// may be kept; Gigya's own records live for a minute.
@@ -136,12 +138,6 @@ impl Names {
             state.known.insert(name, (Instant::now(), addresses));
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What they guard is whole between any two statements: a panic elsewhere
-    // while it was locked leaves nothing half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

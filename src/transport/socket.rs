@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::fault::is_timeout;
+use super::error::is_timeout;
 
 /// How long the peer may take nothing before [`super::wire`] looks whether it has
 /// answered already.

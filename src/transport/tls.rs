@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection};
 
-use super::fault::is_timeout;
+use super::error::is_timeout;
 use super::socket::{Layer, Socket};
 
 /// TLS over another layer.

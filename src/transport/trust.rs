@@ -12,9 +12,9 @@ use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ConfigBuilder, InconsistentKeys, RootCertStore};
-use zeroize::Zeroizing;
 
-use crate::crypto::{certificates, contains, private_key, provider, sha256};
+use crate::crypto::der::{certificates, contains, private_key};
+use crate::crypto::provider;
 use crate::error::GSException;
 use crate::pem::{ClientCert, Pem};
 
@@ -43,13 +43,13 @@ enum Trust {
 #[derive(PartialEq, Eq)]
 struct Identity {
     cert: Text,
-    key: Key,
+    key: Text,
 }
 
 /// A PEM text, and where it is from: what errors call it.
 struct Text {
     source: Pem,
-    pem: Arc<Zeroizing<Vec<u8>>>,
+    pem: Arc<Vec<u8>>,
 }
 
 impl Text {
@@ -69,20 +69,6 @@ impl PartialEq for Text {
 }
 
 impl Eq for Text {}
-
-/// A private key: told from others by its hash, so that it need not be kept.
-struct Key {
-    text: Text,
-    hash: [u8; 32],
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash
-    }
-}
-
-impl Eq for Key {}
 
 impl TlsSettings {
     /// Reads the files that are named.
@@ -111,34 +97,14 @@ impl TlsSettings {
         let identity = match client_cert {
             None => None,
             Some(client) => {
-                let (cert, text) = (
+                let (cert, key) = (
                     read("certificate", &client.cert)?,
                     read("key", &client.key)?,
                 );
-                let hash = sha256(&text.pem);
-                let key = Key { text, hash };
                 Some(Identity { cert, key })
             }
         };
         Ok(TlsSettings { trust, identity })
-    }
-
-    /// Whether these settings were read from the same client key file as others,
-    /// which has changed meanwhile.
-    pub(super) fn supersedes(&self, other: &TlsSettings) -> bool {
-        match (&self.identity, &other.identity) {
-            (Some(ours), Some(theirs)) => {
-                ours.key.text.source.is_same_file(&theirs.key.text.source) && ours != theirs
-            }
-            _ => false,
-        }
-    }
-
-    /// Forgets the private key: its hash tells whether others are the same.
-    pub(super) fn forget_key(&mut self) {
-        if let Some(identity) = &mut self.identity {
-            identity.key.text.pem = Arc::default();
-        }
     }
 
     /// TLS 1.2 and 1.3 for an https proxy: trusted like the API, and not shown our
@@ -272,7 +238,7 @@ impl Identity {
             return Err(invalid("certificate", &self.cert, why));
         }
         let key =
-            private_key(&self.key.text.pem).map_err(|why| invalid("key", &self.key.text, why))?;
+            private_key(&self.key.pem).map_err(|why| invalid("key", &self.key, why))?;
         Ok((chain, key))
     }
 }

@@ -14,11 +14,11 @@
 //!
 //! * the probe before use finds the connection closed, or writing fails and the
 //!   kernel has taken **not one byte**: the server cannot have it
-//!   ([`Fault::Untouched`]);
+//!   ([`TransportError::Untouched`]);
 //! * the connection has served before, and ends before **one byte** of the answer:
 //!   most likely the server never read the request, but it may have
-//!   ([`Fault::Unanswered`]);
-//! * anything else: the server may have acted on it ([`Fault::Lost`]).
+//!   ([`TransportError::Unanswered`]);
+//! * anything else: the server may have acted on it ([`TransportError::Lost`]).
 //!
 //! What follows from each is for [`crate::send`] to say. A request that may go out
 //! again after the second needs no probe, and so saves its three system calls, except
@@ -34,7 +34,7 @@ use ureq::Error;
 use ureq::unversioned::transport::time::Duration as UreqDuration;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
-use super::fault::{Fault, describe, is_end, is_timeout};
+use super::error::{TransportError, describe, is_end, is_timeout};
 use super::socket::{Layer, Patience, Socket};
 
 /// A request up to this size goes out in one write, headers and body together.
@@ -200,7 +200,7 @@ impl Wire {
             return Err(self.timeout());
         }
         if self.is_untouched() {
-            return Err(Fault::Untouched(format!("sending failed: {}", describe(&error))).into());
+            return Err(TransportError::Untouched(format!("sending failed: {}", describe(&error))).into());
         }
         self.write_error = Some(error);
         Ok(())
@@ -258,7 +258,7 @@ impl Wire {
 
     fn timeout(&mut self) -> Error {
         let sent = !self.is_untouched();
-        Fault::Timeout { sent }.into()
+        TransportError::Timeout { sent }.into()
     }
 
     /// The connection has ended, and no more of the answer will come.
@@ -269,8 +269,8 @@ impl Wire {
             .as_ref()
             .map_or("the connection was closed".into(), describe);
         match ended && self.reused && self.received == 0 {
-            true => Fault::Unanswered(why).into(),
-            false => Fault::Lost(why).into(),
+            true => TransportError::Unanswered(why).into(),
+            false => TransportError::Lost(why).into(),
         }
     }
 }
@@ -301,7 +301,7 @@ impl Transport for Wire {
         self.phase = Phase::Receiving;
         if self.buffers.unread.len() >= MAX_UNREAD || self.received >= MAX_RECEIVED {
             let why = "its headers or chunks have no end".into();
-            return Err(Fault::Lost(why).into());
+            return Err(TransportError::Lost(why).into());
         }
         self.layer.socket().patience = patience(timeout, timeout.per_read);
         match self.layer.read(self.buffers.input_append_buf()) {
@@ -405,7 +405,7 @@ mod tests {
     }
 
     /// The fault of a request when the kernel takes so many of its bytes.
-    fn fault_after(takes: usize, reused: bool, fails: io::ErrorKind) -> Fault {
+    fn fault_after(takes: usize, reused: bool, fails: io::ErrorKind) -> TransportError {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let timeout = NextTimeout::default();
@@ -420,7 +420,7 @@ mod tests {
         let request = b"POST / HTTP/1.1\r\n\r\n";
         wire.buffers().output()[..request.len()].copy_from_slice(request);
         let sent = wire.transmit_output(request.len(), timeout);
-        Fault::from(sent.and_then(|()| wire.await_input(timeout)).unwrap_err())
+        TransportError::from(sent.and_then(|()| wire.await_input(timeout)).unwrap_err())
     }
 
     #[test]
@@ -428,17 +428,17 @@ mod tests {
         use io::ErrorKind::{ConnectionReset, InvalidData};
         for reused in [false, true] {
             let fault = fault_after(0, reused, ConnectionReset);
-            assert!(matches!(fault, Fault::Untouched(_)));
+            assert!(matches!(fault, TransportError::Untouched(_)));
         }
         for takes in [1, 1000] {
             let fault = fault_after(takes, true, ConnectionReset);
-            assert!(matches!(fault, Fault::Unanswered(_)));
+            assert!(matches!(fault, TransportError::Unanswered(_)));
             let fault = fault_after(takes, false, ConnectionReset);
-            assert!(matches!(fault, Fault::Lost(_)));
+            assert!(matches!(fault, TransportError::Lost(_)));
         }
         // No end of the connection: something that TLS cannot read, say.
         let fault = fault_after(1000, true, InvalidData);
-        assert!(matches!(fault, Fault::Lost(_)));
+        assert!(matches!(fault, TransportError::Lost(_)));
     }
 
     /// A wire over TCP, and the peer's end.
@@ -490,10 +490,10 @@ mod tests {
         let fault = loop {
             wire.buffers().output()[..WRITE_SIZE].fill(b'x');
             if let Err(error) = wire.transmit_output(WRITE_SIZE, timeout) {
-                break Fault::from(error);
+                break TransportError::from(error);
             }
         };
-        assert!(matches!(fault, Fault::Timeout { sent: true }), "{fault:?}");
+        assert!(matches!(fault, TransportError::Timeout { sent: true }), "{fault:?}");
     }
 
     /// The defaults are for calls without a timeout.

@@ -5,14 +5,11 @@ use std::io;
 
 use ureq::Error;
 
-use crate::error::{GSException, Outcome};
-use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
-
 use super::tls;
 
 /// What went wrong, by what it means for the request.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum TransportError {
     /// No connection came about.
     NotSent(String),
     /// There was a connection, but its kernel has taken not one byte of the
@@ -29,98 +26,77 @@ pub(crate) enum Fault {
     },
 }
 
-impl Fault {
+impl TransportError {
     /// What failed before any of the request could go out.
     pub(super) fn before_sending(what: impl fmt::Display, error: &io::Error) -> Self {
         match is_timeout(error) {
-            true => Fault::Timeout { sent: false },
-            false => Fault::NotSent(format!("{what}: {}", describe(error))),
+            true => TransportError::Timeout { sent: false },
+            false => TransportError::NotSent(format!("{what}: {}", describe(error))),
         }
     }
 
     /// The same where an earlier copy of the request may have arrived.
     pub(crate) fn of_a_later_copy(self) -> Self {
         match self {
-            Fault::Timeout { .. } => Fault::Timeout { sent: true },
-            Fault::NotSent(why) | Fault::Untouched(why) => {
-                Fault::Lost(format!("the request was to be sent again, but {why}"))
+            TransportError::Timeout { .. } => TransportError::Timeout { sent: true },
+            TransportError::NotSent(why) | TransportError::Untouched(why) => {
+                TransportError::Lost(format!("the request was to be sent again, but {why}"))
             }
             fault => fault,
         }
     }
-
-    pub(super) fn into_exception(self, via: &str) -> GSException {
-        use Outcome::{NotSent, Unknown};
-        let (outcome, message) = match self {
-            Fault::Timeout { sent } => {
-                let outcome = if sent { Unknown } else { NotSent };
-                return GSException::of(outcome, REQUEST_TIMEOUT, "Request Timeout");
-            }
-            Fault::NotSent(why) | Fault::Untouched(why) => {
-                (NotSent, format!("Nothing was sent: {why}{via}"))
-            }
-            Fault::Unanswered(why) | Fault::Lost(why) => (
-                Unknown,
-                format!(
-                    "The answer did not arrive: {why}{via}. The outcome is unknown: \
-                     the server may have executed the request"
-                ),
-            ),
-        };
-        GSException::of(outcome, NETWORK_OR_PROTOCOL_FAILURE, message)
-    }
 }
 
-impl From<Error> for Fault {
+impl From<Error> for TransportError {
     fn from(error: Error) -> Self {
         match error {
             // Where ureq itself looks at the time, some of the request may be out.
-            Error::Timeout(_) => Fault::Timeout { sent: true },
-            Error::Other(other) => match other.downcast::<Fault>() {
+            Error::Timeout(_) => TransportError::Timeout { sent: true },
+            Error::Other(other) => match other.downcast::<TransportError>() {
                 Ok(fault) => *fault,
-                Err(other) => Fault::Lost(other.to_string()),
+                Err(other) => TransportError::Lost(other.to_string()),
             },
-            Error::Io(error) if is_timeout(&error) => Fault::Timeout { sent: true },
-            Error::Io(error) => Fault::Lost(describe(&error)),
-            Error::BodyExceedsLimit(limit) => Fault::Lost(format!(
+            Error::Io(error) if is_timeout(&error) => TransportError::Timeout { sent: true },
+            Error::Io(error) => TransportError::Lost(describe(&error)),
+            Error::BodyExceedsLimit(limit) => TransportError::Lost(format!(
                 "it is larger than the {} MB that are read",
                 limit / 1024 / 1024
             )),
-            Error::LargeResponseHeader(..) => Fault::Lost("its headers are too large".into()),
-            Error::Protocol(error) => Fault::Lost(format!("it is not proper HTTP ({error})")),
+            Error::LargeResponseHeader(..) => TransportError::Lost("its headers are too large".into()),
+            Error::Protocol(error) => TransportError::Lost(format!("it is not proper HTTP ({error})")),
             Error::Decompress(_, error) => {
-                Fault::Lost(format!("its compressed body is damaged ({error})"))
+                TransportError::Lost(format!("its compressed body is damaged ({error})"))
             }
             Error::BadUri(_)
             | Error::Http(_)
             | Error::HostNotFound
             | Error::ConnectionFailed
-            | Error::TlsRequired => Fault::NotSent(error.to_string()),
+            | Error::TlsRequired => TransportError::NotSent(error.to_string()),
             // Whatever else there is or will be may have come after the request.
-            error => Fault::Lost(error.to_string()),
+            error => TransportError::Lost(error.to_string()),
         }
     }
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
+impl From<TransportError> for Error {
+    fn from(fault: TransportError) -> Self {
         Error::Other(Box::new(fault))
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Timeout { .. } => f.write_str("the time was up"),
-            Fault::NotSent(why)
-            | Fault::Untouched(why)
-            | Fault::Unanswered(why)
-            | Fault::Lost(why) => f.write_str(why),
+            TransportError::Timeout { .. } => f.write_str("the time was up"),
+            TransportError::NotSent(why)
+            | TransportError::Untouched(why)
+            | TransportError::Unanswered(why)
+            | TransportError::Lost(why) => f.write_str(why),
         }
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for TransportError {}
 
 /// Whether the time was up. Sockets say `WouldBlock` on Unix, `TimedOut` on Windows.
 pub(super) fn is_timeout(error: &io::Error) -> bool {

@@ -1,39 +1,51 @@
-//! Method, API domain and what overrides it → scheme, host and path.
+//! Method, API domain and what overrides it → scheme, host and path, and what these
+//! alone decide of each try.
 //!
 //! Nothing that a caller passes in can make more of a URL than a plain host and
 //! a plain path: whatever could is refused before anything is signed or sent.
 
 use std::net::IpAddr;
 
+use crate::crypto::hmac::Signer;
 use crate::error::GSException;
-use crate::error_codes::MISSING_REQUIRED_PARAMETER;
-use crate::host::{check_host, is_plain, split_port};
+
+use super::form::Form;
+use super::host::{check_host, is_plain, split_port};
+use super::oauth1;
 
 pub(crate) const DEFAULT_API_DOMAIN: &str = "us1.gigya.com";
 
 /// Where a request goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint {
+pub(crate) struct Target {
     pub(crate) https: bool,
     /// Host, with `:port` if one was given.
     pub(crate) host: String,
-    /// `/` and the method with its namespace.
-    pub(crate) path: String,
+    pub(crate) url: String,
+    /// The beginning of the base string, which names the method and the URL.
+    base_string: String,
+    /// For a signed request: an HMAC that has its key and the beginning, or why there
+    /// is none.
+    signer: Option<Result<Signer, GSException>>,
 }
 
-impl Endpoint {
-    /// * `mtls`: the request authenticates with a client certificate, which
-    ///   Gigya takes at hosts of their own.
+impl Target {
+    /// * `mtls`: the request authenticates with a client certificate, which Gigya
+    ///   takes at hosts of their own.
+    /// * `secret`: what signs the request.
+    ///
+    /// # Errors
+    /// 400002 without a method; 400006 for a method, domain or override that is not plain.
     pub(crate) fn resolve(
         api_method: &str,
         api_domain: &str,
         host_override: Option<&str>,
         https: bool,
         mtls: bool,
+        secret: Option<&str>,
     ) -> Result<Self, GSException> {
         let method = api_method.strip_prefix('/').unwrap_or(api_method);
         if method.is_empty() {
-            return Err(missing_parameter());
+            return Err(GSException::missing());
         }
         check_method(method)?;
         let (namespace, path) = match method.split_once('.') {
@@ -41,43 +53,58 @@ impl Endpoint {
             None => ("socialize", ["/socialize.", method].concat()),
         };
 
-        let mut https = https;
-        let host = match host_override {
+        let (https, host) = match host_override {
             Some(text) => {
                 let (plain, host) = split_scheme(text);
                 check_host(host, "host override")?;
                 if plain && !is_loopback(host) {
                     return Err(GSException::invalid(format_args!(
-                        "the host override {text:?} is plain http to another machine: that \
-                         is for loopback alone; leave out http://, or use https://"
+                        "the host override {text:?} is plain http to another machine, which \
+                         only loopback may be: leave out http://, or use https://"
                     )));
                 }
-                https &= !plain;
-                host.to_string()
+                (https && !plain, host.to_string())
             }
             None => {
                 check_api_domain(api_domain)?;
                 let host = if mtls {
-                    let data_centre = api_domain.split('.').next().unwrap_or_default();
-                    format!("mtls.{}.gigya.com", or(data_centre, "us1"))
+                    let label = api_domain.split('.').next().unwrap_or_default();
+                    let data_center = if label.is_empty() { "us1" } else { label };
+                    format!("mtls.{data_center}.gigya.com")
                 } else {
                     [namespace, ".", api_domain].concat()
                 };
                 check_host(&host, "API method or domain")?;
-                host
+                (https, host)
             }
         };
-        Ok(Endpoint { https, host, path })
+        let scheme = if https { "https://" } else { "http://" };
+        let url = [scheme, &host, &path].concat();
+        let base_string = oauth1::beginning("POST", &url, https)?;
+        Ok(Target {
+            signer: secret.map(|secret| oauth1::signer(secret, &base_string)),
+            https,
+            host,
+            url,
+            base_string,
+        })
     }
 
-    pub(crate) fn url(&self) -> String {
-        let scheme = if self.https { "https://" } else { "http://" };
-        [scheme, &self.host, &self.path].concat()
+    /// The signature of a form; `None` for a request that is not signed.
+    ///
+    /// # Errors
+    /// 400006 when the secret is not base64.
+    pub(crate) fn sign(&self, form: &Form) -> Result<Option<String>, GSException> {
+        match &self.signer {
+            None => Ok(None),
+            Some(signer) => Ok(Some(oauth1::sign(signer.clone()?, &form.text))),
+        }
     }
-}
 
-pub(crate) fn missing_parameter() -> GSException {
-    GSException::refused(MISSING_REQUIRED_PARAMETER, "Required parameter is missing")
+    /// What is signed of a form.
+    pub(crate) fn base_string(&self, form: &Form) -> String {
+        oauth1::base_string(&self.base_string, &form.text)
+    }
 }
 
 /// Whether a host override asks for plain http, and the host in it.
@@ -97,10 +124,6 @@ fn is_loopback(host: &str) -> bool {
         Ok(address) => address.is_loopback(),
         Err(_) => name.eq_ignore_ascii_case("localhost"),
     }
-}
-
-fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
-    if text.is_empty() { default } else { text }
 }
 
 fn check_method(method: &str) -> Result<(), GSException> {
@@ -123,8 +146,8 @@ mod tests {
     use super::*;
 
     fn resolve(method: &str, domain: &str) -> Result<String, i64> {
-        Endpoint::resolve(method, domain, None, true, false)
-            .map(|endpoint| endpoint.url())
+        Target::resolve(method, domain, None, true, false, None)
+            .map(|target| target.url)
             .map_err(|error| error.error_code())
     }
 
@@ -137,19 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn client_certificates_go_to_the_mtls_host_of_the_data_centre() {
+    fn client_certificates_go_to_the_mtls_host_of_the_data_center() {
         for (domain, host) in [
             ("eu1.gigya.com", "mtls.eu1.gigya.com"),
             (".gigya.com", "mtls.us1.gigya.com"),
             ("cn1.gigya-api.cn", "mtls.cn1.gigya.com"),
         ] {
-            let endpoint = Endpoint::resolve("accounts.x", domain, None, true, true).unwrap();
-            assert_eq!(endpoint.host, host);
+            let target = Target::resolve("accounts.x", domain, None, true, true, None).unwrap();
+            assert_eq!(target.host, host);
         }
     }
 
     #[test]
-    fn what_is_no_plain_host_and_path_is_refused() {
+    fn anything_but_a_plain_host_and_path_is_refused() {
         for method in [
             "a b", "a/b", "//x", "a@b", "a?b", "a#b", "a\r\nb", "a\0", "a%2e", "é.x", ".x", "a:b",
             " ", "a\\b",
@@ -188,20 +211,20 @@ mod tests {
             "[x",
             "]",
         ] {
-            let endpoint = Endpoint::resolve("x", "us1.gigya.com", Some(host), true, false);
-            assert_eq!(endpoint.unwrap_err().error_code(), 400_006, "{host:?}");
+            let target = Target::resolve("x", "us1.gigya.com", Some(host), true, false, None);
+            assert_eq!(target.err().unwrap().error_code(), 400_006, "{host:?}");
         }
         for host in ["localhost:8080", "127.0.0.1", "[::1]:8443", "a_b.c-d"] {
-            let endpoint = Endpoint::resolve("x", "us1.gigya.com", Some(host), true, false);
-            assert_eq!(endpoint.unwrap().host, host);
+            let target = Target::resolve("x", "us1.gigya.com", Some(host), true, false, None);
+            assert_eq!(target.unwrap().host, host);
         }
     }
 
     #[test]
     fn a_host_override_may_ask_for_plain_http_to_loopback_alone() {
         let url = |host| {
-            Endpoint::resolve("x.y", "us1.gigya.com", Some(host), true, false)
-                .map(|endpoint| endpoint.url())
+            Target::resolve("x.y", "us1.gigya.com", Some(host), true, false, None)
+                .map(|target| target.url)
                 .map_err(|error| error.error_code())
         };
         for (host, expected) in [
@@ -235,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn no_method_is_a_missing_parameter() {
+    fn an_empty_method_is_a_missing_parameter() {
         assert_eq!(resolve("", "us1.gigya.com"), Err(400_002));
         assert_eq!(resolve("/", "us1.gigya.com"), Err(400_002));
     }

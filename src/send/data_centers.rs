@@ -1,47 +1,40 @@
-//! Which data centre serves an API key, as the API has said.
+//! Which data center serves an API key, as the API has said.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use serde_json::{Map, Value};
 
 use crate::call::Call;
-use crate::host::is_plain;
-use crate::reading::Reply;
+use crate::call::host::is_plain;
+use crate::sync::BoundedMap;
 
 /// How many API keys are kept.
 const CAPACITY: usize = 256;
 
-/// The API domains of the keys that were refused elsewhere.
-#[derive(Default)]
-pub(crate) struct Centres {
-    domains: Mutex<HashMap<String, String>>,
+/// API key → API domain, for the keys that were refused elsewhere.
+pub(crate) struct DataCenters(BoundedMap<String, String>);
+
+impl Default for DataCenters {
+    fn default() -> Self {
+        DataCenters(BoundedMap::new(CAPACITY))
+    }
 }
 
-impl Centres {
+impl DataCenters {
     /// Where a call should go at once, if that is known and the caller lets us.
     pub(super) fn of(&self, call: &Call) -> Option<String> {
         let api_key = call.api_key.as_ref().filter(|_| may_follow(call))?;
-        self.lock().get(api_key).cloned()
+        self.0.get(api_key)
     }
 
     pub(super) fn learn(&self, call: &Call, domain: &str) {
-        let Some(api_key) = &call.api_key else {
-            return;
-        };
-        let mut domains = self.lock();
-        if domains.len() >= CAPACITY {
-            domains.clear(); // they are learned again
+        if let Some(api_key) = &call.api_key {
+            self.0.update(api_key.clone(), |_| Some(domain.to_string()));
         }
-        domains.insert(api_key.clone(), domain.to_string());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.domains.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The API domain that a refusal names, if the request may go there.
-pub(super) fn named_by(reply: &Reply, call: &Call) -> Option<String> {
-    let domain = reply.data.get("apiDomain")?.as_str()?;
+pub(super) fn named_by(data: &Map<String, Value>, call: &Call) -> Option<String> {
+    let domain = data.get("apiDomain")?.as_str()?;
     (may_follow(call) && is_gigyas(domain)).then(|| domain.to_string())
 }
 

@@ -96,7 +96,7 @@ impl Formatter for Python {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::percent::text;
+    use crate::encoding::percent::text;
     use serde_json::json;
 
     fn dumps(value: &Value) -> String {
