@@ -1,101 +1,205 @@
-//! What the methods of [`GSRequest`](crate::GSRequest) take where Python is
-//! dynamic.
+//! What functions and methods take where Python is dynamic.
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Number, Value};
+#[cfg(feature = "client")]
+pub use client::{OptionalKey, ParamValue, Params};
+#[cfg(feature = "client")]
+pub(crate) use client::{key, params, value};
 
-/// What a caller passes where Python takes a string or `None`: `&str`,
-/// `&String`, `String`, `Option<&str>`, `&Option<String>` or a bare `None`.
-///
-/// An empty string counts as `None`. This trait is sealed: it cannot be
-/// implemented outside this crate.
-///
-/// ```
-/// use gssdk::*;
-///
-/// struct Settings {
-///     api_key: String,
-///     secret_key: Option<String>,
-/// }
-/// let settings = Settings { api_key: "api key".into(), secret_key: std::env::var("SECRET").ok() };
-/// GSRequest::new(&settings.api_key, &settings.secret_key, "accounts.search", ());
-/// GSRequest::new("access token", None, "socialize.getUserInfo", ());
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is no key or other text that may be absent",
-    note = "pass `&str`, `&String`, `String`, `Option<&str>`, `&Option<String>` or `None`",
-    note = "of an `Option<String>` pass a reference: `&key`"
-)]
-pub trait OptionalKey: sealed::Key {}
-
-/// What a caller passes as the parameters of a request: `json!({…})`, a `Map`, the
-/// text of a JSON object, all of these also by reference, and `()` or `None` for
-/// none.
+/// A text that may be absent: `&str`, `String`, `Cow<str>`, with the feature `client`
+/// also `Value` (a string as it is, a number as its text, anything else is absent), and
+/// references to and `Option`s of all of these, such as `Option<&Value>`.
 ///
 /// This trait is sealed: it cannot be implemented outside this crate.
 ///
 /// ```
+/// # #[cfg(feature = "client")] {
 /// use gssdk::*;
 ///
-/// let params = json!({"UID": "abc"});
-/// GSRequest::new("api key", "c2VjcmV0", "accounts.getAccountInfo", &params);
-/// GSRequest::new("api key", "c2VjcmV0", "accounts.getAccountInfo", r#"{"UID": "abc"}"#);
-/// GSRequest::new("api key", "c2VjcmV0", "accounts.getSchema", None);
+/// let text = r#"{"errorCode": 0, "UID": "abc", "signatureTimestamp": 1700000000}"#;
+/// let response = GSResponse::from_text("accounts.login", text);
+/// let secret_key = std::env::var("GIGYA_SECRET_KEY").ok();
+/// // What the answer does not hold validates nothing.
+/// assert!(!SigUtils::validate_user_signature(
+///     response.get_object("UID"),
+///     response.get_object("signatureTimestamp"),
+///     &secret_key,
+///     response.get_object("UIDSignature"),
+/// ));
+/// # }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the parameters of a request",
-    note = "pass `json!({{…}})`, a `Value`, a `Map`, JSON text, a reference to one of these, or `()`"
+    message = "`{Self}` is not a text that may be absent",
+    note = "pass `&str`, `String`, `Cow<str>` or `Value`, a reference to one of these, or an `Option` of one"
 )]
-pub trait Params: sealed::Params {}
-
-/// What a caller passes as the value of one parameter: text, a number, a boolean,
-/// a `Value`, a `Map`, a vector or an array, or an `Option` of it, whose `None` leaves
-/// the parameter out; each of them also by reference.
-///
-/// This trait is sealed: it cannot be implemented outside this crate.
-///
-/// ```
-/// use gssdk::*;
-///
-/// let post = json!({"UID": "abc", "profile": {"age": 42}});
-/// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.setAccountInfo", ());
-/// request.set_param("UID", &post["UID"]);
-/// request.set_param("profile", post.get("profile"));
-/// request.set_param("data", post.get("data")); // there is none
-/// let email: Option<String> = None;
-/// request.set_param("email", &email); // there is none
-/// assert_eq!(GSRequest::build_qs(request.get_params()), "UID=abc&profile=%7B%22age%22%3A%2042%7D");
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the value of a parameter",
-    note = "pass text, a number, a boolean, a `Value`, a `Map`, a vector of these, \
-            or an `Option` of one; wrap anything else in `json!(…)`"
-)]
-pub trait ParamValue: sealed::ParamValue {}
+pub trait Text: sealed::Text {}
 
 mod sealed {
-    use serde_json::Value;
+    use std::borrow::Cow;
 
-    pub trait Key {
-        fn into_key(self) -> Option<String>;
-    }
-
-    pub trait Params {
-        fn into_params(self) -> Value;
-    }
-
-    pub trait ParamValue {
-        fn into_value(self) -> Value;
+    pub trait Text {
+        fn text(&self) -> Option<Cow<'_, str>>;
     }
 }
 
-/// The key as text; an empty one is none.
-pub(crate) fn key(key: impl OptionalKey) -> Option<String> {
-    sealed::Key::into_key(key).filter(|key| !key.is_empty())
+/// The text, or `None` where there is none.
+pub(crate) fn text<T: Text + ?Sized>(text: &T) -> Option<Cow<'_, str>> {
+    sealed::Text::text(text)
 }
 
-macro_rules! takes {
+impl Text for str {}
+impl sealed::Text for str {
+    fn text(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(self))
+    }
+}
+
+impl Text for String {}
+impl sealed::Text for String {
+    fn text(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(self))
+    }
+}
+
+impl Text for Cow<'_, str> {}
+impl sealed::Text for Cow<'_, str> {
+    fn text(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(self))
+    }
+}
+
+impl<T: Text + ?Sized> Text for &T {}
+impl<T: Text + ?Sized> sealed::Text for &T {
+    fn text(&self) -> Option<Cow<'_, str>> {
+        sealed::Text::text(*self)
+    }
+}
+
+impl<T: Text> Text for Option<T> {}
+impl<T: Text> sealed::Text for Option<T> {
+    fn text(&self) -> Option<Cow<'_, str>> {
+        self.as_ref().and_then(sealed::Text::text)
+    }
+}
+
+#[cfg(feature = "client")]
+mod client {
+    use std::borrow::Cow;
+
+    use serde_json::{Map, Number, Value};
+
+    impl super::Text for Value {}
+    impl super::sealed::Text for Value {
+        fn text(&self) -> Option<Cow<'_, str>> {
+            match self {
+                Value::String(text) => Some(Cow::Borrowed(text)),
+                Value::Number(number) => Some(Cow::Owned(number.to_string())),
+                Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+            }
+        }
+    }
+
+    /// What a caller passes where Python takes a string or `None`: `&str`,
+    /// `&String`, `String`, `Option<&str>`, `&Option<String>` or a bare `None`.
+    ///
+    /// An empty string counts as `None`. This trait is sealed: it cannot be
+    /// implemented outside this crate.
+    ///
+    /// ```
+    /// use gssdk::*;
+    ///
+    /// struct Settings {
+    ///     api_key: String,
+    ///     secret_key: Option<String>,
+    /// }
+    /// let settings = Settings { api_key: "api key".into(), secret_key: std::env::var("SECRET").ok() };
+    /// GSRequest::new(&settings.api_key, &settings.secret_key, "accounts.search", ());
+    /// GSRequest::new("access token", None, "socialize.getUserInfo", ());
+    /// ```
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` is not a key or another text that may be absent",
+        note = "pass `&str`, `&String`, `String`, `Option<&str>`, `&Option<String>` or `None`",
+        note = "of an `Option<String>` pass a reference: `&key`"
+    )]
+    pub trait OptionalKey: sealed::Key {}
+
+    /// What a caller passes as the parameters of a request: `json!({…})`, a `Map`, the
+    /// text of a JSON object, all of these also by reference, and `()` or `None` for
+    /// none.
+    ///
+    /// This trait is sealed: it cannot be implemented outside this crate.
+    ///
+    /// ```
+    /// use gssdk::*;
+    ///
+    /// let params = json!({"UID": "abc"});
+    /// GSRequest::new("api key", "c2VjcmV0", "accounts.getAccountInfo", &params);
+    /// GSRequest::new("api key", "c2VjcmV0", "accounts.getAccountInfo", r#"{"UID": "abc"}"#);
+    /// GSRequest::new("api key", "c2VjcmV0", "accounts.getSchema", None);
+    /// ```
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be the parameters of a request",
+        note = "pass `json!({{…}})`, a `Value`, a `Map`, JSON text, a reference to one of these, or `()`"
+    )]
+    pub trait Params: sealed::Params {}
+
+    /// What a caller passes as the value of one parameter: text, a number, a boolean,
+    /// a `Value`, a `Map`, a vector or an array, or an `Option` of it, whose `None` leaves
+    /// the parameter out; each of them also by reference.
+    ///
+    /// This trait is sealed: it cannot be implemented outside this crate.
+    ///
+    /// ```
+    /// use gssdk::*;
+    ///
+    /// let post = json!({"UID": "abc", "profile": {"age": 42}});
+    /// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.setAccountInfo", ());
+    /// request.set_param("UID", &post["UID"]);
+    /// request.set_param("profile", post.get("profile"));
+    /// request.set_param("data", post.get("data")); // there is none
+    /// let email: Option<String> = None;
+    /// request.set_param("email", &email); // there is none
+    /// assert_eq!(GSRequest::build_qs(request.get_params()), "UID=abc&profile=%7B%22age%22%3A%2042%7D");
+    /// ```
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be the value of a parameter",
+        note = "pass text, a number, a boolean, a `Value`, a `Map`, a vector of these, \
+            or an `Option` of one; wrap anything else in `json!(…)`"
+    )]
+    pub trait ParamValue: sealed::ParamValue {}
+
+    mod sealed {
+        use serde_json::Value;
+
+        pub trait Key {
+            fn into_key(self) -> Option<String>;
+        }
+
+        pub trait Params {
+            fn into_params(self) -> Value;
+        }
+
+        pub trait ParamValue {
+            fn into_value(self) -> Value;
+        }
+    }
+
+    /// As a value.
+    pub(crate) fn params(params: impl Params) -> Value {
+        sealed::Params::into_params(params)
+    }
+
+    pub(crate) fn value(value: impl ParamValue) -> Value {
+        sealed::ParamValue::into_value(value)
+    }
+
+    /// The key as text; an empty one counts as absent.
+    pub(crate) fn key(key: impl OptionalKey) -> Option<String> {
+        sealed::Key::into_key(key).filter(|key| !key.is_empty())
+    }
+
+    macro_rules! takes {
     ($public:ident, $sealed:ident, $into:ident -> $output:ty:
      $($type:ty, $value:ident => $made:expr;)*) => {$(
         impl $public for $type {}
@@ -108,50 +212,50 @@ macro_rules! takes {
     )*};
 }
 
-takes! { OptionalKey, Key, into_key -> Option<String>:
-    &str, key => Some(key.to_string());
-    &String, key => Some(key.clone());
-    String, key => Some(key);
-    Option<&str>, key => key.map(str::to_string);
-    &Option<String>, key => key.clone();
-}
+    takes! { OptionalKey, Key, into_key -> Option<String>:
+        &str, key => Some(key.to_string());
+        &String, key => Some(key.clone());
+        String, key => Some(key);
+        Option<&str>, key => key.map(str::to_string);
+        &Option<String>, key => key.clone();
+    }
 
-takes! { Params, Params, into_params -> Value:
-    Value, params => params;
-    &Value, params => params.clone();
-    Map<String, Value>, params => Value::Object(params);
-    &Map<String, Value>, params => Value::Object(params.clone());
-    &str, text => Value::from(text);
-    String, text => Value::from(text);
-    &String, text => Value::from(text.as_str());
-    (), _none => Value::Null;
-    Option<&Value>, params => params.cloned().unwrap_or_default();
-}
+    takes! { Params, Params, into_params -> Value:
+        Value, params => params;
+        &Value, params => params.clone();
+        Map<String, Value>, params => Value::Object(params);
+        &Map<String, Value>, params => Value::Object(params.clone());
+        &str, text => Value::from(text);
+        String, text => Value::from(text);
+        &String, text => Value::from(text.as_str());
+        (), _none => Value::Null;
+        Option<&Value>, params => params.cloned().unwrap_or_default();
+    }
 
-takes! { ParamValue, ParamValue, into_value -> Value:
-    Value, value => value;
-    Map<String, Value>, value => Value::Object(value);
-    &str, value => Value::from(value);
-    String, value => Value::from(value);
-    Cow<'_, str>, value => Value::from(value.into_owned());
-    Number, value => Value::from(value);
-    bool, value => Value::from(value);
-    i8, value => Value::from(value);
-    i16, value => Value::from(value);
-    i32, value => Value::from(value);
-    i64, value => Value::from(value);
-    isize, value => Value::from(value);
-    u8, value => Value::from(value);
-    u16, value => Value::from(value);
-    u32, value => Value::from(value);
-    u64, value => Value::from(value);
-    usize, value => Value::from(value);
-    f32, value => Value::from(value);
-    f64, value => Value::from(value);
-    (), _none => Value::Null;
-}
+    takes! { ParamValue, ParamValue, into_value -> Value:
+        Value, value => value;
+        Map<String, Value>, value => Value::Object(value);
+        &str, value => Value::from(value);
+        String, value => Value::from(value);
+        Cow<'_, str>, value => Value::from(value.into_owned());
+        Number, value => Value::from(value);
+        bool, value => Value::from(value);
+        i8, value => Value::from(value);
+        i16, value => Value::from(value);
+        i32, value => Value::from(value);
+        i64, value => Value::from(value);
+        isize, value => Value::from(value);
+        u8, value => Value::from(value);
+        u16, value => Value::from(value);
+        u32, value => Value::from(value);
+        u64, value => Value::from(value);
+        usize, value => Value::from(value);
+        f32, value => Value::from(value);
+        f64, value => Value::from(value);
+        (), _none => Value::Null;
+    }
 
-macro_rules! takes_many {
+    macro_rules! takes_many {
     ($($type:ty, [$($bounds:tt)*], $values:ident => $made:expr;)*) => {$(
         impl<$($bounds)*> ParamValue for $type {}
         impl<$($bounds)*> sealed::ParamValue for $type {
@@ -163,10 +267,11 @@ macro_rules! takes_many {
     )*};
 }
 
-takes_many! {
-    &T, [T: ParamValue + Clone], value => value.clone().into_value();
-    Option<T>, [T: ParamValue], value => value.map_or(Value::Null, T::into_value);
-    Vec<T>, [T: ParamValue], values => values.into_iter().map(T::into_value).collect();
-    &[T], [T: ParamValue + Clone], values => values.iter().cloned().map(T::into_value).collect();
-    [T; N], [T: ParamValue, const N: usize], values => values.into_iter().map(T::into_value).collect();
+    takes_many! {
+        &T, [T: ParamValue + Clone], value => value.clone().into_value();
+        Option<T>, [T: ParamValue], value => value.map_or(Value::Null, T::into_value);
+        Vec<T>, [T: ParamValue], values => values.into_iter().map(T::into_value).collect();
+        &[T], [T: ParamValue + Clone], values => values.iter().cloned().map(T::into_value).collect();
+        [T; N], [T: ParamValue, const N: usize], values => values.into_iter().map(T::into_value).collect();
+    }
 }

@@ -57,7 +57,6 @@
 // The front page names the whole crate, also where only a part of it is built.
 #![cfg_attr(not(feature = "client"), allow(rustdoc::broken_intra_doc_links))]
 
-#[cfg(feature = "client")]
 mod arguments;
 #[cfg(feature = "client")]
 mod call;
@@ -93,6 +92,7 @@ mod sync;
 #[cfg(feature = "client")]
 mod transport;
 
+pub use arguments::Text;
 pub use error::GSException;
 #[doc(no_inline)]
 pub use sig_utils as SigUtils;

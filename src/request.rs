@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::arguments::{OptionalKey, ParamValue, Params, key};
+use crate::arguments::{self, OptionalKey, ParamValue, Params, key};
 use crate::call::credentials::Authentication;
 use crate::call::form::write_value;
 use crate::call::target::DEFAULT_API_DOMAIN;
@@ -94,7 +94,7 @@ impl GSRequest {
         api_method: &str,
         params: impl Params,
     ) -> Self {
-        let mut call = Call::new(api_method, params.into_params());
+        let mut call = Call::new(api_method, arguments::params(params));
         call.api_key = key(api_key);
         call.secret_key = key(secret_key);
         GSRequest {
@@ -322,7 +322,7 @@ impl GSRequest {
     pub fn set_param(&mut self, param: impl Into<String>, value: impl ParamValue) {
         self.call_mut()
             .params
-            .insert(param.into(), value.into_value());
+            .insert(param.into(), arguments::value(value));
     }
 
     /// The caller's parameters; what `send` adds is not among them.

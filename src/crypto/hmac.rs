@@ -29,8 +29,7 @@ impl Signer {
                 &lenient
             }
         };
-        let mac = Hmac::new_from_slice(key)
-            .map_err(|_| "the secret key has an unusable length")?;
+        let mac = Hmac::new_from_slice(key).map_err(|_| "the secret key has an unusable length")?;
         Ok(Signer {
             mac,
             key_is_empty: key.is_empty(),
@@ -95,7 +94,9 @@ fn decode_leniently(secret: &str) -> Result<Vec<u8>, &'static str> {
         }
     }
     match digits.len() % 4 {
-        1 => Err("the secret key is not base64: its number of characters cannot be right (is it cut short?)"),
+        1 => Err(
+            "the secret key is not base64: its number of characters cannot be right (is it cut short?)",
+        ),
         2 | 3 if !padded => {
             Err("the secret key is not base64: its padding is incomplete (is it cut short?)")
         }

@@ -20,7 +20,9 @@ pub(super) fn parse<T: DeserializeOwned>(json: &str) -> serde_json::Result<T> {
 pub(super) fn object(body: &str) -> Result<Map<String, Value>, String> {
     if cost::is_too_high(body) {
         let limit = cost::LIMIT / 1024 / 1024;
-        return Err(format!("its data would take more than {limit} MB of memory"));
+        return Err(format!(
+            "its data would take more than {limit} MB of memory"
+        ));
     }
     parse(body).map_err(|error: serde_json::Error| {
         if error.is_eof() {

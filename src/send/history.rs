@@ -76,7 +76,6 @@ impl History {
             last_try.answer = Some(answer);
         }
     }
-
 }
 
 impl response::History for History {
@@ -90,7 +89,11 @@ impl response::History for History {
         let answers = tries().filter_map(|this| this.answer.as_deref());
         let mut call = Call::clone(&self.call);
         let mut secrets = Vec::new();
-        if self.call.credentials().is_ok_and(|credentials| credentials.has_token()) {
+        if self
+            .call
+            .credentials()
+            .is_ok_and(|credentials| credentials.has_token())
+        {
             secrets.extend(call.api_key.replace(mask::MASK.into()));
         }
         secrets.extend(mask::of_headers(&call.headers));
@@ -98,7 +101,10 @@ impl response::History for History {
         let mut log = Log(String::new());
         log.text("apiMethod", &call.api_method);
         log.text("apiKey", call.api_key.as_deref().unwrap_or_default());
-        log.text("proxy", &mask::proxy(call.proxy.as_deref().unwrap_or_default()));
+        log.text(
+            "proxy",
+            &mask::proxy(call.proxy.as_deref().unwrap_or_default()),
+        );
         if let Some(timeout) = self.timeout {
             log.raw("timeout", &format!("{:?}", timeout.as_secs_f64()));
         }
@@ -145,4 +151,3 @@ impl Try {
         }
     }
 }
-

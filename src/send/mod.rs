@@ -96,7 +96,12 @@ impl Sender {
         };
         let reply = self.exchange(call, &left, &mut history);
         let reply = reply.unwrap_or_else(|error| Reply::of_error(&error, call));
-        GSResponse::of(reply.parsed, reply.outcome, reply.headers, Arc::new(history))
+        GSResponse::of(
+            reply.parsed,
+            reply.outcome,
+            reply.headers,
+            Arc::new(history),
+        )
     }
 
     /// From the call to the answer, try by try.
@@ -146,14 +151,16 @@ impl Sender {
                         return Ok(reply);
                     }
                 }
-                INVALID_DATA_CENTER if !moved => match data_centers::named_by(&reply.parsed.data, call) {
-                    None => return Ok(reply),
-                    Some(named) => {
-                        way = self.way(call, Some(&named))?;
-                        self.data_centers.learn(call, &named);
-                        (moved, domain) = (true, Some(named));
+                INVALID_DATA_CENTER if !moved => {
+                    match data_centers::named_by(&reply.parsed.data, call) {
+                        None => return Ok(reply),
+                        Some(named) => {
+                            way = self.way(call, Some(&named))?;
+                            self.data_centers.learn(call, &named);
+                            (moved, domain) = (true, Some(named));
+                        }
                     }
-                },
+                }
                 _ if retries < call.retries && may_be_retried(&reply, call) => {
                     let pause = pause(retries);
                     if left.get().is_some_and(|left| left <= pause) {
@@ -165,7 +172,10 @@ impl Sender {
                 }
                 _ => return Ok(reply),
             }
-            warn!("{}: sent again after error {}", call.api_method, reply.parsed.code);
+            warn!(
+                "{}: sent again after error {}",
+                call.api_method, reply.parsed.code
+            );
             history.answered(reply.parsed.text);
         }
     }
@@ -210,7 +220,12 @@ impl Sender {
     }
 
     /// The way to where a call goes.
-    fn route(&self, call: &Call, credentials: &Credentials, target: &Target) -> Result<Route, GSException> {
+    fn route(
+        &self,
+        call: &Call,
+        credentials: &Credentials,
+        target: &Target,
+    ) -> Result<Route, GSException> {
         let process_wide = self
             .ca_certs
             .read()
@@ -443,7 +458,12 @@ fn exception(error: TransportError, via: &str) -> GSException {
 }
 
 /// One line per try for the crate `log`; nothing is formatted unless it listens.
-fn log_try(call: &Call, target: &Target, answer: &Result<Answer, TransportError>, started: Instant) {
+fn log_try(
+    call: &Call,
+    target: &Target,
+    answer: &Result<Answer, TransportError>,
+    started: Instant,
+) {
     if !log::log_enabled!(log::Level::Debug) {
         return;
     }

@@ -53,7 +53,11 @@ impl Connector for WireConnector {
 }
 
 impl WireConnector {
-    fn open(&self, details: &ConnectionDetails, patience: Patience) -> Result<Wire, TransportError> {
+    fn open(
+        &self,
+        details: &ConnectionDetails,
+        patience: Patience,
+    ) -> Result<Wire, TransportError> {
         let https = details.needs_tls();
         let authority = details
             .uri
@@ -89,7 +93,13 @@ impl WireConnector {
     }
 
     /// Tries every address of the host in turn.
-    fn dial(&self, role: &str, host: &str, port: u16, patience: Patience) -> Result<Socket, TransportError> {
+    fn dial(
+        &self,
+        role: &str,
+        host: &str,
+        port: u16,
+        patience: Patience,
+    ) -> Result<Socket, TransportError> {
         let deadline = patience.deadline;
         let addresses = self.names.resolve(host, port, deadline).map_err(|error| {
             TransportError::before_sending(format_args!("looking up {role}{host} failed"), &error)
@@ -301,6 +311,9 @@ mod tests {
         let request = agent.post("http://stalled.test/").config();
         let request = request.timeout_global(Some(Duration::from_millis(100)));
         let error = request.build().send("x").unwrap_err();
-        assert!(matches!(TransportError::from(error), TransportError::Timeout { sent: false }));
+        assert!(matches!(
+            TransportError::from(error),
+            TransportError::Timeout { sent: false }
+        ));
     }
 }

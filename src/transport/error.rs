@@ -62,8 +62,12 @@ impl From<Error> for TransportError {
                 "it is larger than the {} MB that are read",
                 limit / 1024 / 1024
             )),
-            Error::LargeResponseHeader(..) => TransportError::Lost("its headers are too large".into()),
-            Error::Protocol(error) => TransportError::Lost(format!("it is not proper HTTP ({error})")),
+            Error::LargeResponseHeader(..) => {
+                TransportError::Lost("its headers are too large".into())
+            }
+            Error::Protocol(error) => {
+                TransportError::Lost(format!("it is not proper HTTP ({error})"))
+            }
             Error::Decompress(_, error) => {
                 TransportError::Lost(format!("its compressed body is damaged ({error})"))
             }

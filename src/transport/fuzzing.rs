@@ -14,7 +14,7 @@ use super::connect::tunnel;
 use super::proxy::Proxy;
 use super::socket::{Layer, Patience, Socket};
 use super::wire::Wire;
-use super::{Answer, TransportError, Message, Route};
+use super::{Answer, Message, Route, TransportError};
 
 /// A peer that takes everything and sends these bytes, then the end.
 struct Memory {
@@ -122,7 +122,10 @@ mod tests {
     fn answers_are_read_from_memory_as_from_a_socket() {
         let good = answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap();
         assert_eq!((good.status, good.body.as_slice()), (200, &b"{}"[..]));
-        assert!(matches!(answer(b"HTTP/1.1 200"), Err(TransportError::Lost(_))));
+        assert!(matches!(
+            answer(b"HTTP/1.1 200"),
+            Err(TransportError::Lost(_))
+        ));
         assert!(connect(b"HTTP/1.1 200 OK\r\n\r\n").is_ok());
         let Err(TransportError::NotSent(why)) = connect(b"HTTP/1.1 403 a\tb\r\n\r\n") else {
             panic!()

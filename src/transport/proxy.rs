@@ -9,9 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use percent_encoding::percent_decode_str;
 
+use crate::call::host::{check_host, split_port};
 use crate::error::GSException;
 use crate::log::mask;
-use crate::call::host::{check_host, split_port};
 
 /// A proxy that takes plain HTTP in absolute form and HTTPS by CONNECT.
 ///

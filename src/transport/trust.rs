@@ -237,8 +237,7 @@ impl Identity {
             };
             return Err(invalid("certificate", &self.cert, why));
         }
-        let key =
-            private_key(&self.key.pem).map_err(|why| invalid("key", &self.key, why))?;
+        let key = private_key(&self.key.pem).map_err(|why| invalid("key", &self.key, why))?;
         Ok((chain, key))
     }
 }

@@ -200,7 +200,9 @@ impl Wire {
             return Err(self.timeout());
         }
         if self.is_untouched() {
-            return Err(TransportError::Untouched(format!("sending failed: {}", describe(&error))).into());
+            return Err(
+                TransportError::Untouched(format!("sending failed: {}", describe(&error))).into(),
+            );
         }
         self.write_error = Some(error);
         Ok(())
@@ -493,7 +495,10 @@ mod tests {
                 break TransportError::from(error);
             }
         };
-        assert!(matches!(fault, TransportError::Timeout { sent: true }), "{fault:?}");
+        assert!(
+            matches!(fault, TransportError::Timeout { sent: true }),
+            "{fault:?}"
+        );
     }
 
     /// The defaults are for calls without a timeout.
