@@ -173,6 +173,8 @@ impl ureq::unversioned::resolver::Resolver for LookUpLater {
 
 #[cfg(test)]
 mod tests {
+    use stand_in::{Folder, certs};
+
     use super::*;
     use crate::pem::{ClientCert, Pem};
 
@@ -189,15 +191,15 @@ mod tests {
 
     #[test]
     fn client_keys_go_when_their_file_changes_or_nobody_uses_them() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::new();
         let (cert, key) = (
             folder.path().join("cert.pem"),
             folder.path().join("key.pem"),
         );
         let renew = || {
-            let pair = rcgen::generate_simple_self_signed(vec!["us".into()]).unwrap();
-            std::fs::write(&cert, pair.cert.pem()).unwrap();
-            std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+            let us = certs::ca().issue(certs::client_params("us"));
+            std::fs::write(&cert, us.cert).unwrap();
+            std::fs::write(&key, us.key).unwrap();
         };
         let agents = Agents::default();
         let use_at = |now| {
