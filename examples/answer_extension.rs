@@ -11,8 +11,6 @@
 
 #[path = "common/server.rs"]
 mod server;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::error::Error;
 use std::net::TcpListener;
@@ -73,7 +71,7 @@ fn demonstrate() -> Result<(), Box<dyn Error>> {
     const CONNECTIONS: usize = 8;
     const CALLS: usize = 1000;
 
-    let Some(key) = support::rsa::RsaKey::generate() else {
+    let Some(key) = stand_in::rsa::RsaKey::generate() else {
         return Err("openssl makes the key that plays Gigya's: install it first".into());
     };
     let keys = json!({"keys": [key.jwk("k")]});
@@ -84,7 +82,7 @@ fn demonstrate() -> Result<(), Box<dyn Error>> {
             let body = &request.body;
             answer(JwtUtils::validate_extension_with_keys(
                 body,
-                support::API_KEY,
+                stand_in::API_KEY,
                 &keys,
             ))
         });
@@ -92,11 +90,11 @@ fn demonstrate() -> Result<(), Box<dyn Error>> {
     let body = |email: &str| {
         let payload = json!({
             "extensionPoint": "OnBeforeAccountsRegister", "callID": "c1",
-            "apiKey": support::API_KEY, "data": {"params": {"email": email}},
+            "apiKey": stand_in::API_KEY, "data": {"params": {"email": email}},
         });
-        support::sender::extension_body(&key, payload)
+        stand_in::sender::extension_body(&key, payload)
     };
-    let ask = |body: &str| support::sender::post(address, "", body);
+    let ask = |body: &str| stand_in::sender::post(address, "", body);
     for email in [
         "joe@mailinator.example",
         "joe@company.example",

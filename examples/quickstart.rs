@@ -11,9 +11,6 @@
 //! With `GIGYA_API_KEY`, `GIGYA_SECRET_KEY` and `GIGYA_UID` set, and perhaps
 //! `GIGYA_API_DOMAIN`, it talks to the real API.
 
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 use gssdk::*;
 
 fn main() {
@@ -26,11 +23,11 @@ fn main() {
     let (api_key, secret_key, uid, stand_in) = match real_keys {
         (Some(api_key), Some(secret_key), Some(uid)) => (api_key, secret_key, uid, None),
         _ => {
-            let stand_in = support::StandIn::tls();
+            let stand_in = stand_in::StandIn::tls();
             println!("No GIGYA_API_KEY, GIGYA_SECRET_KEY and GIGYA_UID: using a stand-in for");
             println!("the API at https://{}", stand_in.host());
             let [api_key, secret_key, uid] =
-                [support::API_KEY, support::SECRET, support::UID].map(String::from);
+                [stand_in::API_KEY, stand_in::SECRET, stand_in::UID].map(String::from);
             (api_key, secret_key, uid, Some(stand_in))
         }
     };
@@ -42,7 +39,7 @@ fn main() {
     request.set_api_domain(variable("GIGYA_API_DOMAIN").as_deref());
     if let Some(stand_in) = &stand_in {
         request.set_host_override(stand_in.host());
-        request = request.ca_certs(support::certs::ca_pem());
+        request = request.ca_certs(stand_in::certs::ca_pem());
     }
 
     // Step 2 - Sending the request

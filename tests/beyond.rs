@@ -31,7 +31,7 @@ fn a_private_key_makes_a_bearer_token_that_the_api_accepts() {
     };
     let api = StandIn::tls();
     *api.state.bearer_key_der.lock().unwrap() = key.public_der();
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Folder::new();
     let path = dir.path().join("key.pem");
     std::fs::write(&path, &key.pkcs8).unwrap();
 
@@ -356,7 +356,7 @@ fn the_keys_are_fetched_once_and_kept() {
     let api = StandIn::with_tls(certs::server_config(&identity, None));
     *api.state.jwks.lock().unwrap() = json!({"keys": [key.jwk("k")]});
     let proxy = Proxy::redirecting(api.address);
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Folder::new();
     let ca = dir.path().join("ca.pem");
     std::fs::write(&ca, certs::ca_pem()).unwrap();
     let header = || json!({"alg": "RS256", "kid": "k"});

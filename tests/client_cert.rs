@@ -32,7 +32,7 @@ fn a_client_certificate_authenticates_with_the_api_key_alone() {
         assert_eq!(received.param(name), None, "{name}");
     }
 
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Folder::new();
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("cert.key"));
     std::fs::write(&cert, &identity.cert).unwrap();
     std::fs::write(&key, &identity.key).unwrap();
@@ -105,8 +105,7 @@ fn rsa_and_ec_keys_are_read_in_every_form() {
     let ed = openssl(&["genpkey", "-algorithm", "ed25519"], "");
     for key in [&rsa, &ec, &ed] {
         let pkcs8 = openssl(&["pkcs8", "-topk8", "-nocrypt"], key);
-        let pair = rcgen::KeyPair::from_pem(&pkcs8).unwrap();
-        let mut identity = ca().issue_for_key(client_params("us"), pair);
+        let mut identity = ca().issue_for_key(client_params("us"), &pkcs8);
         let mut forms = vec![pkcs8];
         if key.contains("EC PRIVATE KEY") {
             forms.push(key.clone()); // SEC1

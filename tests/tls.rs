@@ -14,8 +14,8 @@ use support::certs::{Ca, ca, ca_pem, server_config, server_params};
 use support::*;
 
 /// A file of this content, in a folder of its own that goes with the guard.
-fn file(name: &str, content: &str) -> (PathBuf, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
+fn file(name: &str, content: &str) -> (PathBuf, Folder) {
+    let folder = Folder::new();
     let path = folder.path().join(name);
     std::fs::write(&path, content).unwrap();
     (path, folder)
@@ -146,13 +146,13 @@ fn certificates_that_do_not_fit_are_refused_by_name() {
     refused(&wrong_name, &wrong_name.set_status(), "another host name");
 
     let mut params = server_params(&["localhost"]);
-    params.not_before = rcgen::date_time_ymd(2001, 1, 1);
-    params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    params.not_before = (2001, 1, 1);
+    params.not_after = (2002, 1, 1);
     let expired = with(params.clone());
     refused(&expired, &expired.set_status(), "expired");
 
-    params.not_before = rcgen::date_time_ymd(2101, 1, 1);
-    params.not_after = rcgen::date_time_ymd(2102, 1, 1);
+    params.not_before = (2101, 1, 1);
+    params.not_after = (2102, 1, 1);
     let not_yet = with(params);
     refused(&not_yet, &not_yet.set_status(), "not valid yet");
 }

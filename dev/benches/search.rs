@@ -3,7 +3,7 @@
 //!
 //! A page takes the API 100 ms, and its rows take the caller as long.
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../../tests/support/mod.rs"]
 mod support;
 
 use std::thread::sleep;

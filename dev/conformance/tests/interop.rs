@@ -1,7 +1,8 @@
 //! Against nginx and squid as they are installed. Skipped, with a word, where
 //! they are not; `GSSDK_REQUIRE_INTEROP=1`, as `.ci/run` sets, forbids that.
-#![cfg(all(feature = "client", unix))]
+#![cfg(unix)]
 
+#[path = "../../../tests/support/mod.rs"]
 mod support;
 
 use std::net::{TcpListener, TcpStream};

@@ -3,16 +3,18 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gssdk::*;
+use serde_json::{Value, json};
 
 use super::API_KEY;
 use super::rsa::RsaKey;
 
-fn now() -> i64 {
-    (SigUtils::current_time_millis() / 1000) as i64
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("a time after 1970").as_secs()
 }
 
 /// The claims of the token of a webhook 2.0 with this body.

@@ -2,8 +2,7 @@
 //! or the stand-in.
 
 use gssdk::*;
-
-use crate::support::{self, StandIn};
+use stand_in::StandIn;
 
 pub struct Site {
     api_key: String,
@@ -31,8 +30,8 @@ impl Site {
             _ => {
                 eprintln!("No GIGYA_API_KEY and GIGYA_SECRET_KEY: using a stand-in for the API.");
                 Site {
-                    api_key: support::API_KEY.into(),
-                    secret_key: Some(support::SECRET.into()),
+                    api_key: stand_in::API_KEY.into(),
+                    secret_key: Some(stand_in::SECRET.into()),
                     user_key: None,
                     api_domain: None,
                     host: None,
@@ -44,17 +43,15 @@ impl Site {
 
     /// A signed request over https.
     pub fn request(&self, method: &str, params: Value) -> GSRequest {
-        let request = GSRequest::new(&self.api_key, &self.secret_key, method, params)
+        let mut request = GSRequest::new(&self.api_key, &self.secret_key, method, params)
             .user_key(&self.user_key)
             .use_https(true);
-        match &self.stand_in {
-            Some(stand_in) => stand_in.aim(request),
-            None => {
-                let mut request = request;
-                request.set_api_domain(&self.api_domain);
-                request.set_host_override(&self.host);
-                request
-            }
+        request.set_api_domain(&self.api_domain);
+        request.set_host_override(&self.host);
+        if let Some(stand_in) = &self.stand_in {
+            request.set_host_override(stand_in.host());
+            request = request.ca_certs(stand_in::certs::ca_pem());
         }
+        request
     }
 }

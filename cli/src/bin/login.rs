@@ -3,7 +3,7 @@
 //! signs.
 //!
 //! ```text
-//! cargo run --example login
+//! cargo run -p gigya-cli --bin login
 //! ```
 //!
 //! talks to a stand-in for the API (user `joe`; the password `correct horse` logs in
@@ -13,29 +13,28 @@
 //! The password is read from the terminal without being shown, or from a pipe; never
 //! from the command line, which every user of the machine can read.
 
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 use std::error::Error;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use gssdk::*;
+use stand_in::StandIn;
 
 /// Where the calls go, and as whom.
 struct App {
     api_key: String,
     api_domain: Option<String>,
-    stand_in: Option<support::StandIn>,
+    stand_in: Option<StandIn>,
 }
 
 impl App {
     fn aim(&self, mut request: GSRequest) -> GSRequest {
         request.set_api_domain(&self.api_domain);
-        match &self.stand_in {
-            Some(stand_in) => stand_in.aim(request),
-            None => request,
+        if let Some(stand_in) = &self.stand_in {
+            request.set_host_override(stand_in.host());
+            request = request.use_https(true).ca_certs(stand_in::certs::ca_pem());
         }
+        request
     }
 
     /// A call that nobody has to sign: the API key says which site is meant.
@@ -43,7 +42,7 @@ impl App {
         let request = match &self.stand_in {
             None => GSRequest::anonymous(&self.api_key, method, params),
             // The stand-in knows signed logins alone.
-            Some(_) => GSRequest::new(&self.api_key, support::SECRET, method, params),
+            Some(_) => GSRequest::new(&self.api_key, stand_in::SECRET, method, params),
         };
         self.aim(request).send().into_result()
     }
@@ -69,10 +68,10 @@ fn login() -> Result<(), Box<dyn Error>> {
         },
         None => {
             println!("No GIGYA_API_KEY: using a stand-in for the API; log in as joe.");
-            let stand_in = support::StandIn::tls();
+            let stand_in = StandIn::tls();
             *stand_in.state.id_token.lock().unwrap() = "header.claims.signature".into();
             App {
-                api_key: support::API_KEY.into(),
+                api_key: stand_in::API_KEY.into(),
                 api_domain: None,
                 stand_in: Some(stand_in),
             }

@@ -1,5 +1,4 @@
 //! What must hold for any input at all.
-#![cfg(feature = "client")]
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,10 +1,10 @@
 //! Exports every account of a site, as JSON lines or CSV:
 //!
 //! ```text
-//! cargo run --example export_accounts > accounts.jsonl
-//! cargo run --example export_accounts -- --out accounts.jsonl
-//! cargo run --example export_accounts -- --out accounts.csv --fields UID,profile.email,data.plan
-//! cargo run --example export_accounts -- --out accounts.jsonl --resume
+//! cargo run -p gigya-cli --bin export_accounts > accounts.jsonl
+//! cargo run -p gigya-cli --bin export_accounts -- --out accounts.jsonl
+//! cargo run -p gigya-cli --bin export_accounts -- --out accounts.csv --fields UID,profile.email,data.plan
+//! cargo run -p gigya-cli --bin export_accounts -- --out accounts.jsonl --resume
 //! ```
 //!
 //! With `GIGYA_API_KEY`, `GIGYA_SECRET_KEY` and perhaps `GIGYA_USER_KEY` and
@@ -24,12 +24,10 @@
 //! goes on, so that each account is there exactly once. The API forgets a cursor after
 //! some minutes.
 
-#[path = "common/args.rs"]
+#[path = "../args.rs"]
 mod args;
-#[path = "common/site.rs"]
+#[path = "../site.rs"]
 mod site;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};

@@ -2,9 +2,9 @@
 //! sends `accounts.setAccountInfo` for each, from many threads at a given rate.
 //!
 //! ```text
-//! cargo run --example update_accounts -- accounts.jsonl --threads 16 --rate 100
-//! cargo run --example update_accounts -- - < accounts.jsonl
-//! cargo run --example update_accounts -- accounts.jsonl.failed   # what was left
+//! cargo run -p gigya-cli --bin update_accounts -- accounts.jsonl --threads 16 --rate 100
+//! cargo run -p gigya-cli --bin update_accounts -- - < accounts.jsonl
+//! cargo run -p gigya-cli --bin update_accounts -- accounts.jsonl.failed   # what was left
 //! ```
 //!
 //! The environment says which site, as for `export_accounts`; without it, a stand-in.
@@ -23,14 +23,12 @@
 //! line is left. One whose outcome is `Unknown` may have been executed: look before
 //! you feed it in again, unless that does no harm.
 
-#[path = "common/args.rs"]
+#[path = "../args.rs"]
 mod args;
-#[path = "common/pacer.rs"]
+#[path = "../pacer.rs"]
 mod pacer;
-#[path = "common/site.rs"]
+#[path = "../site.rs"]
 mod site;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::error::Error;
 use std::fs::File;

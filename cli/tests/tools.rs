@@ -1,15 +1,11 @@
-//! The tools among the examples, run as programs: killed and resumed, and fed with
-//! what was left.
-#![cfg(feature = "client")]
-
-mod support;
+//! The programs, run as such: killed and resumed, and fed with what was left.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use gssdk::*;
-use support::*;
+use stand_in::*;
 
 /// How many accounts and how many kills; more by hand, as the tool's promise says.
 fn scale(variable: &str, default: usize) -> usize {
@@ -17,19 +13,12 @@ fn scale(variable: &str, default: usize) -> usize {
     text.parse().unwrap_or(default)
 }
 
-/// An example, as `cargo test` has built it; built now if it was told not to.
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().unwrap().parent().unwrap();
-    let path = folder.join("examples").join(name);
-    if !path.exists() {
-        let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-        let built = Command::new(cargo)
-            .args(["build", "--example", name])
-            .status();
-        assert!(built.unwrap().success());
+fn program(name: &str) -> &'static str {
+    match name {
+        "export_accounts" => env!("CARGO_BIN_EXE_export_accounts"),
+        "update_accounts" => env!("CARGO_BIN_EXE_update_accounts"),
+        _ => panic!("{name} is not a program of this package"),
     }
-    path
 }
 
 fn run(api: &StandIn, name: &str, args: &[&str]) -> Command {

@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let lock = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock"))?;
+    let lock = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"))?;
     let version = lock
         .split("name = \"webpki-root-certs\"\nversion = \"")
         .nth(1)
@@ -35,7 +35,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         pem.push_str("-----END CERTIFICATE-----\n");
     }
-    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/cacert.pem"), pem)?;
+    std::fs::write(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../cacert.pem"),
+        pem,
+    )?;
     println!(
         "cacert.pem: {} roots from webpki-root-certs {version}",
         roots.len()

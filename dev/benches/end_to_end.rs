@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use gssdk::*;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use stand_in::certs;
 
 const SECRET: &str = "Cc5yFv4kcjAeqg/J7Xhn+A==";
 /// Where client and server run, if they can be told.
@@ -373,25 +374,10 @@ impl Server {
     fn start() -> Self {
         let dir = std::env::temp_dir().join(format!("gssdk-bench-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a folder");
-        let ca_key = rcgen::KeyPair::generate().expect("a key");
-        let mut params = rcgen::CertificateParams::default();
-        // OpenSSL takes an issuer of the same name for a self-signed certificate.
-        params
-            .distinguished_name
-            .push(rcgen::DnType::CommonName, "Benchmark CA");
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let ca = params.self_signed(&ca_key).expect("a CA").pem();
-        let issuer = rcgen::Issuer::new(params, ca_key);
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let names = vec!["localhost".to_string()];
-        let params = rcgen::CertificateParams::new(names).expect("a name");
-        let cert = params
-            .signed_by(&key, &issuer)
-            .expect("a certificate")
-            .pem();
+        let (ca, server) = (certs::ca_pem().to_string(), certs::server());
         std::fs::write(dir.join("ca.pem"), &ca).expect("a file");
-        std::fs::write(dir.join("cert.pem"), cert).expect("a file");
-        std::fs::write(dir.join("key.pem"), key.serialize_pem()).expect("a file");
+        std::fs::write(dir.join("cert.pem"), server.cert).expect("a file");
+        std::fs::write(dir.join("key.pem"), server.key).expect("a file");
 
         let mut helper = Command::new(std::env::current_exe().expect("this program"))
             .arg("--serve")

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gssdk::*;
 use ring::hmac;
+use serde_json::{Value, json};
 
 use super::*;
 
