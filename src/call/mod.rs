@@ -12,6 +12,7 @@ pub(crate) mod oauth1;
 pub(crate) mod target;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -45,6 +46,8 @@ pub(crate) struct Call {
     pub(crate) retries: u32,
     /// Whether executing the call twice does no harm.
     pub(crate) idempotent: bool,
+    /// How long one try may take; the timeout of the whole send is another.
+    pub(crate) try_timeout: Option<Duration>,
     /// Whether the rows of the answer are left to be parsed one by one.
     pub(crate) rows_apart: bool,
     /// Whether to go where a refusal says that the API key is served.
@@ -77,6 +80,7 @@ impl Call {
             ca_certs: None,
             retries: 0,
             idempotent: false,
+            try_timeout: None,
             rows_apart: false,
             follows_data_center: false,
             headers: Vec::new(),

@@ -18,6 +18,9 @@ pub(crate) const DEFAULT_API_DOMAIN: &str = "us1.gigya.com";
 /// Where a request goes.
 pub(crate) struct Target {
     pub(crate) https: bool,
+    /// Whether no proxy may be used: plain http to loopback, for tests of programs that
+    /// otherwise use https.
+    pub(crate) direct: bool,
     /// Host, with `:port` if one was given.
     pub(crate) host: String,
     pub(crate) url: String,
@@ -53,7 +56,7 @@ impl Target {
             None => ("socialize", ["/socialize.", method].concat()),
         };
 
-        let (https, host) = match host_override {
+        let (https, direct, host) = match host_override {
             Some(text) => {
                 let (plain, host) = split_scheme(text);
                 check_host(host, "host override")?;
@@ -63,7 +66,7 @@ impl Target {
                          only loopback may be: leave out http://, or use https://"
                     )));
                 }
-                (https && !plain, host.to_string())
+                (https && !plain, plain, host.to_string())
             }
             None => {
                 check_api_domain(api_domain)?;
@@ -75,7 +78,7 @@ impl Target {
                     [namespace, ".", api_domain].concat()
                 };
                 check_host(&host, "API method or domain")?;
-                (https, host)
+                (https, false, host)
             }
         };
         let scheme = if https { "https://" } else { "http://" };
@@ -84,6 +87,7 @@ impl Target {
         Ok(Target {
             signer: secret.map(|secret| oauth1::signer(secret, &base_string)),
             https,
+            direct,
             host,
             url,
             base_string,

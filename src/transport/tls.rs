@@ -1,4 +1,4 @@
-//! TLS over another layer.
+//! TLS over another stream.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -6,67 +6,73 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection};
 
-use super::error::is_timeout;
-use super::socket::{Layer, Socket};
+use super::socket::{Socket, Stream, looking};
 
-/// TLS over another layer.
+/// TLS over another stream.
 pub(super) struct Tls {
     connection: ClientConnection,
-    layer: Box<dyn Layer>,
+    below: Box<dyn Stream>,
 }
 
 impl Tls {
-    /// Shakes hands over `layer` with the server of this name.
+    /// Performs the handshake with the server of this name.
     pub(super) fn handshake(
         config: &Arc<ClientConfig>,
         name: ServerName<'static>,
-        layer: Box<dyn Layer>,
+        below: Box<dyn Stream>,
     ) -> io::Result<Self> {
         let connection =
             ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
-        let mut tls = Tls { connection, layer };
+        let mut tls = Tls { connection, below };
         while tls.connection.is_handshaking() {
-            tls.connection.complete_io(&mut tls.layer)?;
+            tls.connection.complete_io(&mut tls.below)?;
         }
         Ok(tls)
+    }
+
+    /// Reads what has come, which may be session tickets, until nothing is left. Only
+    /// rustls can tell them from an answer or a closure.
+    fn has_only_tickets(connection: &mut ClientConnection, below: &mut dyn Stream) -> bool {
+        loop {
+            match connection.process_new_packets() {
+                Ok(state) if !state.peer_has_closed() && state.plaintext_bytes_to_read() == 0 => {}
+                _ => return false,
+            }
+            match connection.read_tls(&mut &mut *below) {
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+                Ok(0) => return false,
+                Ok(_) => {}
+            }
+        }
     }
 }
 
 impl Read for Tls {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        rustls::Stream::new(&mut self.connection, &mut self.layer).read(buffer)
+        rustls::Stream::new(&mut self.connection, &mut self.below).read(buffer)
     }
 }
 
 impl Write for Tls {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        rustls::Stream::new(&mut self.connection, &mut self.layer).write(bytes)
+        rustls::Stream::new(&mut self.connection, &mut self.below).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        rustls::Stream::new(&mut self.connection, &mut self.layer).flush()
+        rustls::Stream::new(&mut self.connection, &mut self.below).flush()
     }
 }
 
-impl Layer for Tls {
+impl Stream for Tls {
     fn socket(&mut self) -> &mut Socket {
-        self.layer.socket()
+        self.below.socket()
     }
 
-    fn is_open(&mut self) -> bool {
-        // What waits on the wire may be a session ticket, which is welcome, or
-        // a closure alert: only rustls can tell.
-        loop {
-            match self.connection.process_new_packets() {
-                Ok(state) if !state.peer_has_closed() && state.plaintext_bytes_to_read() == 0 => {}
-                _ => return false,
-            }
-            match self.connection.read_tls(&mut self.layer) {
-                Err(error) => return is_timeout(&error),
-                Ok(0) => return false,
-                Ok(_) => {}
-            }
-        }
+    fn is_quiet(&mut self) -> bool {
+        let connection = &mut self.connection;
+        looking(&mut *self.below, |below| {
+            Self::has_only_tickets(connection, below)
+        })
     }
 }
 
