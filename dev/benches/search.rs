@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use gssdk::*;
-use support::StandIn;
+use support::{Aim, StandIn};
 
 const LATENCY: Duration = Duration::from_millis(100);
 
