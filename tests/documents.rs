@@ -35,7 +35,8 @@ fn every_link_to_a_file_of_the_project_leads_somewhere() {
         "SECURITY.md",
         "docs/porting.md",
         "docs/bulk.md",
-        "fuzz/README.md",
+        "dev/fuzz/README.md",
+        "tests/vectors/README.md",
     ] {
         let path = root.join(document);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -61,9 +62,9 @@ fn every_link_to_a_file_of_the_project_leads_somewhere() {
     assert!(followed >= 3, "{followed}");
 }
 
-/// The examples that the documents tell to run exist.
+/// The examples and programs that the documents tell to run exist.
 #[test]
-fn every_example_that_is_named_exists() {
+fn every_example_and_every_program_that_is_named_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for document in [
         "README.md",
@@ -72,14 +73,24 @@ fn every_example_that_is_named_exists() {
         "docs/bulk.md",
     ] {
         let text = std::fs::read_to_string(root.join(document)).unwrap();
-        for rest in text.split("--example ").skip(1) {
-            let name: String = rest
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
-            if !name.is_empty() {
-                let path = root.join("examples").join(format!("{name}.rs"));
-                assert!(path.exists(), "{document} names the example {name}");
+        for (option, folders) in [
+            (
+                "--example ",
+                ["examples", "dev/conformance/examples"].as_slice(),
+            ),
+            ("--bin ", &["cli/src/bin"]),
+            ("--bench ", &["dev/benches"]),
+        ] {
+            for rest in text.split(option).skip(1) {
+                let name: String = rest
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
+                let file = format!("{name}.rs");
+                let found = folders
+                    .iter()
+                    .any(|dir| root.join(dir).join(&file).exists());
+                assert!(name.is_empty() || found, "{document}: {option}{name}");
             }
         }
     }

@@ -9,7 +9,7 @@
 //! | any other answer of the API | `Answered` |
 //!
 //! The reply of the whole is that of the last copy that was sent, or of the last copy if
-//! none was. Its outcome:
+//! none was; a timeout after an open copy is told as one. Its outcome:
 //!
 //! | the reply's copy | an earlier copy is open | outcome |
 //! | --- | --- | --- |
@@ -83,9 +83,14 @@ impl Attempts {
 
     /// The reply of the whole call, and its outcome.
     pub(super) fn finish(mut self) -> Option<(Reply, Outcome)> {
+        let last = self.last.take()?;
         let (reply, before) = match self.sent.take() {
+            // The time was up, and what became of an earlier copy nobody has said.
+            Some((sent, _)) if Fate::of(&sent) == Fate::Open && last.is_timeout() => {
+                return Some((last, Outcome::Unknown));
+            }
             Some(sent) => sent,
-            None => (self.last.take()?, self.fates.len().saturating_sub(1)),
+            None => (last, self.fates.len().saturating_sub(1)),
         };
         let earlier = self.fates.get(..before).unwrap_or_default();
         Some(match Fate::of(&reply) {

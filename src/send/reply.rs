@@ -125,6 +125,10 @@ impl Reply {
         Self::of_error(NETWORK_OR_PROTOCOL_FAILURE, &message, false, self.xml_of)
     }
 
+    pub(super) fn is_timeout(&self) -> bool {
+        self.status.is_none() && self.parsed.code == REQUEST_TIMEOUT
+    }
+
     /// When the server says it is.
     pub(super) fn date(&self) -> Option<SystemTime> {
         httpdate::parse_http_date(text_of(&self.headers, "date")?).ok()

@@ -108,6 +108,7 @@ impl Socket {
         &mut self,
         write: impl Fn(&mut TcpStream) -> io::Result<usize>,
     ) -> io::Result<usize> {
+        let mut ready = PollFlags::empty();
         loop {
             match write(&mut self.stream) {
                 Ok(written) => {
@@ -116,18 +117,22 @@ impl Socket {
                     return Ok(written);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self.mode {
-                    Mode::Look => return Err(error),
-                    Mode::Wait => {
-                        self.wait(PollFlags::OUT)?;
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.mode == Mode::Look || ready.contains(PollFlags::IN) {
+                        return Err(error);
                     }
-                    Mode::Watch => {
-                        let ready = self.wait(PollFlags::OUT | PollFlags::IN)?;
-                        if !ready.contains(PollFlags::OUT) {
-                            return Err(error);
-                        }
+                    // Kernels may say that there is room, and take nothing all the same.
+                    let spurious = ready.contains(PollFlags::OUT);
+                    let watched = if self.mode == Mode::Watch {
+                        PollFlags::OUT | PollFlags::IN
+                    } else {
+                        PollFlags::OUT
+                    };
+                    ready = self.wait(watched)?;
+                    if spurious {
+                        std::thread::sleep(Duration::from_millis(1));
                     }
-                },
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -47,19 +47,37 @@ impl Tls {
     }
 }
 
+// `rustls::Stream` reads while it writes and writes while it reads; here each does one
+// thing, so that the answer to a request that is not out yet is noticed and read.
 impl Read for Tls {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        rustls::Stream::new(&mut self.connection, &mut self.below).read(buffer)
+        loop {
+            match self.connection.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            self.connection.read_tls(&mut self.below)?;
+            if let Err(error) = self.connection.process_new_packets() {
+                // The alert, if there is room for it: the connection is lost anyway.
+                let connection = &mut self.connection;
+                looking(&mut *self.below, |mut below| connection.write_tls(&mut below).ok());
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        }
     }
 }
 
 impl Write for Tls {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        rustls::Stream::new(&mut self.connection, &mut self.below).write(bytes)
+        self.flush()?;
+        self.connection.writer().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        rustls::Stream::new(&mut self.connection, &mut self.below).flush()
+        while self.connection.wants_write() {
+            self.connection.write_tls(&mut self.below)?;
+        }
+        self.below.flush()
     }
 }
 
