@@ -10,8 +10,8 @@ use rustls::pki_types::ServerName;
 
 use crate::call::host::split_port;
 
-use super::Route;
 use super::error::TransportError;
+use super::pool::Key;
 use super::proxy::Proxy;
 use super::resolver::Names;
 use super::socket::{Limits, Socket, Stream};
@@ -20,31 +20,33 @@ use super::tls::Tls;
 /// A proxy's answers to CONNECT, interim ones included, must fit into this.
 const MAX_PROXY_ANSWER: usize = 64 * 1024;
 
-/// Connects to the target of a route.
+/// Connects to a target.
 ///
+/// * `proxy_tls`: for a proxy that is spoken to over TLS.
 /// * `limits`: its deadline is that of connecting.
 pub(super) fn dial(
     names: &Arc<Names>,
-    route: &Route,
+    key: &Key,
+    proxy_tls: Option<&Arc<ClientConfig>>,
     limits: Limits,
 ) -> Result<Box<dyn Stream>, TransportError> {
-    let (https, authority) = (route.key.https, route.key.host.as_str());
+    let (https, authority) = (key.https, key.host.as_str());
     let (host, port) = split_port(authority);
     let port = port.and_then(|port| port.parse().ok());
     let port = port.unwrap_or(if https { 443 } else { 80 });
-    let Some(proxy) = &route.key.proxy else {
+    let Some(proxy) = &key.proxy else {
         let stream = tcp(names, "", host, port, limits)?;
-        return match &route.key.tls {
+        return match &key.tls {
             Some(config) if https => secure(config, Box::new(stream), "", host),
             _ => Ok(Box::new(stream)),
         };
     };
     let stream = tcp(names, "the proxy ", &proxy.host, proxy.port, limits)?;
     let mut stream: Box<dyn Stream> = Box::new(stream);
-    if let Some(config) = &route.proxy_tls {
+    if let Some(config) = proxy_tls {
         stream = secure(config, stream, "the proxy ", &proxy.host)?;
     }
-    match &route.key.tls {
+    match &key.tls {
         Some(config) if https => {
             tunnel(&mut *stream, proxy, host, port)?;
             secure(config, stream, "", host)

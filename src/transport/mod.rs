@@ -29,6 +29,7 @@ use ureq::{Agent, Error};
 use crate::error::GSException;
 use crate::pem::{ClientCert, Pem};
 use crate::sync::lock;
+use dial::dial;
 pub(crate) use error::TransportError;
 use pool::{Connection, Key, Pool};
 use proxy::Proxy;
@@ -68,13 +69,6 @@ pub(crate) struct Route {
     hint: &'static str,
 }
 
-/// TLS settings, made once for all requests that have the same.
-#[derive(Clone)]
-struct TlsConfigs {
-    target: Arc<ClientConfig>,
-    proxy: Arc<ClientConfig>,
-}
-
 /// Whether an answer came over a connection that had served before: an extension of the
 /// response.
 #[derive(Clone, Copy)]
@@ -85,7 +79,7 @@ pub(crate) struct Transport {
     pool: Arc<Pool>,
     names: Arc<Names>,
     /// The most recently used one is last.
-    tls: Mutex<Vec<(TlsSettings, TlsConfigs)>>,
+    tls: Mutex<Vec<(TlsSettings, Arc<ClientConfig>)>>,
     config: Config,
 }
 
@@ -117,10 +111,15 @@ impl Transport {
             Some(text) => Some(Proxy::parse(text)?),
             None => Proxy::of_environment(https, settings.host)?,
         };
-        let proxy_is_https = proxy.as_ref().is_some_and(|proxy| proxy.https);
-        let tls = if https || proxy_is_https {
-            let settings = TlsSettings::read(settings.ca_certs, settings.client_cert)?;
-            Some(self.tls_configs(settings)?)
+        let tls = if https {
+            let client_cert = settings.client_cert;
+            Some(self.tls_config(TlsSettings::read(settings.ca_certs, client_cert)?)?)
+        } else {
+            None
+        };
+        // A proxy is trusted like the API, and not shown the client certificate.
+        let proxy_tls = if proxy.as_ref().is_some_and(|proxy| proxy.https) {
+            Some(self.tls_config(TlsSettings::read(settings.ca_certs, None)?)?)
         } else {
             None
         };
@@ -136,46 +135,40 @@ impl Transport {
             (true, None) => "",
         };
         Ok(Route {
-            proxy_tls: tls
-                .as_ref()
-                .filter(|_| proxy_is_https)
-                .map(|tls| Arc::clone(&tls.proxy)),
+            proxy_tls,
             key: Arc::new(Key {
                 process: std::process::id(),
                 https,
                 host: settings.host.to_string(),
                 proxy,
-                tls: tls.map(|tls| tls.target).filter(|_| https),
+                tls,
             }),
             proxy_authorization,
             hint,
         })
     }
 
-    /// The configurations of these settings, kept or new.
-    fn tls_configs(&self, settings: TlsSettings) -> Result<TlsConfigs, GSException> {
-        let find = |kept: &mut Vec<(TlsSettings, TlsConfigs)>| {
+    /// The configuration of these settings, kept or new.
+    fn tls_config(&self, settings: TlsSettings) -> Result<Arc<ClientConfig>, GSException> {
+        let find = |kept: &mut Vec<(TlsSettings, Arc<ClientConfig>)>| {
             let at = kept.iter().rposition(|(known, _)| *known == settings)?;
             kept.get_mut(at..)?.rotate_left(1);
-            kept.last().map(|(_, configs)| configs.clone())
+            kept.last().map(|(_, config)| Arc::clone(config))
         };
-        if let Some(configs) = find(&mut lock(&self.tls)) {
-            return Ok(configs);
+        if let Some(config) = find(&mut lock(&self.tls)) {
+            return Ok(config);
         }
         // Made without the lock: others need not wait while certificates are parsed.
-        let configs = TlsConfigs {
-            target: settings.config()?,
-            proxy: settings.config_for_proxy()?,
-        };
+        let config = settings.config()?;
         let mut kept = lock(&self.tls);
-        if let Some(configs) = find(&mut kept) {
-            return Ok(configs); // another thread was faster
+        if let Some(config) = find(&mut kept) {
+            return Ok(config); // another thread was faster
         }
         if kept.len() >= MAX_TLS_CONFIGS {
             kept.remove(0);
         }
-        kept.push((settings, configs.clone()));
-        Ok(configs)
+        kept.push((settings, Arc::clone(&config)));
+        Ok(config)
     }
 
     /// Sends a request once and reads the answer, its body as it came.
@@ -253,7 +246,8 @@ impl Transport {
             .connect
             .and_then(|time| Instant::now().checked_add(time));
         let deadline = connect.map_or(limits.deadline, |at| at.min(limits.deadline));
-        let stream = dial::dial(&self.names, route, Limits { deadline, ..limits })?;
+        let limits = Limits { deadline, ..limits };
+        let stream = dial(&self.names, &route.key, route.proxy_tls.as_ref(), limits)?;
         Ok(Connection {
             stream,
             key: Arc::clone(&route.key),

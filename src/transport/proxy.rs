@@ -181,6 +181,10 @@ mod tests {
         let proxy = Proxy::parse("http://us%3aer:p%40s:s@proxy:1").unwrap();
         let expected = format!("Basic {}", STANDARD.encode("us:er:p@s:s"));
         assert_eq!(proxy.authorization, Some(expected));
+        // A `%` that begins no escape is itself.
+        let proxy = Proxy::parse("http://us%er:100%4@proxy:1").unwrap();
+        let expected = format!("Basic {}", STANDARD.encode("us%er:100%4"));
+        assert_eq!(proxy.authorization, Some(expected));
     }
 
     #[test]
@@ -192,7 +196,6 @@ mod tests {
             "user:hunter2@proxy:99999",
             "http://user:hunter2@pro xy:1",
             "http://user:hunter2@proxy:1/path",
-            "http://user:hunter2%4@proxy:1",
             "://",
             "http://",
             "proxy\r\n:1",

@@ -60,7 +60,9 @@ impl Read for Tls {
             if let Err(error) = self.connection.process_new_packets() {
                 // The alert, if there is room for it: the connection is lost anyway.
                 let connection = &mut self.connection;
-                looking(&mut *self.below, |mut below| connection.write_tls(&mut below).ok());
+                looking(&mut *self.below, |mut below| {
+                    connection.write_tls(&mut below).ok()
+                });
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }

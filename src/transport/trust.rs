@@ -107,15 +107,6 @@ impl TlsSettings {
         Ok(TlsSettings { trust, identity })
     }
 
-    /// TLS 1.2 and 1.3 for an https proxy: trusted like the API, and not shown our
-    /// certificate, which is for the API.
-    ///
-    /// # Errors
-    /// As [`config`](Self::config).
-    pub(super) fn config_for_proxy(&self) -> Result<Arc<ClientConfig>, GSException> {
-        Ok(Arc::new(self.builder()?.with_no_client_auth()))
-    }
-
     /// TLS 1.2 and 1.3 with these settings.
     ///
     /// # Errors
