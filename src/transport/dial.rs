@@ -22,12 +22,10 @@ const MAX_PROXY_ANSWER: usize = 64 * 1024;
 
 /// Connects to a target.
 ///
-/// * `proxy_tls`: for a proxy that is spoken to over TLS.
 /// * `limits`: its deadline is that of connecting.
 pub(super) fn dial(
     names: &Arc<Names>,
     key: &Key,
-    proxy_tls: Option<&Arc<ClientConfig>>,
     limits: Limits,
 ) -> Result<Box<dyn Stream>, TransportError> {
     let (https, authority) = (key.https, key.host.as_str());
@@ -43,7 +41,7 @@ pub(super) fn dial(
     };
     let stream = tcp(names, "the proxy ", &proxy.host, proxy.port, limits)?;
     let mut stream: Box<dyn Stream> = Box::new(stream);
-    if let Some(config) = proxy_tls {
+    if let Some(config) = &key.proxy_tls {
         stream = secure(config, stream, "the proxy ", &proxy.host)?;
     }
     match &key.tls {

@@ -61,8 +61,6 @@ pub(crate) struct Settings<'a> {
 /// The way to a target.
 pub(crate) struct Route {
     key: Arc<Key>,
-    /// For a proxy that is spoken to over TLS.
-    proxy_tls: Option<Arc<ClientConfig>>,
     /// The value of `Proxy-Authorization` for requests in absolute form.
     proxy_authorization: Option<HeaderValue>,
     /// What may be the matter when a fresh connection ends before an answer.
@@ -135,13 +133,13 @@ impl Transport {
             (true, None) => "",
         };
         Ok(Route {
-            proxy_tls,
             key: Arc::new(Key {
                 process: std::process::id(),
                 https,
                 host: settings.host.to_string(),
                 proxy,
                 tls,
+                proxy_tls,
             }),
             proxy_authorization,
             hint,
@@ -235,7 +233,15 @@ impl Transport {
         }
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         let mut reader = body.with_config().limit(MAX_BODY).reader();
-        reader.read_to_end(&mut bytes).map_err(Error::from)?;
+        if let Err(error) = reader.read_to_end(&mut bytes) {
+            // The status says what the rest would have been about.
+            return Err(match TransportError::from(Error::from(error)) {
+                TransportError::Lost(why) if !parts.status.is_success() => {
+                    TransportError::Lost(format!("HTTP {} came, and then {why}", parts.status))
+                }
+                error => error,
+            });
+        }
         let mut response = Response::from_parts(parts, bytes);
         response.extensions_mut().insert(Reused(reused));
         Ok(response)
@@ -247,7 +253,7 @@ impl Transport {
             .and_then(|time| Instant::now().checked_add(time));
         let deadline = connect.map_or(limits.deadline, |at| at.min(limits.deadline));
         let limits = Limits { deadline, ..limits };
-        let stream = dial(&self.names, &route.key, route.proxy_tls.as_ref(), limits)?;
+        let stream = dial(&self.names, &route.key, limits)?;
         Ok(Connection {
             stream,
             key: Arc::clone(&route.key),

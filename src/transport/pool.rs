@@ -32,15 +32,18 @@ pub(super) struct Key {
     pub(super) proxy: Option<Proxy>,
     /// Trust anchors and client certificate: one `Arc` per combination.
     pub(super) tls: Option<Arc<ClientConfig>>,
+    /// The same for a proxy that is spoken to over TLS.
+    pub(super) proxy_tls: Option<Arc<ClientConfig>>,
 }
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        let same_tls = match (&self.tls, &other.tls) {
+        let is_same = |ours: &Option<Arc<_>>, theirs: &Option<Arc<_>>| match (ours, theirs) {
             (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
             (ours, theirs) => ours.is_none() && theirs.is_none(),
         };
-        same_tls
+        is_same(&self.tls, &other.tls)
+            && is_same(&self.proxy_tls, &other.proxy_tls)
             && (self.process, self.https, &self.host, &self.proxy)
                 == (other.process, other.https, &other.host, &other.proxy)
     }
