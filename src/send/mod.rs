@@ -270,7 +270,9 @@ impl Way<'_> {
     ) -> Reply {
         let post = |fresh| {
             let started = Instant::now();
-            let answer = self.route.post(message, left.get(), fresh);
+            let limits = [left.get(), call.try_timeout];
+            let limit = limits.into_iter().flatten().min();
+            let answer = self.route.post(message, limit, fresh);
             log_try(call, &self.target, &answer, started);
             answer
         };
