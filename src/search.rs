@@ -213,8 +213,13 @@ impl SearchResults {
             None | Some(Value::Null) => None,
             Some(Value::String(cursor)) if cursor.is_empty() => None,
             Some(Value::String(cursor)) => Some(cursor.clone()),
-            Some(Value::Number(cursor)) => Some(cursor.to_string()),
-            Some(_) => return Err(fault("The search has a nextCursorId that is not a text")),
+            Some(Value::Number(cursor)) if !cursor.is_f64() => Some(cursor.to_string()),
+            // Nor may it be a float: digits of it may be lost.
+            Some(_) => {
+                return Err(fault(
+                    "The search cannot go on: its nextCursorId is neither a text nor an integer of 64 bits",
+                ));
+            }
         };
         let Some((text, rest)) = response.into_rows() else {
             return Err(fault(

@@ -44,25 +44,28 @@ const NUMBER: &str = "$serde_json::private::Number";
 /// * `by_field`: whether the fields of an object are read one by one, so that one
 ///   which cannot be read costs only itself.
 pub(super) fn read(json: &str, by_field: bool) -> serde_json::Result<Value> {
-    if json.len() > HARMLESS {
-        let cost = Cell::new(0);
-        let reader = Reader {
-            cost: Some(&cost),
-            by_field,
-        };
-        reader.read(json)?;
-        if cost.get() > LIMIT {
-            return Err(Error::custom(format_args!(
-                "its data would take more than {} MB of memory",
-                LIMIT / 1024 / 1024
-            )));
-        }
+    if json.len() > HARMLESS && cost(json, by_field)? > LIMIT {
+        return Err(Error::custom(format_args!(
+            "its data would take more than {} MB of memory",
+            LIMIT / 1024 / 1024
+        )));
     }
     let reader = Reader {
         cost: None,
         by_field,
     };
     reader.read(json)
+}
+
+/// How much memory a value would take, in bytes.
+fn cost(json: &str, by_field: bool) -> serde_json::Result<usize> {
+    let cost = Cell::new(0);
+    let reader = Reader {
+        cost: Some(&cost),
+        by_field,
+    };
+    reader.read(json)?;
+    Ok(cost.get())
 }
 
 /// Reads a value without mending or keeping anything as text.
@@ -194,7 +197,11 @@ impl<'de> Visitor<'de> for Reader<'_> {
             } else {
                 fields.next_value_seed(self)?
             };
-            let node = if count % FIELDS_PER_NODE == 0 { NODE } else { 0 };
+            let node = if count % FIELDS_PER_NODE == 0 {
+                NODE
+            } else {
+                0
+            };
             self.pay(node + name.len() + TEXT);
             count += 1;
             if self.builds() {
@@ -272,4 +279,76 @@ fn mend(json: &str) -> Option<String> {
     }
     mended.push_str(rest);
     found.then_some(mended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::json::parse_object;
+
+    /// An array of this value, of so many bytes.
+    fn array_of(value: &str, bytes: usize) -> String {
+        let item = format!("{value},");
+        format!("[{}{value}]", item.repeat(bytes / item.len()))
+    }
+
+    #[test]
+    fn what_is_packed_tightly_costs_too_much_and_accounts_do_not() {
+        let chain = r#"{"":"#.repeat(120) + "0" + &"}".repeat(120);
+        for value in ["0", "[0]", "{}", r#"{"":0}"#, r#""""#, "[]", &chain] {
+            let large = array_of(value, 25 * 1024 * 1024);
+            assert!(cost(&large, false).unwrap() > LIMIT, "{value}");
+            let harmless = array_of(value, HARMLESS);
+            assert!(cost(&harmless, false).unwrap() <= LIMIT, "{value}");
+        }
+        // Accounts as the API returns them: short texts, few objects.
+        let account = r#"{"UID":"0123456789abcdef0123456789abcdef","created":"2024-05-06T07:08:09.123Z","lastLogin":"2025-05-06T07:08:09.123Z","loginProvider":"site","isActive":true,"isRegistered":true,"isVerified":false,"profile":{"firstName":"Joe","lastName":"Doe","email":"joe.doe@example.com","age":42,"bio":"a, b, [c], {d}, \"e\", …"},"data":{"note":"some text of usual length"}}"#;
+        let accounts = array_of(account, 4 * 1024 * 1024);
+        let cost = 10 * cost(&accounts, false).unwrap();
+        let most = if cfg!(feature = "preserve_order") {
+            2 * LIMIT
+        } else {
+            LIMIT
+        };
+        assert!(cost < most, "{cost}");
+    }
+
+    #[test]
+    fn what_is_mended_or_kept_as_text_is_paid_for_once() {
+        let text = format!(r#"{{"a":{}}}"#, array_of(r#""\ud83d""#, 1_000_000));
+        let mended = text.replace("\\ud83d", "\\ufffd");
+        assert_eq!(cost(&text, true).unwrap(), cost(&mended, true).unwrap());
+        let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
+        let cost = cost(&format!(r#"{{"a":{deep}}}"#), true).unwrap();
+        assert!(cost < deep.len() + 10_000, "{cost}");
+    }
+
+    #[test]
+    fn escapes_are_mended_only_where_half_a_pair_stands() {
+        for (json, expected) in [
+            (r#""\ud83d""#, Some(r#""\ufffd""#)),
+            (r#""\ud83d\ude00 \udc00""#, Some(r#""\ud83d\ude00 \ufffd""#)),
+            (
+                r#""\ud83d\n\ud83d\u0041""#,
+                Some(r#""\ufffd\n\ufffd\u0041""#),
+            ),
+            (r#""\ud83d\ude00""#, None),
+            (r#""\\ud83d""#, None),
+            (r#""\\\ud83d""#, Some(r#""\\\ufffd""#)),
+            // Not JSON.
+            (r#""\"#, None),
+            ("\\é\\ud8", None),
+        ] {
+            assert_eq!(mend(json).as_deref(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn claims_keep_every_digit_with_arbitrary_precision() {
+        let claims = "\u{feff}{\"n\":98765432109876543210,\"iat\":1700000000.5}";
+        let claims = parse_object(claims.as_bytes()).unwrap();
+        let exact = claims["n"].to_string() == "98765432109876543210";
+        assert_eq!(exact, cfg!(feature = "arbitrary_precision"));
+        assert_eq!(claims["iat"].as_f64(), Some(1_700_000_000.5));
+    }
 }
