@@ -15,7 +15,7 @@ use std::fmt;
 use serde_core::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess};
 use serde_core::de::{SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// The most memory that the data of an answer may take, in bytes.
 const LIMIT: usize = 512 * 1024 * 1024;
@@ -33,6 +33,8 @@ const NODE: usize = 11 * size_of::<(String, Value)>() + 88;
 const FIELDS_PER_NODE: usize = 6;
 /// What the allocator adds to a text.
 const TEXT: usize = 16;
+/// With `arbitrary_precision` a number is a text.
+const DIGITS: usize = if size_of::<Number>() > 16 { 32 } else { 0 };
 
 /// What serde_json's own marks begin with.
 const RESERVED: &str = "$serde_json::private::";
@@ -154,14 +156,17 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        self.pay(DIGITS);
         Ok(value.into())
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        self.pay(DIGITS);
         Ok(value.into())
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        self.pay(DIGITS);
         Ok(value.into())
     }
 
@@ -189,6 +194,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
         while let Some(Name(name)) = fields.next_key()? {
             if name == NUMBER {
                 let digits: String = fields.next_value()?;
+                self.pay(digits.len() + TEXT);
                 return digits.parse().map(Value::Number).map_err(Error::custom);
             }
             let value = if self.by_field {

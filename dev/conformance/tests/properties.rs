@@ -199,7 +199,12 @@ proptest! {
         if value.is_object() || value.is_array() {
             let json = decode(&GSRequest::url_encode(&value));
             prop_assert!(json.is_ascii());
-            prop_assert_eq!(serde_json::from_slice::<Value>(&json).unwrap(), value);
+            let read: Value = serde_json::from_slice(&json).unwrap();
+            prop_assert_eq!(GSRequest::url_encode(&read), GSRequest::url_encode(&value));
+            // With it, numbers are equal as they are written: 1e-7 is not Python's 1e-07.
+            if cfg!(not(feature = "arbitrary_precision")) {
+                prop_assert_eq!(read, value);
+            }
         }
     }
 
