@@ -54,8 +54,6 @@ pub(crate) struct Call {
     pub(crate) try_timeout: Option<Duration>,
     /// Whether executing the call twice does no harm.
     pub(crate) idempotent: bool,
-    /// How long one try may take; the timeout of the whole send is another.
-    pub(crate) try_timeout: Option<Duration>,
     /// Whether the rows of the answer are left to be parsed one by one.
     pub(crate) rows_apart: bool,
     /// Whether to go where a refusal says that the API key is served.
@@ -90,7 +88,6 @@ impl Call {
             retries: 0,
             try_timeout: None,
             idempotent: false,
-            try_timeout: None,
             rows_apart: false,
             follows_data_center: false,
             headers: Vec::new(),
