@@ -111,33 +111,68 @@ impl Header {
                 self.columns.len()
             ));
         }
-        let mut params = Map::new();
+        let mut tree = Tree::default();
         for (column, cell) in self.columns.iter().zip(cells) {
-            if cell.is_empty() {
-                continue;
+            if !cell.is_empty() {
+                let is_text = column.is_text || typed(&cell).is_string();
+                tree.insert(&column.path, cell, is_text);
             }
-            let value = match column.is_text {
-                true => Value::from(cell),
-                false => typed(&cell),
-            };
-            insert(&mut params, &column.path, value);
         }
-        Ok(params)
+        let params = tree.0.into_iter().map(|(name, node)| match node {
+            // As a parameter, text and JSON text go as they are, but for booleans.
+            Node::Leaf { text, is_text } => match is_text {
+                false if matches!(text.as_str(), "true" | "false") => (name, typed(&text)),
+                _ => (name, Value::from(text)),
+            },
+            Node::Inner(tree) => (name, Value::from(tree.json())),
+        });
+        Ok(params.collect())
     }
 }
 
-fn insert(object: &mut Map, path: &[String], value: Value) {
-    match path {
-        [] => {}
-        [name] => {
-            object.insert(name.clone(), value);
-        }
-        [name, rest @ ..] => {
-            let inner = object.entry(name).or_insert_with(|| json!({}));
-            if let Value::Object(inner) = inner {
-                insert(inner, rest, value);
+/// The fields of a line, in the order of their columns.
+#[derive(Default)]
+struct Tree(Vec<(String, Node)>);
+
+enum Node {
+    Leaf { text: String, is_text: bool },
+    Inner(Tree),
+}
+
+impl Tree {
+    fn insert(&mut self, path: &[String], text: String, is_text: bool) {
+        match path {
+            [] => {}
+            [name] => self.0.push((name.clone(), Node::Leaf { text, is_text })),
+            [name, rest @ ..] => {
+                let found = self.0.iter_mut().find_map(|(known, node)| match node {
+                    Node::Inner(tree) if known == name => Some(tree),
+                    _ => None,
+                });
+                if let Some(tree) = found {
+                    return tree.insert(rest, text, is_text);
+                }
+                let mut tree = Tree::default();
+                tree.insert(rest, text, is_text);
+                self.0.push((name.clone(), Node::Inner(tree)));
             }
         }
+    }
+
+    /// JSON, as Python's `json.dumps` sets its spaces: numbers stay as they are written.
+    fn json(&self) -> String {
+        let fields = self.0.iter().map(|(name, node)| {
+            let value = match node {
+                Node::Leaf {
+                    text,
+                    is_text: true,
+                } => json!(text).to_string(),
+                Node::Leaf { text, .. } => text.trim().to_string(),
+                Node::Inner(tree) => tree.json(),
+            };
+            format!("{}: {value}", json!(name))
+        });
+        format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
     }
 }
 

