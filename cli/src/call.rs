@@ -28,9 +28,10 @@ pub fn run(common: &Common, options: &CallOptions) -> Result<(), Failure> {
     };
     let site = Site::open(common, signed)?;
     let response = site.send(&site.request(&options.method, params));
-    failure::print(format!("{}\n", response.get_response_text()).as_bytes())?;
+    let printed = failure::print(format!("{}\n", response.get_response_text()).as_bytes());
+    // The exit code is the API's, whether anybody reads the answer or not.
     response.into_result()?;
-    Ok(())
+    printed
 }
 
 /// JSON objects, arrays, numbers and booleans as such; the rest is text.

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use gssdk::*;
 
 use crate::failure::Failure;
+use crate::progress::note;
 
 pub struct Files {
     pub part: PathBuf,
@@ -72,7 +73,7 @@ impl Files {
         }
         let there = fs::metadata(&self.part).map_or(0, |part| part.len());
         if there < bytes {
-            eprintln!(
+            note!(
                 "gigya: {} is shorter than {name} says: exporting from the beginning",
                 self.part.display()
             );

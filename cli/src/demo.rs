@@ -5,6 +5,7 @@ use gssdk::json;
 use crate::failure::{self, Failure};
 use crate::interrupt::Interrupt;
 use crate::options::Common;
+use crate::progress::note;
 use crate::site;
 
 pub fn run(common: &Common) -> Result<(), Failure> {
@@ -33,7 +34,7 @@ export GIGYA_CA_CERTS={}
         ),
     };
     failure::print(text.as_bytes())?;
-    eprintln!("Running until Ctrl-C.");
+    note!("Running until Ctrl-C.");
     interrupt.wait();
     Ok(folder.close()?)
 }

@@ -11,7 +11,7 @@ use crate::csv_lines;
 use crate::failure::{self, Failure};
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::options::{Common, ExportOptions};
-use crate::progress::Progress;
+use crate::progress::{Progress, note};
 use crate::site::{Signed, Site};
 
 /// How often a page is asked for again.
@@ -73,19 +73,19 @@ impl Export<'_> {
             if self.interrupt.came() {
                 stdout.flush()?;
                 drop(rows);
-                eprintln!("gigya: interrupted; with --out FILE an export can be resumed");
+                note!("gigya: interrupted; with --out FILE an export can be resumed");
                 return Err(Failure::Silent(INTERRUPTED));
             }
         }
         stdout.flush()?;
-        eprintln!("{} accounts exported.", rows.exported);
+        note!("{} accounts exported.", rows.exported);
         Ok(())
     }
 
     fn to_file(&self, out: &Path) -> Result<(), Failure> {
         let files = Files::beside(out);
         if self.options.resume && out.exists() && !files.part.exists() {
-            eprintln!("{} is whole already.", out.display());
+            note!("{} is whole already.", out.display());
             return Ok(files.forget_checkpoint()?);
         }
         if out.is_dir() {
@@ -125,7 +125,7 @@ impl Export<'_> {
             let Some(row) = rows.next() else { break };
             if let (Err(_), true) = (&row, rows.exported > 0) {
                 part.flush()?;
-                eprintln!("gigya: {}", how_to_resume());
+                note!("gigya: {}", how_to_resume());
             }
             let row = row?;
             if let Some(cursor) = page.filter(|page| rows.results.cursor() != Some(page)) {
@@ -145,7 +145,7 @@ impl Export<'_> {
             if self.interrupt.came() {
                 part.flush()?;
                 drop(rows);
-                eprintln!("gigya: interrupted; {}", how_to_resume());
+                note!("gigya: interrupted; {}", how_to_resume());
                 return Err(Failure::Silent(INTERRUPTED));
             }
         }
@@ -159,7 +159,7 @@ impl Export<'_> {
             let summary = json!({"file": out.display().to_string(), "accounts": exported});
             failure::print(format!("{summary}\n").as_bytes())?;
         }
-        eprintln!("{exported} accounts exported.");
+        note!("{exported} accounts exported.");
         Ok(())
     }
 

@@ -7,7 +7,7 @@
 //! | an empty line | skipped, and named |
 //! | a line that is not a JSON object, or has a field twice; a record with too few or too many cells; not UTF-8 | an error of that line: it is named, and goes to the failures as it is |
 //! | a quoted cell of CSV with line ends in it | one record, named by its first line |
-//! | a quote that is not closed within 16 MB | ends the reading |
+//! | a line, or a quote that is not closed, of more than 64 MB | ends the reading |
 //!
 //! A JSON line's strings are sent as their text, `null` is left out, booleans are sent as
 //! the SDK sends them, and numbers, objects and arrays as the text that stands in the
@@ -26,9 +26,10 @@ use serde::de::{Error, MapAccess, Visitor};
 use crate::csv_lines::{self, Header, Quotes};
 use crate::failure::Failure;
 use crate::options::Format;
+use crate::progress::note;
 
-/// The longest record of CSV, whose quotes may span lines.
-const LONGEST_RECORD: usize = 16 << 20;
+/// The longest line, and the longest record of CSV, whose quotes may span lines.
+const LONGEST: usize = 64 << 20;
 
 pub struct Input {
     /// What messages call it.
@@ -85,7 +86,7 @@ impl Input {
         };
         let mut source = BufReader::with_capacity(64 * 1024, source);
         let mut start = Vec::new();
-        while start.trim_ascii().is_empty() && source.read_until(b'\n', &mut start)? > 0 {}
+        read_first_line(&mut source, &mut start)?;
         if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
             return Err(Failure::Usage(format!(
                 "{name}: is UTF-16, and should be UTF-8"
@@ -93,11 +94,11 @@ impl Input {
         }
         let mut bytes = 0;
         if start.starts_with(b"\xef\xbb\xbf") {
-            eprintln!("gigya: {name}:1: a byte order mark, skipped");
+            note!("gigya: {name}:1: a byte order mark (BOM), skipped");
             start.drain(..3);
             bytes = 3;
             // It alone stood on the first lines.
-            while start.trim_ascii().is_empty() && source.read_until(b'\n', &mut start)? > 0 {}
+            read_first_line(&mut source, &mut start)?;
         }
         let format = format.unwrap_or_else(|| format_of(path, start.trim_ascii()));
         let mut reader = Reader {
@@ -135,6 +136,13 @@ impl Input {
     }
 }
 
+/// Reads on until there is a line that is not empty.
+fn read_first_line(source: &mut impl BufRead, start: &mut Vec<u8>) -> io::Result<()> {
+    let mut source = source.take(LONGEST as u64);
+    while start.trim_ascii().is_empty() && source.read_until(b'\n', start)? > 0 {}
+    Ok(())
+}
+
 /// By the name, which may end in `.failed`, or else by the first line.
 fn format_of(path: &Path, first_line: &[u8]) -> Format {
     let name = path.to_string_lossy().to_lowercase();
@@ -162,7 +170,7 @@ impl Reader {
             };
             let number = self.lines;
             if text.trim_ascii().is_empty() {
-                eprintln!("gigya: {}:{number}: an empty line, skipped", self.name);
+                note!("gigya: {}:{number}: an empty line, skipped", self.name);
                 continue;
             }
             let text = match self.is_csv {
@@ -176,11 +184,16 @@ impl Reader {
     /// The next line, without its end.
     fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut text = Vec::new();
-        let read = self.reader.read_until(b'\n', &mut text)?;
+        let mut reader = (&mut self.reader).take(LONGEST as u64 + 1);
+        let read = reader.read_until(b'\n', &mut text)?;
         if read == 0 {
             return Ok(None);
         }
         self.lines += 1;
+        if read > LONGEST {
+            let why = format!("line {} is longer than 64 MB", self.lines);
+            return Err(io::Error::other(why));
+        }
         self.bytes += read as u64;
         if text.ends_with(b"\n") {
             text.pop();
@@ -189,7 +202,7 @@ impl Reader {
             text.pop();
             if !self.has_crlf {
                 self.has_crlf = true;
-                eprintln!("gigya: {}:{}: lines end in CRLF", self.name, self.lines);
+                note!("gigya: {}:{}: lines end in CRLF", self.name, self.lines);
             }
         }
         Ok(Some(text))
@@ -204,8 +217,8 @@ impl Reader {
             quotes = quotes.after(b"\n").after(&line);
             text.push(b'\n');
             text.extend_from_slice(&line);
-            if text.len() > LONGEST_RECORD {
-                let why = format!("{}:{number}: a quote that is not closed", self.name);
+            if text.len() > LONGEST {
+                let why = format!("a quote in line {number} is not closed");
                 return Err(io::Error::other(why));
             }
         }

@@ -107,8 +107,7 @@ fn ask(what: &str, secret: bool) -> Result<String, Failure> {
         return Ok(rpassword::prompt_password(what)?);
     }
     if is_terminal {
-        eprint!("{what}");
-        io::stderr().flush()?;
+        write!(io::stderr(), "{what}")?;
     }
     let mut line = String::new();
     if io::stdin().lock().read_line(&mut line)? == 0 {

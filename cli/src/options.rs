@@ -81,7 +81,7 @@ pub struct Common {
     #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
     pub ca_certs: Option<PathBuf>,
 
-    /// The proxy: host:port or http://user:password@host:port
+    /// The proxy, host:port; one with a password in HTTPS_PROXY, which nobody else can read
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub proxy: Option<String>,
 
@@ -122,11 +122,14 @@ Examples:
   gigya login --demo      # joe; 'correct horse', or 'battery staple' with the code 917364")]
     Login,
     /// Check what Gigya signed: a user, a webhook, an id_token, an extension's call
-    #[command(
-        subcommand_required = true,
-        after_help = "\
-Exits with 1 if it is forged or expired."
-    )]
+    #[command(after_help = "\
+Prints {\"valid\": true, \"claims\": ...} on a pipe, and exits with 1 if it is forged or expired.
+
+Examples:
+  gigya call socialize.getUserInfo uid=abc | gigya verify user
+  gigya verify webhook --jwt \"$X_GIGYA_SIG_JWT\" < body.json
+  gigya verify jwt < id_token.txt
+  gigya verify extension < body.json")]
     Verify {
         #[command(subcommand)]
         what: Verify,
@@ -278,15 +281,19 @@ Examples:
   gigya verify user --uid abc --timestamp 1700000000 --signature 'K5bD...='
   gigya call socialize.getUserInfo uid=abc | gigya verify user")]
     User {
+        /// The UID
         #[arg(long)]
         uid: Option<String>,
+        /// The signatureTimestamp, in seconds since 1970
         #[arg(long, allow_hyphen_values = true)]
         timestamp: Option<String>,
+        /// The UIDSignature
         #[arg(long, allow_hyphen_values = true)]
         signature: Option<String>,
         /// How far the timestamp may be off
         #[arg(long, value_name = "SECONDS", default_value_t = 300)]
         expiration: u64,
+        /// A JSON object of those that are not given
         #[arg(long)]
         file: Option<PathBuf>,
     },

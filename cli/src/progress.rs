@@ -1,17 +1,41 @@
-//! How far it is, how fast it goes and how long it will take: on a terminal alone.
+//! What people read on standard error: notes, and on a terminal how far it is, how fast it
+//! goes and how long it will take.
 
-use std::io::{self, IsTerminal};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-pub struct Progress(Option<ProgressBar>);
+/// The bar that notes must not run into.
+static BAR: OnceLock<ProgressBar> = OnceLock::new();
+
+/// Prints a line to standard error, which may be closed.
+pub fn print_note(text: fmt::Arguments) {
+    let print = || drop(writeln!(io::stderr(), "{text}"));
+    match BAR.get() {
+        Some(bar) => bar.suspend(print),
+        None => print(),
+    }
+}
+
+/// As `eprintln!`, which would panic where standard error is closed.
+macro_rules! note {
+    ($($text:tt)*) => { $crate::progress::print_note(format_args!($($text)*)) };
+}
+pub(crate) use note;
+
+/// The one progress of the process.
+pub struct Progress(Option<&'static ProgressBar>);
 
 impl Progress {
     /// * `template`: of indicatif.
     pub fn new(template: &str) -> Self {
         Progress(io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template(template);
-            ProgressBar::no_length().with_style(style.unwrap_or(ProgressStyle::default_bar()))
+            BAR.get_or_init(|| {
+                let style = ProgressStyle::with_template(template);
+                ProgressBar::no_length().with_style(style.unwrap_or(ProgressStyle::default_bar()))
+            })
         }))
     }
 

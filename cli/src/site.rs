@@ -24,6 +24,7 @@ use stand_in::StandIn;
 
 use crate::failure::Failure;
 use crate::options::Common;
+use crate::progress::note;
 
 pub struct Site {
     pub api_key: String,
@@ -170,9 +171,16 @@ impl Site {
         response
     }
 
+    /// * `default`: how long it may take if `--timeout` does not say it.
+    pub fn send_within(&self, request: &GSRequest, default: Duration) -> GSResponse {
+        let response = request.send_timeout(self.timeout(default));
+        self.log(&response);
+        response
+    }
+
     pub fn log(&self, response: &GSResponse) {
         if self.log {
-            eprintln!("{}", response.get_log());
+            note!("{}", response.get_log());
         }
     }
 
@@ -189,7 +197,7 @@ impl Site {
 
 /// The stand-in, which says that it is one.
 pub fn start_stand_in() -> StandIn {
-    eprintln!("Demo: this is a stand-in for the API on this machine; its accounts are made up.");
+    note!("Demo: this is a stand-in for the API on this machine; its accounts are made up.");
     let stand_in = StandIn::tls();
     // For long runs.
     stand_in.forget_requests();
@@ -229,7 +237,7 @@ fn signer(common: &Common) -> Result<Signer, Failure> {
 /// The secret key alone, for signatures that need nothing else.
 pub fn secret_key(common: &Common) -> Result<String, Failure> {
     if common.demo {
-        eprintln!("Demo: the secret key is that of the stand-in for the API.");
+        note!("Demo: the secret key is that of the stand-in for the API.");
         return Ok(stand_in::SECRET.into());
     }
     let secret_key = match &common.secret_key {

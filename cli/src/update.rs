@@ -17,7 +17,7 @@ use crate::input::{Input, Line, Parser, Reader};
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::options::{Common, UpdateOptions};
 use crate::pacer::Pacer;
-use crate::progress::Progress;
+use crate::progress::{Progress, note};
 use crate::site::{self, Signed, Site};
 
 /// How long a call may take, its retries included, if `--timeout` does not say it.
@@ -113,8 +113,8 @@ impl Update<'_> {
             let result = match self.parser.params(&line) {
                 Ok(params) => self.send(params),
                 Err(why) => {
-                    eprintln!("gigya: {}:{}: {why}", self.name, line.number);
-                    LineResult::not_sent(&line, why)
+                    note!("gigya: {}:{}: {why}", self.name, line.number);
+                    LineResult::not_sent(why)
                 }
             };
             let mut results = lock(&self.results);
@@ -216,21 +216,22 @@ impl Update<'_> {
         let took = self.started.elapsed().as_secs_f64();
         let (done, failed) = (results.done, results.failed);
         let speed = (done + failed) as f64 / took.max(1e-9);
-        eprintln!("{done} updated, {failed} failed, in {took:.1} s: {speed:.1} per second");
+        note!("{done} updated, {failed} failed, in {took:.1} s: {speed:.1} per second");
         if failed > 0 {
-            eprintln!("What failed is in {}", results.failures.path.display());
+            note!("What failed is in {}", results.failures.path.display());
         }
         if results.unknown > 0 {
-            eprintln!(
+            note!(
                 "The outcome of {} of them is unknown: look before you feed them in again, or say --idempotent if setting the same twice does no harm",
                 results.unknown
             );
         }
         let go_on = || {
             let (file, next) = (self.options.file.display(), source.last + 1);
-            eprintln!(
+            note!(
                 "gigya: ended after line {} of {}; to go on: gigya update {file} --from-line {next}, and the same other options",
-                source.last, self.name
+                source.last,
+                self.name
             );
         };
         if let Some(error) = results.error {
@@ -260,6 +261,8 @@ struct LineResult {
     outcome: Outcome,
     call_id: Option<String>,
     message: Option<String>,
+    /// Whether the message has been printed with file and line.
+    is_named: bool,
 }
 
 impl LineResult {
@@ -270,16 +273,18 @@ impl LineResult {
             outcome: response.outcome(),
             call_id: response.call_id().map(str::to_string),
             message: response.into_result().err().map(|error| error.to_string()),
+            is_named: false,
         }
     }
 
-    fn not_sent(_: &Line, why: String) -> Self {
+    fn not_sent(why: String) -> Self {
         LineResult {
             uid: Value::Null,
             code: error_codes::INVALID_PARAMETER_VALUE,
             outcome: Outcome::NotSent,
             call_id: None,
             message: Some(why),
+            is_named: true,
         }
     }
 }
@@ -305,6 +310,7 @@ impl Results {
             outcome,
             call_id,
             message,
+            is_named,
         } = result;
         let kept = if code == 0 {
             self.done += 1;
@@ -326,12 +332,11 @@ impl Results {
                     self.out = None;
                 }
             }
-            None if call_id.is_some() || outcome != Outcome::NotSent => {
-                if let Some(message) = message {
-                    eprintln!("gigya: {name}:{}: {message}", line.number);
+            None => {
+                if let Some(message) = message.filter(|_| !is_named) {
+                    note!("gigya: {name}:{}: {message}", line.number);
                 }
             }
-            None => {}
         }
         kept
     }
@@ -369,7 +374,7 @@ impl Failures {
                 )));
             }
             fs::rename(&path, &old).map_err(|error| Failure::file(&path, error))?;
-            eprintln!(
+            note!(
                 "gigya: {} of an earlier run is now {}",
                 path.display(),
                 old.display()

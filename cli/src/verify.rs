@@ -2,12 +2,17 @@
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::time::Duration;
 
 use gssdk::*;
 
 use crate::failure::{self, Failure};
 use crate::options::{Common, Source, Verify};
+use crate::progress::note;
 use crate::site::{self, Signed, Site, secret_key};
+
+/// How long the site's keys are waited for, if `--timeout` does not say it.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub fn run(common: &Common, what: &Verify) -> Result<(), Failure> {
     match what {
@@ -126,13 +131,12 @@ fn user(
 fn keys(site: &Site, source: &Source) -> Result<Value, Failure> {
     let Some(file) = &source.keys else {
         let request = site.request("accounts.getJWTPublicKey", json!({"V2": true}));
-        let answer = site
-            .send(&request.idempotent(true).retries(2))
-            .into_result();
+        let request = request.idempotent(true).retries(2);
+        let answer = site.send_within(&request, TIMEOUT).into_result();
         return match answer {
             Ok(answer) => Ok(Value::Object(answer.get_data().clone())),
             Err(error) => {
-                eprintln!("gigya: nothing was verified: the site's keys could not be fetched");
+                note!("gigya: nothing was verified: the site's keys could not be fetched");
                 Err(error.into())
             }
         };
@@ -168,9 +172,11 @@ fn show(common: &Common, claims: Result<Map, GSException>) -> Result<(), Failure
         }
         Err(_) => String::new(),
     };
-    failure::print(text.as_bytes())?;
+    let printed = failure::print(text.as_bytes());
     // Forged, expired or not a token at all: it is not good.
-    claims
-        .map(drop)
-        .map_err(|error| Failure::Refused(format!("not valid: {}", error.error_message())))
+    if let Err(error) = claims {
+        let why = error.error_message();
+        return Err(Failure::Refused(format!("not valid: {why}")));
+    }
+    printed
 }

@@ -182,6 +182,7 @@ fn an_export_that_is_refused_or_cut_off_can_be_resumed() {
     assert_eq!(api.received().len(), sent);
 }
 
+#[cfg(unix)]
 #[test]
 fn ctrl_c_ends_an_export_that_can_be_resumed() {
     let api = StandIn::plain();

@@ -101,6 +101,7 @@ impl Run for Command {
 }
 
 /// As Ctrl-C does.
+#[cfg(unix)]
 pub fn interrupt(child: &Child) {
     let pid = child.id().to_string();
     let status = Command::new("kill").args(["-INT", &pid]).status().unwrap();

@@ -77,6 +77,7 @@ fn every_command_says_first_that_it_is_a_demo() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_demo_runs_until_ctrl_c_and_says_which_variables_to_set() {
     let mut child = gigya(&["demo"]).start();
@@ -119,6 +120,7 @@ fn a_demo_runs_until_ctrl_c_and_says_which_variables_to_set() {
     assert!(!ca.exists(), "it tidies up");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_demo_speaks_json_too() {
     let mut child = gigya(&["demo", "--json"]).start();

@@ -173,7 +173,7 @@ fn what_is_wrong_with_a_line_is_named_with_file_and_line() {
         ]
     );
     for (line, why) in [
-        (1, "a byte order mark, skipped"),
+        (1, "a byte order mark (BOM), skipped"),
         (1, "lines end in CRLF"),
         (2, "not a JSON object"),
         (3, "an empty line, skipped"),
@@ -335,6 +335,7 @@ fn standard_input_is_json_lines_or_csv_as_its_first_line_says() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn failures_never_overwrite_what_is_there() {
     let api = StandIn::plain();
@@ -414,6 +415,7 @@ fn what_is_wrong_with_an_option_is_said_before_anything_is_sent() {
     assert_eq!(content(&path), "{\"UID\":\"a\"}\n");
 }
 
+#[cfg(unix)]
 #[test]
 fn ctrl_c_ends_an_update_that_goes_on_with_the_next_line() {
     let api = StandIn::plain();
