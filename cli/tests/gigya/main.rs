@@ -1,6 +1,7 @@
 //! The program, run as such against the stand-in.
 
 mod call;
+mod documents;
 mod export;
 mod others;
 mod update;
