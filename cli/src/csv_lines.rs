@@ -176,13 +176,13 @@ impl Tree {
     }
 }
 
-/// Whether a line can be the first one of CSV: names, separated by commas.
+/// Whether a line can be the first one of CSV: two or more names, separated by commas.
 pub fn is_header(line: &[u8]) -> bool {
     let is_name = |name: &String| {
         let is_part = |c: char| c.is_alphanumeric() || "._-".contains(c);
-        !name.is_empty() && name.chars().all(is_part)
+        name.starts_with(|c: char| c.is_alphabetic() || c == '_') && name.chars().all(is_part)
     };
-    cells(line).is_ok_and(|cells| cells.iter().all(is_name))
+    cells(line).is_ok_and(|cells| cells.len() > 1 && cells.iter().all(is_name))
 }
 
 /// The cells of one record.

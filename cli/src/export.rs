@@ -35,7 +35,7 @@ pub fn run(common: &Common, options: &ExportOptions) -> Result<(), Failure> {
         common,
         options,
     };
-    match &options.out {
+    match options.out.as_deref().filter(|out| *out != Path::new("-")) {
         None => export.to_stdout(),
         Some(out) => export.to_file(out),
     }
@@ -97,7 +97,10 @@ impl Export<'_> {
         };
         let part = match &checkpoint {
             Some(checkpoint) => {
-                let part = OpenOptions::new().append(true).open(&files.part);
+                let part = OpenOptions::new()
+                    .append(true)
+                    .create(true)
+                    .open(&files.part);
                 part.and_then(|part| part.set_len(checkpoint.bytes).map(|()| part))
             }
             None => {

@@ -190,12 +190,12 @@ Examples:
   gigya export --out accounts.csv --fields UID,profile.email,data.plan
   gigya export --query 'SELECT UID FROM accounts WHERE data.plan = \"b\" LIMIT 1000' | wc -l")]
 pub struct ExportOptions {
-    /// Where to write [default: standard output]
+    /// Where to write; - is standard output, the default
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
     /// CSV of these fields instead of JSON lines
-    #[arg(long, value_name = "A,B.C", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B.C", value_delimiter = ',', value_parser = trimmed)]
     pub fields: Option<Vec<String>>,
 
     /// Which accounts, and which of their fields
@@ -260,7 +260,7 @@ pub struct UpdateOptions {
     pub format: Option<Format>,
 
     /// Columns of CSV that are text, whatever they look like
-    #[arg(long, value_name = "A,B.C", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B.C", value_delimiter = ',', value_parser = trimmed)]
     pub text: Vec<String>,
 }
 
@@ -365,4 +365,8 @@ fn rate(text: &str) -> Result<f64, String> {
         Ok(_) => Err("it must be above 0".into()),
         Err(_) => Err("it is not a number of calls per second".into()),
     }
+}
+
+fn trimmed(text: &str) -> Result<String, String> {
+    Ok(text.trim().to_string())
 }

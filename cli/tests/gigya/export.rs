@@ -52,7 +52,7 @@ fn an_export_writes_csv_of_the_fields_that_are_asked_for() {
             {"UID":"b,\"q\"\n","n":null,"profile":"text","ok":true},
             {"profile":{"email":"\u00e9"},"half":"\ud800"}]}"#,
     ));
-    let fields = "UID,n,profile.email,profile.tags,profile.tags.1.y,ok,half";
+    let fields = "UID, n,profile.email,profile.tags,profile.tags.1.y,ok,half";
     let ran = at(&api, &["export", "--fields", fields]).run();
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let csv = "UID,n,profile.email,profile.tags,profile.tags.1.y,ok,half\n\

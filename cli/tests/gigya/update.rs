@@ -306,8 +306,11 @@ fn standard_input_is_json_lines_or_csv_as_its_first_line_says() {
         "{}",
         ran.said
     );
-    assert_eq!(*api.state.updated.lock().unwrap(), ["a", "b", "c"]);
-    assert_eq!(files(&folder), ["accounts.failed"]);
+    // Not a header: it would make nonsense of what follows.
+    let ran = update("garbage\n{\"UID\":\"d\"}\n");
+    assert_eq!((ran.code, ran.json().len()), (Some(1), 2), "{ran:?}");
+    assert_eq!(*api.state.updated.lock().unwrap(), ["a", "b", "c", "d"]);
+    assert_eq!(files(&folder), ["accounts.failed", "accounts.failed.old"]);
     let ran = at(
         &api,
         &[
