@@ -140,7 +140,7 @@ mod client {
     /// ```
     #[diagnostic::on_unimplemented(
         message = "`{Self}` cannot be the parameters of a request",
-        note = "pass `json!({{…}})`, a `Value`, a `Map`, JSON text, a reference to one of these, or `()`"
+        note = "pass `json!({{…}})`, a `Value`, a `Map`, JSON text, a reference to one of these, or `()`; wrap anything else in `json!(…)`"
     )]
     pub trait Params: sealed::Params {}
 

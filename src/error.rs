@@ -11,6 +11,9 @@ use {
 /// A value that the caller gave cannot be used.
 const INVALID_VALUE: i64 = 400_006;
 
+/// A value that the caller has to give is absent.
+const MISSING_PARAMETER: i64 = 400_002;
+
 /// An error of the API or of this SDK: a Gigya error code and its message.
 ///
 /// Mirrors `GSException` of `GSSDK.py`. Returned by
@@ -30,6 +33,8 @@ const INVALID_VALUE: i64 = 400_006;
 pub struct GSException {
     code: i64,
     message: String,
+    /// What `Display` adds to the message.
+    hint: Option<String>,
     #[cfg(feature = "client")]
     outcome: Outcome,
     /// Boxed already.
@@ -61,6 +66,7 @@ impl GSException {
         GSException {
             code,
             message: message.into(),
+            hint: None,
             #[cfg(feature = "client")]
             outcome: Outcome::Unknown,
             #[cfg(feature = "client")]
@@ -73,10 +79,14 @@ impl GSException {
         Self::refused(INVALID_VALUE, format!("Invalid parameter value: {what}"))
     }
 
-    /// Error 400002: there is no method, or nothing to authenticate with.
-    #[cfg(feature = "client")]
-    pub(crate) fn missing() -> Self {
-        Self::refused(MISSING_REQUIRED_PARAMETER, "Required parameter is missing")
+    /// Error 400002, with Python's message.
+    ///
+    /// * `which`: what is missing, for `Display`.
+    pub(crate) fn missing(which: &str) -> Self {
+        GSException {
+            hint: Some(which.to_string()),
+            ..Self::refused(MISSING_PARAMETER, "Required parameter is missing")
+        }
     }
 
     /// An error of this side, before anything is sent.
@@ -115,9 +125,14 @@ impl GSException {
         GSException {
             code: response.get_error_code(),
             message: response.get_error_message().to_string(),
+            hint: response.hint(),
             outcome: response.outcome(),
             response: Some(response),
         }
+    }
+
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     pub(crate) fn with_response(self, response: GSResponse) -> Self {
@@ -194,7 +209,7 @@ impl GSException {
     /// What `Display` says beyond message, code and call id.
     fn remarks(&self) -> Vec<String> {
         let Some(response) = self.response() else {
-            return Vec::new();
+            return Vec::from_iter(self.hint.clone());
         };
         let details = self.error_details().filter(|text| *text != self.message);
         let mut remarks = Vec::from_iter(details.map(str::to_string));
@@ -210,7 +225,11 @@ impl GSException {
             }
             _ => None,
         });
-        remarks.extend(advice(self.code, response));
+        remarks.extend(self.hint.clone());
+        // Without a secret key there is none to check.
+        if self.hint.is_none() || self.code != INVALID_SIGNATURE {
+            remarks.extend(advice(self.code, response));
+        }
         remarks
     }
 }
@@ -366,7 +385,10 @@ impl fmt::Display for GSException {
         }
         text.push(')');
         #[cfg(feature = "client")]
-        for (i, remark) in self.remarks().iter().enumerate() {
+        let remarks = self.remarks();
+        #[cfg(not(feature = "client"))]
+        let remarks = self.hint.as_slice();
+        for (i, remark) in remarks.iter().enumerate() {
             text += if i == 0 { ": " } else { "; " };
             text += remark;
         }

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::arguments::{self, OptionalKey, ParamValue, Params, key};
+use crate::arguments::{self, OptionalKey, ParamValue, Params, Text, key};
 use crate::call::credentials::Authentication;
 use crate::call::form::write_value;
-use crate::call::target::DEFAULT_API_DOMAIN;
-use crate::call::{Call, oauth1};
+use crate::call::{Call, DEFAULT_API_DOMAIN, oauth1};
 use crate::encoding::percent::text;
 use crate::error::GSException;
 use crate::log::mask;
@@ -91,10 +90,10 @@ impl GSRequest {
     pub fn new(
         api_key: impl OptionalKey,
         secret_key: impl OptionalKey,
-        api_method: &str,
+        api_method: impl AsRef<str>,
         params: impl Params,
     ) -> Self {
-        let mut call = Call::new(api_method, arguments::params(params));
+        let mut call = Call::new(api_method.as_ref(), arguments::params(params));
         call.api_key = key(api_key);
         call.secret_key = key(secret_key);
         GSRequest {
@@ -124,12 +123,13 @@ impl GSRequest {
     /// ```
     pub fn with_private_key(
         api_key: impl OptionalKey,
-        user_key: &str,
+        user_key: impl Text,
         private_key: impl Into<Pem>,
-        api_method: &str,
+        api_method: impl AsRef<str>,
         params: impl Params,
     ) -> Self {
-        let mut request = Self::new(api_key, None, api_method, params).user_key(user_key);
+        let mut request = Self::new(api_key, None, api_method, params)
+            .user_key(arguments::text(&user_key).as_deref());
         request.call_mut().authentication = Authentication::PrivateKey(private_key.into());
         request
     }
@@ -145,8 +145,9 @@ impl GSRequest {
     /// use gssdk::*;
     /// let request = GSRequest::anonymous("api key", "accounts.getScreenSets", ());
     /// ```
-    pub fn anonymous(api_key: &str, api_method: &str, params: impl Params) -> Self {
-        let mut request = Self::new(api_key, None, api_method, params);
+    pub fn anonymous(api_key: impl Text, api_method: impl AsRef<str>, params: impl Params) -> Self {
+        let api_key = arguments::text(&api_key);
+        let mut request = Self::new(api_key.as_deref(), None, api_method, params);
         request.call_mut().authentication = Authentication::Anonymous;
         request
     }
@@ -167,12 +168,14 @@ impl GSRequest {
     /// let request = GSRequest::with_session("token", "c2VjcmV0", "accounts.getAccountInfo", ());
     /// ```
     pub fn with_session(
-        session_token: &str,
-        session_secret: &str,
-        api_method: &str,
+        session_token: impl Text,
+        session_secret: impl Text,
+        api_method: impl AsRef<str>,
         params: impl Params,
     ) -> Self {
-        let mut request = Self::new(session_token, session_secret, api_method, params);
+        let token = arguments::text(&session_token);
+        let secret = arguments::text(&session_secret);
+        let mut request = Self::new(token.as_deref(), secret.as_deref(), api_method, params);
         request.call_mut().authentication = Authentication::Session;
         request
     }
@@ -325,6 +328,37 @@ impl GSRequest {
             .insert(param.into(), arguments::value(value));
     }
 
+    /// Adds parameters; each replaces the one of its name.
+    ///
+    /// * `params`: as in [`new`](Self::new). What cannot be used is reported by
+    ///   [`send`](Self::send).
+    ///
+    /// As `setParams` of the Java SDK.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", json!({"query": "…"}));
+    /// request.set_params(json!({"query": "SELECT UID FROM accounts", "timeout": 10_000}));
+    /// assert_eq!(request.get_params()["query"], "SELECT UID FROM accounts");
+    /// assert_eq!(request.get_params().len(), 2);
+    /// ```
+    pub fn set_params(&mut self, params: impl Params) {
+        self.call_mut().add_params(arguments::params(params));
+    }
+
+    /// The API method, as it was given.
+    ///
+    /// As `getMethod` of the Java SDK.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", ());
+    /// assert_eq!(request.get_method(), "accounts.search");
+    /// ```
+    pub fn get_method(&self) -> &str {
+        &self.call.api_method
+    }
+
     /// The caller's parameters; what `send` adds is not among them.
     ///
     /// Mirrors `getParams`.
@@ -340,7 +374,7 @@ impl GSRequest {
 
     /// The data centre that serves the API key: `us1.gigya.com` (the default),
     /// `eu1.gigya.com`, `eu2.gigya.com`, `au1.gigya.com`, `ru1.gigya.com`,
-    /// `cn1.gigya-api.cn` or `global.gigya.com`. `None` restores the default.
+    /// `cn1.sapcdm.cn` or `global.gigya.com`. `None` restores the default.
     ///
     /// Mirrors `setAPIDomain`.
     ///
@@ -406,8 +440,8 @@ impl GSRequest {
     /// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.login", ());
     /// request.add_header("Cookie", "gmid=…; ucid=…");
     /// ```
-    pub fn add_header(&mut self, name: &str, value: &str) {
-        let header = (name.to_string(), value.to_string());
+    pub fn add_header(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) {
+        let header = (name.as_ref().to_string(), value.as_ref().to_string());
         self.call_mut().headers.push(header);
     }
 

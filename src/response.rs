@@ -53,6 +53,11 @@ pub(crate) trait History: Send + Sync {
     /// The API method.
     fn method(&self) -> &str;
 
+    /// What the request itself says about an error: what it lacked, for example.
+    fn hint(&self, _code: i64, _outcome: Outcome) -> Option<String> {
+        None
+    }
+
     /// The log, masked.
     ///
     /// * `response_text`: the text of the response.
@@ -273,6 +278,21 @@ impl GSResponse {
         }
     }
 
+    /// The text at a path (RFC 6901), if it is a string.
+    ///
+    /// * `path`: as in `"/profile/email"`.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let text = r#"{"errorCode": 0, "profile": {"email": "joe@example.com", "age": 42}}"#;
+    /// let response = GSResponse::from_text("accounts.getAccountInfo", text);
+    /// assert_eq!(response.pointer_str("/profile/email"), Some("joe@example.com"));
+    /// assert_eq!(response.pointer_str("/profile/age"), None);
+    /// ```
+    pub fn pointer_str(&self, path: &str) -> Option<&str> {
+        self.pointer(path)?.as_str()
+    }
+
     /// One field, if it is an array; empty if there is none.
     ///
     /// ```
@@ -308,6 +328,26 @@ impl GSResponse {
     /// ```
     pub fn outcome(&self) -> Outcome {
         self.0.outcome
+    }
+
+    /// What the API says in more detail than in its message; `None` on success.
+    ///
+    /// Mirrors `getErrorDetails` of other SDKs.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let text = r#"{"errorCode": 400006, "errorMessage": "Invalid parameter value", "errorDetails": "UID"}"#;
+    /// let response = GSResponse::from_text("accounts.search", text);
+    /// assert_eq!(response.error_details(), Some("UID"));
+    /// ```
+    pub fn error_details(&self) -> Option<&str> {
+        self.get_str("errorDetails")
+    }
+
+    /// What the request itself says about the error that the response is.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let code = self.get_error_code();
+        self.0.history.hint(code, self.outcome())
     }
 
     /// The id of the call, which SAP's support asks for.

@@ -3,6 +3,7 @@
 //! [`Call`] is what the caller said. Its [`Credentials`] say how it authenticates, its
 //! [`Target`] where it goes; a [`Stamp`] makes one [`Form`] of it.
 
+mod api_domain;
 pub(crate) mod bearer;
 pub(crate) mod credentials;
 pub(crate) mod form;
@@ -16,10 +17,14 @@ use std::sync::{Arc, OnceLock};
 use serde_json::{Map, Value};
 
 use crate::error::GSException;
+use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
+use crate::outcome::Outcome;
 use crate::pem::{ClientCert, Pem};
 use credentials::{Authentication, Credentials};
 use form::{Field, Form, SIGNATURE, Stamp};
-use target::{DEFAULT_API_DOMAIN, Target};
+use target::Target;
+
+pub(crate) use api_domain::DEFAULT as DEFAULT_API_DOMAIN;
 
 /// The value of the parameter `sdk`.
 const SDK: &str = concat!("rust_", env!("CARGO_PKG_VERSION"));
@@ -57,14 +62,10 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn new(api_method: &str, params: Value) -> Self {
-        let (params, params_error) = match read_params(params) {
-            Ok(params) => (params, None),
-            Err(why) => (Map::new(), Some(why)),
-        };
-        Call {
+        let mut call = Call {
             api_method: api_method.to_string(),
-            params,
-            params_error,
+            params: Map::new(),
+            params_error: None,
             api_key: None,
             secret_key: None,
             user_key: None,
@@ -81,6 +82,17 @@ impl Call {
             follows_data_center: false,
             headers: Vec::new(),
             target: OnceLock::new(),
+        };
+        call.add_params(params);
+        call
+    }
+
+    /// Adds parameters; each replaces the one of its name.
+    pub(crate) fn add_params(&mut self, params: Value) {
+        match read_params(params) {
+            Err(why) => self.params_error = Some(why),
+            Ok(params) if self.params.is_empty() => self.params = params,
+            Ok(params) => self.params.extend(params),
         }
     }
 
@@ -130,6 +142,27 @@ impl Call {
             return Ok(Arc::clone(self.target.get_or_init(|| target)));
         }
         Ok(target)
+    }
+
+    /// What the call itself says about an error: what it lacks, or which data centers
+    /// there are.
+    pub(crate) fn hint(&self, code: i64, outcome: Outcome) -> Option<String> {
+        match outcome {
+            Outcome::NotSent => match self.target(&self.api_domain) {
+                Err(error) => error.hint().map(str::to_string),
+                Ok(_) if code == NETWORK_OR_PROTOCOL_FAILURE && self.host_override.is_none() => {
+                    api_domain::hint(&self.api_domain)
+                }
+                Ok(_) => None,
+            },
+            Outcome::Answered => match self.credentials() {
+                Ok(Credentials::Token) => Some(
+                    "no secret key was given, so the API key went as an access token".to_string(),
+                ),
+                _ => None,
+            },
+            Outcome::Unknown => None,
+        }
     }
 
     /// Must be called before anything changes.
