@@ -602,7 +602,7 @@ fn a_text_may_be_a_string_an_option_or_a_value() {
     let method = String::from("accounts.getAccountInfo");
     for request in [
         GSRequest::with_session(&info["sessionToken"], &info["sessionSecret"], &method, ()),
-        GSRequest::with_session(info.get("sessionToken"), &owned, &*method, &json!({})),
+        GSRequest::with_session(info.get("sessionToken"), &owned, &*method, json!({})),
         GSRequest::with_session(
             info["sessionToken"].clone(),
             owned.as_ref(),

@@ -68,7 +68,7 @@ fn nothing_else_than_what_was_signed_passes() {
     ));
     assert!(!validate_user_signature(
         "uid",
-        &(now() + 1).to_string(),
+        (now() + 1).to_string(),
         SECRET,
         &signature
     ));
