@@ -253,7 +253,7 @@ fn advice(code: i64, response: &GSResponse) -> Option<String> {
             ));
         }
         VALIDATION_ERROR => "validation_errors() holds the fields that are at fault",
-        INVALID_API_KEY => "check the API key: is it the site's, whole, and of this data centre?",
+        INVALID_API_KEY => "check the API key: is it the site's, whole, and of this data center?",
         LOGIN_FAILED_CAPTCHA_REQUIRED => "the next login needs a captcha that the user has solved",
         LOGIN_FAILED_WRONG_CAPTCHA => "let the user solve a new captcha",
         REQUEST_HAS_EXPIRED => {

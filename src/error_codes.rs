@@ -12,7 +12,7 @@
 //! let response = GSResponse::from_text("accounts.resetPassword", text);
 //! match response.get_error_code() {
 //!     error_codes::SUCCESS => println!("sent"),
-//!     error_codes::LOGIN_ID_DOES_NOT_EXIST => println!("sent"), // tell nobody who has an account
+//!     error_codes::LOGIN_ID_DOES_NOT_EXIST => println!("sent"), // do not reveal who has an account
 //!     code => println!("error {code}"),
 //! }
 //! ```
@@ -51,9 +51,9 @@ pub const IDENTITY_ALREADY_ASSIGNED: i64 = 206_004;
 /// A code has been sent to the user, who has to enter it.
 pub const PENDING_CODE_VERIFICATION: i64 = 206_006;
 
-// The data centre.
+// The data center.
 
-/// The API key is served by another data centre; `apiDomain` of the answer names it.
+/// The API key is served by another data center; `apiDomain` of the answer names it.
 pub const INVALID_DATA_CENTER: i64 = 301_001;
 
 // Bad requests.

@@ -219,7 +219,7 @@ impl GSRequest {
         self
     }
 
-    /// After 301001, goes to the data centre that the API names: the request was
+    /// After 301001, goes to the data center that the API names: the request was
     /// refused, so nothing ran, and is signed anew for the other one. Later requests
     /// with the same API key that allow it go there at once. The default is `false`.
     ///
@@ -267,7 +267,7 @@ impl GSRequest {
     }
 
     /// A TLS client certificate to authenticate with, instead of a secret key or
-    /// in addition to one. The request goes to the data centre's mTLS host.
+    /// in addition to one. The request goes to the data center's mTLS host.
     ///
     /// * `cert`: the certificate, and after it any intermediates.
     /// * `key`: its private key, PKCS#8, PKCS#1 or SEC1, not encrypted.
@@ -372,7 +372,7 @@ impl GSRequest {
         &self.call.params
     }
 
-    /// The data centre that serves the API key: `us1.gigya.com` (the default),
+    /// The data center that serves the API key: `us1.gigya.com` (the default),
     /// `eu1.gigya.com`, `eu2.gigya.com`, `au1.gigya.com`, `ru1.gigya.com`,
     /// `cn1.sapcdm.cn` or `global.gigya.com`. `None` restores the default.
     ///

@@ -113,7 +113,7 @@ impl Call {
     /// Where the call goes, once everything that can be checked before anything is sent
     /// has been checked.
     ///
-    /// * `api_domain`: the caller's, or another data centre's.
+    /// * `api_domain`: the caller's, or another data center's.
     ///
     /// # Errors
     /// 400002 when there is no method or nothing to authenticate with, 400006
