@@ -310,3 +310,19 @@ mod client {
         [T: ParamValue, const N: usize] [T; N], values => values.into_iter().map(T::into_value).collect();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_there_is_borrowed() {
+        let owned = Some(String::from("a"));
+        assert!(matches!(text("a"), Some(Cow::Borrowed("a"))));
+        assert!(matches!(text(&"a"), Some(Cow::Borrowed("a"))));
+        assert!(matches!(text(&owned), Some(Cow::Borrowed("a"))));
+        assert!(matches!(text(&Some(&owned)), Some(Cow::Borrowed("a"))));
+        assert!(text(&None::<&str>).is_none());
+        assert!(text(&Some(None::<&str>)).is_none());
+    }
+}

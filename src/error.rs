@@ -20,9 +20,10 @@ const MISSING_PARAMETER: i64 = 400_002;
 /// [`SigUtils::calc_signature`](crate::sig_utils::calc_signature) and, in Rust
 /// style, by `GSResponse::into_result`: then it carries the whole response.
 ///
-/// Its `Display` text is one line: the message, the code, and, as far as there
-/// are any, the call id, the details, the first field that is at fault, and what
-/// to do about it.
+/// Its `Display` text is one line: the message, the code, and, where there are any,
+/// the call id, the details, the first field at fault, what the request lacked, and
+/// what to do. Print it with `{error}`: a `main` that returns the error prints its
+/// `Debug` form, which has less.
 ///
 /// ```
 /// let error = gssdk::SigUtils::calc_signature("text", "not base64!").unwrap_err();
@@ -193,8 +194,8 @@ impl GSException {
         response.map_or(&[], |response| response.get_array("validationErrors"))
     }
 
-    /// Everything else that came with it: the `regToken` of a 206001, the log.
-    /// `None` for errors that no request brought.
+    /// The whole response: the `regToken` of a 206001, the log. `None` for errors that
+    /// did not come from a response.
     ///
     /// ```
     /// use gssdk::*;
@@ -410,7 +411,7 @@ impl fmt::Debug for GSException {
     }
 }
 
-/// Equal are errors of the same code and message.
+/// Errors with the same code and message are equal.
 impl PartialEq for GSException {
     fn eq(&self, other: &Self) -> bool {
         (self.code, &self.message) == (other.code, &other.message)

@@ -69,7 +69,8 @@ impl GSRequest {
     /// * `api_key`: the site's API key; or, without a secret key, an access token.
     /// * `secret_key`: the site's secret key, or that of the
     ///   [`user_key`](Self::user_key), in base64 as Gigya shows it. With it the
-    ///   request is signed, without it the request goes over https.
+    ///   request is signed, and goes over http unless [`use_https`](Self::use_https) is
+    ///   called; without it the request goes over https.
     /// * `api_method`: namespace and name, as in `"accounts.getAccountInfo"`;
     ///   without a namespace, `socialize` is assumed.
     /// * `params`: a JSON object (`json!({…})` or a `Map`) or the text of one, also
@@ -134,10 +135,14 @@ impl GSRequest {
         request
     }
 
-    /// A request that says which site it is about and nothing more: for
-    /// methods open to everyone, such as `accounts.getJWTPublicKey`.
+    /// A request without credentials, for methods open to everyone, such as
+    /// `accounts.getJWTPublicKey`.
     ///
     /// It goes over https with the `apiKey`, unsigned.
+    ///
+    /// * `api_key`: the site's API key, see [`Text`]; one that is absent is reported by
+    ///   [`send`](Self::send), 400002.
+    /// * `api_method`, `params`: as in [`new`](Self::new).
     ///
     /// As in the Java SDK's anonymous authentication.
     ///
@@ -155,7 +160,8 @@ impl GSRequest {
     /// A request in the name of a user who is logged in.
     ///
     /// * `session_token`, `session_secret`: the `sessionToken` and `sessionSecret` in
-    ///   the `sessionInfo` that `accounts.login` returned.
+    ///   the `sessionInfo` that `accounts.login` returned, see [`Text`]; one that is
+    ///   absent is reported by [`send`](Self::send), 400002.
     /// * `api_method`, `params`: as in [`new`](Self::new); no `apiKey` is sent unless
     ///   it is among them.
     ///
@@ -165,7 +171,14 @@ impl GSRequest {
     ///
     /// ```
     /// use gssdk::*;
-    /// let request = GSRequest::with_session("token", "c2VjcmV0", "accounts.getAccountInfo", ());
+    /// let text = r#"{"errorCode": 0, "sessionInfo": {"sessionToken": "token", "sessionSecret": "c2VjcmV0"}}"#;
+    /// let login = GSResponse::from_text("accounts.login", text);
+    /// let request = GSRequest::with_session(
+    ///     login.pointer("/sessionInfo/sessionToken"),
+    ///     login.pointer("/sessionInfo/sessionSecret"),
+    ///     "accounts.getAccountInfo",
+    ///     (),
+    /// );
     /// ```
     pub fn with_session(
         session_token: impl Text,
@@ -374,7 +387,11 @@ impl GSRequest {
 
     /// The data center that serves the API key: `us1.gigya.com` (the default),
     /// `eu1.gigya.com`, `eu2.gigya.com`, `au1.gigya.com`, `ru1.gigya.com`,
-    /// `cn1.sapcdm.cn` or `global.gigya.com`. `None` restores the default.
+    /// `cn1.sapcdm.cn` or `global.gigya.com`; or a domain of your own, before which the
+    /// method's namespace is put. `None` restores the default.
+    ///
+    /// A domain with a scheme, a path or a namespace, or a data center's short name, is
+    /// reported by [`send`](Self::send): 400006, with what to write instead.
     ///
     /// Mirrors `setAPIDomain`.
     ///

@@ -18,7 +18,7 @@ use crate::reading::Parsed;
 ///
 /// | code | this side's errors |
 /// | --- | --- |
-/// | 400002 | a required parameter is missing: method, or every key |
+/// | 400002 | a required parameter is missing; `Display` of the error says which |
 /// | 400003 | the file of CA certificates is missing or holds none |
 /// | 400006 | a value cannot be used; the message says which and why |
 /// | 500000 | the network, the server or its answer is at fault |
@@ -269,7 +269,7 @@ impl GSResponse {
     /// ```
     pub fn pointer(&self, path: &str) -> Option<&Value> {
         let mut steps = path.strip_prefix('/')?.splitn(2, '/');
-        // The data are no `Value`: the first step is ours, the others are theirs.
+        // The data are a map, not a `Value`: the first step is taken here.
         let first = steps.next()?.replace("~1", "/").replace("~0", "~");
         let value = self.get_object(&first)?;
         match steps.next() {
