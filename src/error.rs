@@ -35,7 +35,7 @@ pub struct GSException {
     code: i64,
     message: String,
     /// What `Display` adds to the message.
-    hint: Option<String>,
+    hint: Option<Box<str>>,
     #[cfg(feature = "client")]
     outcome: Outcome,
     /// Boxed already.
@@ -85,7 +85,7 @@ impl GSException {
     /// * `which`: what is missing, for `Display`.
     pub(crate) fn missing(which: &str) -> Self {
         GSException {
-            hint: Some(which.to_string()),
+            hint: Some(which.into()),
             ..Self::refused(MISSING_PARAMETER, "Required parameter is missing")
         }
     }
@@ -126,7 +126,7 @@ impl GSException {
         GSException {
             code: response.get_error_code(),
             message: response.get_error_message().to_string(),
-            hint: response.hint(),
+            hint: response.hint().map(String::into_boxed_str),
             outcome: response.outcome(),
             response: Some(response),
         }
@@ -210,7 +210,7 @@ impl GSException {
     /// What `Display` says beyond message, code and call id.
     fn remarks(&self) -> Vec<String> {
         let Some(response) = self.response() else {
-            return Vec::from_iter(self.hint.clone());
+            return Vec::from_iter(self.hint().map(String::from));
         };
         let details = self.error_details().filter(|text| *text != self.message);
         let mut remarks = Vec::from_iter(details.map(str::to_string));
@@ -226,7 +226,7 @@ impl GSException {
             }
             _ => None,
         });
-        remarks.extend(self.hint.clone());
+        remarks.extend(self.hint().map(String::from));
         // Without a secret key there is none to check.
         if self.hint.is_none() || self.code != INVALID_SIGNATURE {
             remarks.extend(advice(self.code, response));

@@ -9,8 +9,8 @@
 //! | `accounts.eu1.gigya.com`, `mtls.eu1.gigya.com` | likewise |
 //! | `eu1`, `eu1.gigya` | likewise |
 //! | `cn1` | 400006 that says to write `cn1.sapcdm.cn` |
-//! | `eu9` | 400006 that lists the data centers |
-//! | `eu9.gigya.com` | sent: it may be new; where that fails, the error lists the data centers |
+//! | `eu9`, `eu` | 400006 that lists the data centers: `accounts.eu` would be a stranger's host |
+//! | `eu9.gigya.com`, `jp1` | sent: it may be new, or the caller's; where that fails, the error lists the data centers |
 
 use crate::error::GSException;
 
@@ -37,16 +37,16 @@ const DATA_CENTERS: [&str; 7] = [
 pub(super) fn check(domain: &str, namespace: &str) -> Result<(), GSException> {
     let what = "API domain";
     let meant = meant_by(domain, namespace);
+    if is_short_name(&meant) {
+        return Err(GSException::invalid(format_args!(
+            "the {what} {domain:?} is not the domain of a data center: these are {}",
+            DATA_CENTERS.join(", ")
+        )));
+    }
     if meant != domain && check_host(&meant, what).is_ok() {
         return Err(GSException::invalid(format_args!(
             "the {what} {domain:?} should be the domain of the data center alone: \
              write {meant:?}"
-        )));
-    }
-    if is_short_name(domain) {
-        return Err(GSException::invalid(format_args!(
-            "the {what} {domain:?} is not the domain of a data center: these are {}",
-            DATA_CENTERS.join(", ")
         )));
     }
     // An empty first label stands for the default data center (client certificates).
@@ -58,7 +58,7 @@ pub(super) fn check(domain: &str, namespace: &str) -> Result<(), GSException> {
 pub(super) fn hint(domain: &str) -> Option<String> {
     let domain = domain.to_ascii_lowercase();
     let label = domain.split('.').next().unwrap_or_default();
-    let looks_like_one = is_short_name(label) || domain.contains("gigya");
+    let looks_like_one = is_short_name(label) || is_numbered(label) || domain.contains("gigya");
     if !looks_like_one || DATA_CENTERS.contains(&domain.as_str()) {
         return None;
     }
@@ -95,15 +95,26 @@ fn is_namespace(first: &str, rest: &str, namespace: &str) -> bool {
     let is_gigyas = [".gigya.com", ".gigya-api.cn", ".sapcdm.cn"]
         .iter()
         .any(|suffix| rest.ends_with(suffix));
-    let is_data_center = (is_gigyas || rest == label) && is_short_name(label);
+    let is_data_center = if is_gigyas {
+        is_short_name(label) || is_numbered(label)
+    } else {
+        is_short_name(&rest) && is_numbered(&rest)
+    };
     is_data_center || first.eq_ignore_ascii_case(namespace) && (is_gigyas || rest == "gigya.com")
 }
 
-/// Whether a text looks like a data center without its domain: `eu1`, `global`.
+/// Whether a text is the name of a region that has data centers, or of a data center
+/// there, without its domain: `eu`, `eu1`, `global`.
 fn is_short_name(text: &str) -> bool {
-    let is_numbered = matches!(text.as_bytes(), [a, b, n]
-        if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && n.is_ascii_digit());
-    is_numbered || text.eq_ignore_ascii_case("global")
+    let name = text.to_ascii_lowercase();
+    let region = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    name == "global" || ["us", "eu", "au", "ru", "cn"].contains(&region)
+}
+
+/// Whether a label looks like the name of a data center: two letters and a digit.
+fn is_numbered(label: &str) -> bool {
+    matches!(label.as_bytes(), [a, b, n]
+        if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && n.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -135,6 +146,7 @@ mod tests {
             ("accounts.cn1.gigya-api.cn", "cn1.gigya-api.cn"),
             ("accounts.global.gigya.com", "global.gigya.com"),
             ("accounts.gigya.com", "gigya.com"),
+            ("accounts.jp1.gigya.com", "jp1.gigya.com"),
             ("accounts.eu1", "eu1.gigya.com"),
             ("eu1", "eu1.gigya.com"),
             ("US1", "us1.gigya.com"),
@@ -153,9 +165,17 @@ mod tests {
     fn an_unknown_data_center_lists_the_known_ones() {
         let known = "us1.gigya.com, eu1.gigya.com, eu2.gigya.com, au1.gigya.com, ru1.gigya.com, \
                      cn1.sapcdm.cn, global.gigya.com";
-        let error = check("eu9", "accounts").unwrap_err();
-        assert!(error.error_message().ends_with(known), "{error}");
-        for domain in ["eu9.gigya.com", "eu1.gigia.com", "us1.gigya.co"] {
+        for domain in ["eu9", "EU", "us", "cn12", "https://eu9/", "accounts.eu9"] {
+            let error = check(domain, "accounts").unwrap_err();
+            assert!(error.error_message().ends_with(known), "{error}");
+        }
+        for domain in [
+            "eu9.gigya.com",
+            "eu1.gigia.com",
+            "us1.gigya.co",
+            "jp1",
+            "gigya",
+        ] {
             assert_eq!(check(domain, "accounts"), Ok(()));
             let hint = hint(domain).unwrap();
             assert!(hint.contains(domain) && hint.ends_with(known), "{hint}");
@@ -170,6 +190,11 @@ mod tests {
             "cdc.example.com:8443",
             "localhost:8080",
             "gateway",
+            "gw1",
+            "gateway.gw1",
+            "login.eu",
+            "login.global",
+            "accounts.de",
             "gigya.example.com",
             "eu1.example.com",
             "accounts.eu1.example.com",
