@@ -446,9 +446,11 @@ impl GSRequest {
     /// Adds a header, such as `Cookie` or the id of a trace; several of the same name
     /// are sent one after another.
     ///
-    /// * `name`, `value`: what HTTP or the SDK itself owns (`Host`, `Content-*`,
-    ///   `Authorization`, `Connection`, `Proxy-*` …), names that are none and values
-    ///   with control characters are reported by [`send`](Self::send), 400006.
+    /// * `name`: what HTTP or the SDK itself owns (`Host`, `Content-*`, `Connection`,
+    ///   `Proxy-*` …) is reported by [`send`](Self::send), 400006; so is `Authorization`,
+    ///   but for [`anonymous`](Self::anonymous) requests.
+    /// * `value`: one with control characters is reported likewise, and so are more than
+    ///   32 KB of headers.
     ///
     /// As `addHeader` of the Java SDK.
     ///

@@ -62,10 +62,14 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn new(api_method: &str, params: Value) -> Self {
-        let mut call = Call {
+        let (params, params_error) = match read_params(params) {
+            Ok(params) => (params, None),
+            Err(why) => (Map::new(), Some(why)),
+        };
+        Call {
             api_method: api_method.to_string(),
-            params: Map::new(),
-            params_error: None,
+            params,
+            params_error,
             api_key: None,
             secret_key: None,
             user_key: None,
@@ -82,17 +86,14 @@ impl Call {
             follows_data_center: false,
             headers: Vec::new(),
             target: OnceLock::new(),
-        };
-        call.add_params(params);
-        call
+        }
     }
 
     /// Adds parameters; each replaces the one of its name.
     pub(crate) fn add_params(&mut self, params: Value) {
         match read_params(params) {
-            Err(why) => self.params_error = Some(why),
-            Ok(params) if self.params.is_empty() => self.params = params,
             Ok(params) => self.params.extend(params),
+            Err(why) => self.params_error = Some(why),
         }
     }
 
@@ -123,9 +124,8 @@ impl Call {
         if let Some(why) = &self.params_error {
             return Err(GSException::invalid(why));
         }
-        for (name, value) in &self.headers {
-            headers::check(name, value)?;
-        }
+        let is_anonymous = matches!(credentials, Credentials::Anonymous);
+        headers::check_all(&self.headers, is_anonymous)?;
         let is_callers = api_domain == self.api_domain;
         if let Some(target) = self.target.get().filter(|_| is_callers) {
             return Ok(Arc::clone(target));
