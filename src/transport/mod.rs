@@ -14,6 +14,7 @@ mod proxy;
 mod resolver;
 mod socket;
 mod tls;
+mod tls_error;
 mod trust;
 mod wire;
 

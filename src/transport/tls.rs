@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection};
 
 use super::error::is_timeout;
 use super::socket::{Layer, Socket};
@@ -67,46 +67,5 @@ impl Layer for Tls {
                 Ok(_) => {}
             }
         }
-    }
-}
-
-/// A TLS error in words that a person can act on.
-pub(super) fn describe(error: &rustls::Error) -> String {
-    let certificate = "the server's certificate is refused: ";
-    match error {
-        rustls::Error::InvalidCertificate(error) => match error {
-            CertificateError::UnknownIssuer => format!(
-                "{certificate}unknown issuer, no trusted CA vouches for it \
-                 (a private CA can be trusted with set_ca_certs_path or ca_certs)"
-            ),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                format!("{certificate}it has expired ({error})")
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                format!(
-                    "{certificate}it is not valid yet, is this machine's clock right? ({error})"
-                )
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                format!("{certificate}it is for another host name ({error})")
-            }
-            _ => format!("{certificate}{error}"),
-        },
-        rustls::Error::AlertReceived(alert) => match alert {
-            AlertDescription::ProtocolVersion => {
-                "the server speaks neither TLS 1.2 nor 1.3 (alert ProtocolVersion)".into()
-            }
-            AlertDescription::CertificateRequired => {
-                "the server requires a client certificate (alert CertificateRequired)".into()
-            }
-            alert => format!("the server refused the TLS connection with the alert {alert:?}"),
-        },
-        rustls::Error::PeerIncompatible(why) => {
-            format!("the server speaks no TLS that is secure enough ({why:?})")
-        }
-        rustls::Error::InvalidMessage(_) => {
-            format!("the server does not speak TLS, is this a plain http port? ({error})")
-        }
-        _ => error.to_string(),
     }
 }
