@@ -175,7 +175,7 @@ impl Sender {
             }
         }
         let nothing = || {
-            let reply = Reply::of_exception(&GSException::missing(), call);
+            let reply = Reply::of_exception(&GSException::missing("the request"), call);
             (reply, Outcome::NotSent)
         };
         let (reply, outcome) = attempts.finish().unwrap_or_else(nothing);

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection};
 
 use super::socket::{Socket, Stream, looking};
 
@@ -104,54 +104,13 @@ impl Stream for Tls {
         })
     }
 }
-
-/// A TLS error in words that a person can act on.
-pub(super) fn describe(error: &rustls::Error) -> String {
-    let certificate = "the server's certificate is refused: ";
-    match error {
-        rustls::Error::InvalidCertificate(error) => match error {
-            CertificateError::UnknownIssuer => format!(
-                "{certificate}unknown issuer, no trusted CA vouches for it \
-                 (a private CA can be trusted with set_ca_certs_path or ca_certs)"
-            ),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                format!("{certificate}it has expired ({error})")
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                format!(
-                    "{certificate}it is not valid yet, is this machine's clock right? ({error})"
-                )
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                format!("{certificate}it is for another host name ({error})")
-            }
-            _ => format!("{certificate}{error}"),
-        },
-        rustls::Error::AlertReceived(alert) => match alert {
-            AlertDescription::ProtocolVersion => {
-                "the server speaks neither TLS 1.2 nor 1.3 (alert ProtocolVersion)".into()
-            }
-            AlertDescription::CertificateRequired => {
-                "the server requires a client certificate (alert CertificateRequired)".into()
-            }
-            alert => format!("the server refused the TLS connection with the alert {alert:?}"),
-        },
-        rustls::Error::PeerIncompatible(why) => {
-            format!("the server speaks no TLS that is secure enough ({why:?})")
-        }
-        rustls::Error::InvalidMessage(_) => {
-            format!("the server does not speak TLS, is this a plain http port? ({error})")
-        }
-        _ => error.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::provider;
+    use crate::pem::Pem;
     use crate::transport::Limits;
-    use rustls::{RootCertStore, ServerConnection};
+    use crate::transport::trust::TlsSettings;
+    use rustls::ServerConnection;
     use stand_in::certs;
     use std::net::{TcpListener, TcpStream};
     use std::sync::mpsc::channel;
@@ -172,15 +131,11 @@ mod tests {
             }
             sent.send(tcp).unwrap();
         });
-        let mut roots = RootCertStore::empty();
-        for block in crate::crypto::der::certificates(certs::ca_pem().as_bytes()).unwrap() {
-            roots.add(block).unwrap();
-        }
-        let config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
+        let ca = Pem::from(certs::ca_pem().as_bytes());
+        let config = TlsSettings::read(Some(&ca), None)
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .config()
+            .unwrap();
         let limits = Limits {
             deadline: Instant::now() + Duration::from_secs(60),
             connect: None,
@@ -188,7 +143,7 @@ mod tests {
         };
         let socket = Socket::new(TcpStream::connect(address).unwrap(), limits).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let mut tls = Tls::handshake(&Arc::new(config), name, Box::new(socket)).unwrap();
+        let mut tls = Tls::handshake(&config, name, Box::new(socket)).unwrap();
         // The connection stays open.
         std::mem::forget(all_sent.recv().unwrap());
         tls.socket().may_come = crate::transport::socket::MAX_LOOK;
