@@ -621,9 +621,10 @@ fn rows_keep_every_digit_with_arbitrary_precision() {
     api.fault(answer(r#""results":[{"n":98765432109876543210}]"#));
     let mut results = search_all(api.request("accounts.search", json!({"query": "x"})));
     let row = results.next().unwrap().unwrap();
-    let expected = match cfg!(feature = "arbitrary_precision") {
-        true => r#"{"n":98765432109876543210}"#,
-        false => r#"{"n":9.876543210987654e+19}"#,
+    let expected = if cfg!(feature = "arbitrary_precision") {
+        r#"{"n":98765432109876543210}"#
+    } else {
+        r#"{"n":9.876543210987654e+19}"#
     };
     assert_eq!(row.to_string(), expected);
 }
