@@ -53,8 +53,8 @@ pub(super) fn read(json: &str, by_field: bool) -> serde_json::Result<Value> {
         )));
     }
     let reader = Reader {
-        cost: None,
         by_field,
+        ..Reader::default()
     };
     reader.read(json)
 }
@@ -72,14 +72,10 @@ fn cost(json: &str, by_field: bool) -> serde_json::Result<usize> {
 
 /// Reads a value without mending or keeping anything as text.
 pub(super) fn read_strictly(json: &str) -> serde_json::Result<Value> {
-    let reader = Reader {
-        cost: None,
-        by_field: false,
-    };
-    reader.parse(json)
+    Reader::default().parse(json)
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Reader<'c> {
     /// Adds up what the values would take, and builds none.
     cost: Option<&'c Cell<usize>>,
@@ -118,10 +114,6 @@ impl Reader<'_> {
         if let Some(cost) = self.cost {
             cost.set(cost.get().saturating_add(bytes));
         }
-    }
-
-    fn builds(self) -> bool {
-        self.cost.is_none()
     }
 
     fn inside(self) -> Self {
@@ -177,11 +169,11 @@ impl<'de> Visitor<'de> for Reader<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
-        let mut is_first = true;
+        let mut price = ARRAY;
         while let Some(item) = items.next_element_seed(self.inside())? {
-            self.pay(if is_first { ARRAY } else { ITEM });
-            is_first = false;
-            if self.builds() {
+            self.pay(price);
+            price = ITEM;
+            if self.cost.is_none() {
                 array.push(item);
             }
         }
@@ -210,7 +202,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
             };
             self.pay(node + name.len() + TEXT);
             count += 1;
-            if self.builds() {
+            if self.cost.is_none() {
                 object.insert(name, value);
             }
         }
