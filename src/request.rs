@@ -336,9 +336,8 @@ impl GSRequest {
     /// assert_eq!(request.get_params()["status"], "I feel great");
     /// ```
     pub fn set_param(&mut self, param: impl Into<String>, value: impl ParamValue) {
-        self.call_mut()
-            .params
-            .insert(param.into(), arguments::value(value));
+        let value = arguments::value(value);
+        self.call_mut().set_param(param.into(), value);
     }
 
     /// Adds parameters; each replaces the one of its name.
@@ -660,6 +659,11 @@ impl GSRequest {
                 call.params.insert("cursorId".into(), cursor.into())
             }
         };
+    }
+
+    /// The time limit of one try.
+    pub(crate) fn set_try_timeout(&mut self, timeout: Duration) {
+        self.call_mut().try_timeout = Some(timeout);
     }
 
     fn call_mut(&mut self) -> &mut Call {

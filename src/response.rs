@@ -163,6 +163,9 @@ impl GSResponse {
 
     /// The fields of a JSON answer; empty for XML and for errors of this side.
     ///
+    /// A field that no [`Value`] can hold (`1e400` without the feature
+    /// `arbitrary_precision`, 128 levels of nesting) is the text of its JSON.
+    ///
     /// Indexing it with a name that is not there panics, as everywhere in Rust:
     /// `get_data().get("nope")`, [`get_object`](Self::get_object) and the getters
     /// by type return `None`.
@@ -215,7 +218,11 @@ impl GSResponse {
         self.get_object(key)?.as_str()
     }
 
-    /// One field, if it is an integer.
+    /// One field, if it is an integer from `i64::MIN` to `i64::MAX`; `1.0` and `1e3` are
+    /// not integers.
+    ///
+    /// Larger integers lose digits unless the feature `arbitrary_precision` is on: with it,
+    /// [`get_string`](Self::get_string) returns every digit.
     ///
     /// ```
     /// # use gssdk::GSResponse;
