@@ -1,6 +1,7 @@
 //! Which headers a caller may set.
 
 use crate::error::GSException;
+use crate::log::address;
 
 /// What the SDK or HTTP itself owns.
 const OWNED: [&str; 10] = [
@@ -20,8 +21,7 @@ const OWNED: [&str; 10] = [
 /// 400006 for a name that is owned or invalid, and for a value with control characters.
 pub(super) fn check(name: &str, value: &str) -> Result<(), GSException> {
     let refuse = |why: &str| {
-        // The value may be a secret; a name longer than this is not a name.
-        let name: String = name.chars().take(64).collect();
+        let name = address::name(name);
         Err(GSException::invalid(format_args!(
             "the header {name:?} {why}"
         )))

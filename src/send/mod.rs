@@ -25,8 +25,8 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use ::log::warn;
 use http::HeaderMap;
-use log::warn;
 
 use crate::call::credentials::Credentials;
 use crate::call::form::Stamp;
@@ -36,6 +36,7 @@ use crate::crypto;
 use crate::crypto::rsa::RsaSigner;
 use crate::error::GSException;
 use crate::error_codes::*;
+use crate::log::{self, Answered, address};
 use crate::outcome::Outcome;
 use crate::pem::Pem;
 use crate::reading::Parsed;
@@ -45,6 +46,7 @@ use crate::transport::{Answer, FORM, Message, Route, Settings, Transport, Transp
 use clock::Clock;
 use data_centers::DataCenters;
 use history::History;
+pub(crate) use history::mask_of;
 
 /// General server error; timeout and lock inside the API: they may be gone a
 /// little later, and do not say whether the call was executed.
@@ -130,7 +132,7 @@ impl Sender {
             };
             let authorization = way.bearer.as_ref().map(|bearer| bearer.sign(&stamp));
             let authorization = authorization.transpose()?;
-            history.sending(stamp, signature, domain.clone());
+            history.sending(stamp, signature, domain.clone(), authorization.clone());
             let message = Message {
                 url: &way.target.url,
                 form: &body,
@@ -384,7 +386,7 @@ impl Reply {
             _ if (300..400).contains(&status) => failure(format!(
                 "HTTP {status} {reason}: the server redirects to {:?}, and redirects of signed \
                  requests are not followed (is the API domain right?)",
-                text_of(&answer.headers, "location").unwrap_or("nowhere")
+                text_of(&answer.headers, "location").map_or("nowhere".into(), address::location)
             )),
             Ok(text) => match Parsed::read(text, call.rows_apart) {
                 parsed if status >= 400 && !parsed.is_answer => {
@@ -464,26 +466,28 @@ fn log_try(
     answer: &Result<Answer, TransportError>,
     started: Instant,
 ) {
-    if !log::log_enabled!(log::Level::Debug) {
+    if !::log::log_enabled!(::log::Level::Debug) {
         return;
     }
+    let value = answer.as_ref().ok().and_then(|answer| {
+        parse_value(&String::from_utf8_lossy(&answer.body)) // replaced by the reply
+    });
+    let value = value.unwrap_or_default();
+    let answered = match answer {
+        Err(TransportError::NotSent(_) | TransportError::Untouched(_)) => Err("nothing was sent"),
+        Err(TransportError::Unanswered(_)) => Err("the kept connection had ended"),
+        Err(TransportError::Lost(_)) => Err("the answer did not arrive"),
+        Err(TransportError::Timeout { .. }) => Err("the time was up"),
+        Ok(answer) => Ok(Answered {
+            status: answer.status,
+            error_code: value["errorCode"].as_i64(),
+            call_id: value["callId"].as_str(),
+            bytes: answer.body.len(),
+            reused: answer.reused,
+        }),
+    };
     let milliseconds = started.elapsed().as_millis();
-    let (method, host) = (&call.api_method, &target.host);
-    match answer {
-        Err(error) => log::debug!("{method} at {host}: {milliseconds} ms, failed: {error}"),
-        Ok(answer) => {
-            let text = String::from_utf8_lossy(&answer.body);
-            let value = parse_value(&text).unwrap_or_default();
-            let (code, call_id) = (&value["errorCode"], &value["callId"]);
-            let connection = if answer.reused { "reused" } else { "new" };
-            log::debug!(
-                "{method} at {host}: {milliseconds} ms, HTTP {}, errorCode {code}, callId {call_id}, \
-                 {} bytes, {connection} connection",
-                answer.status,
-                answer.body.len(),
-            );
-        }
-    }
+    log::tried(&call.api_method, &target.host, milliseconds, answered);
 }
 
 /// How much of the caller's timeout is left.

@@ -1,0 +1,203 @@
+//! Whole JSON and whole XML, masked: what is not a name, a text or a number is handed on as
+//! it came, piece by piece, so that nothing is held but what is shown.
+
+use quick_xml::Reader;
+use quick_xml::escape::escape;
+use quick_xml::events::{BytesStart, Event};
+use serde_core::de::IgnoredAny;
+
+use super::mask::{MASK, Mask, is_secret_field};
+
+/// The deepest XML that is shown.
+const DEEPEST: usize = 1_000;
+
+/// Hands on a document, masked. `None` if it is neither whole JSON nor whole XML: then what
+/// was handed on is to be dropped.
+pub(super) fn document(text: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
+    if body.starts_with('<') {
+        return xml(text, mask, out);
+    }
+    // Checked by serde_json, at any depth and with numbers of any size.
+    let is_data = body.starts_with(['{', '[']);
+    serde_json::from_str::<IgnoredAny>(body)
+        .ok()
+        .filter(|_| is_data)?;
+    json(body, mask, out);
+    Some(())
+}
+
+/// What JSON consists of.
+enum Token<'a> {
+    /// The inside of a string.
+    Text(&'a str),
+    Number(&'a str),
+    Open(&'a str),
+    Close(&'a str),
+    /// A literal, a separator, white space.
+    Other(&'a str),
+}
+
+/// Splits the first token off a JSON text.
+fn token(json: &str) -> Option<(Token<'_>, &str)> {
+    let run =
+        |end: &dyn Fn(char) -> bool| json.split_at_checked(json.find(end).unwrap_or(json.len()));
+    let first = json.chars().next()?;
+    Some(match first {
+        '"' => {
+            let mut escaped = false;
+            let (inner, rest) = json.strip_prefix('"')?.split_once(|c| {
+                let closes = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                closes
+            })?;
+            (Token::Text(inner), rest)
+        }
+        '-' | '0'..='9' => {
+            let (number, rest) = run(&|c| !c.is_ascii_alphanumeric() && !"+-.".contains(c))?;
+            (Token::Number(number), rest)
+        }
+        'a'..='z' => {
+            let (literal, rest) = run(&|c| !c.is_ascii_lowercase())?;
+            (Token::Other(literal), rest)
+        }
+        _ => {
+            let (sign, rest) = json.split_at_checked(first.len_utf8())?;
+            let sign = match first {
+                '{' | '[' => Token::Open(sign),
+                '}' | ']' => Token::Close(sign),
+                _ => Token::Other(sign),
+            };
+            (sign, rest)
+        }
+    })
+}
+
+/// Hands on JSON that is known to be valid, masked.
+pub(super) fn json(text: &str, mask: &Mask, out: &mut dyn FnMut(&str)) {
+    let quoted = |text: &str, out: &mut dyn FnMut(&str)| put(&["\"", text, "\""], out);
+    let mut rest = text;
+    // Whether the next value is secret, and how deep in one this is.
+    let (mut is_secret, mut depth) = (false, 0usize);
+    while let Some((token, after)) = token(rest) {
+        rest = after;
+        match token {
+            Token::Open(_) if depth > 0 => depth += 1,
+            Token::Close(_) if depth > 0 => depth -= 1,
+            _ if depth > 0 => {}
+            Token::Text(name) if after.trim_start().starts_with(':') => {
+                is_secret = is_secret_field(name);
+                quoted(&mask.text(name), out);
+            }
+            Token::Open(_) | Token::Text(_) | Token::Number(_) if is_secret => {
+                is_secret = false;
+                depth = usize::from(matches!(token, Token::Open(_)));
+                quoted(MASK, out);
+            }
+            Token::Text(text) => {
+                quoted(&mask.text(text), out);
+            }
+            Token::Number(number) if mask.text(number) != number => {
+                quoted(MASK, out);
+            }
+            Token::Number(piece) | Token::Open(piece) | Token::Close(piece) => out(piece),
+            Token::Other(piece) => {
+                // A boolean or null.
+                is_secret &= !piece.starts_with(|c: char| c.is_ascii_lowercase());
+                out(piece);
+            }
+        }
+    }
+}
+
+fn put(pieces: &[&str], out: &mut dyn FnMut(&str)) {
+    pieces.iter().for_each(|piece| out(piece));
+}
+
+fn xml(body: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
+    let mut reader = Reader::from_str(body);
+    let (mut depth, mut roots) = (0, 0);
+    // What stands between two tags, escaped: references, CDATA and comments divide it.
+    let mut text = String::new();
+    loop {
+        let event = reader.read_event().ok()?;
+        if let Event::Start(_) | Event::Empty(_) | Event::End(_) | Event::Eof = &event {
+            let is_outside = depth == 0 && !text.trim().trim_start_matches('\u{feff}').is_empty();
+            if is_outside || depth > DEEPEST {
+                return None;
+            }
+            out(&mask.text(&text));
+            text.clear();
+        }
+        match event {
+            Event::Start(tag) => {
+                roots += usize::from(depth == 0);
+                let name = std::str::from_utf8(tag.name().into_inner()).ok()?;
+                if is_secret_field(name) {
+                    let inside = reader.read_text(tag.name()).ok()?;
+                    let inside = inside.decode().ok()?;
+                    let is_plain = matches!(inside.trim(), "true" | "false" | "");
+                    let inside = if is_plain { &inside } else { MASK };
+                    put(&["<", name, ">", inside, "</", name, ">"], out);
+                } else {
+                    depth += 1;
+                    start(&tag, name, mask, out)?;
+                    out(">");
+                }
+            }
+            Event::Empty(tag) => {
+                roots += usize::from(depth == 0);
+                let name = std::str::from_utf8(tag.name().into_inner()).ok()?;
+                if is_secret_field(name) {
+                    put(&["<", name], out);
+                } else {
+                    start(&tag, name, mask, out)?;
+                }
+                out("/>");
+            }
+            Event::End(tag) => {
+                depth -= 1;
+                let name = std::str::from_utf8(tag.name().into_inner())
+                    .ok()?
+                    .to_string();
+                put(&["</", &name, ">"], out);
+            }
+            Event::Text(piece) => text.push_str(&piece.decode().ok()?),
+            Event::CData(piece) => text.push_str(&escape(piece.decode().ok()?)),
+            Event::GeneralRef(name) => {
+                text.extend(["&", &name.decode().ok()?, ";"]);
+            }
+            Event::Decl(declaration) => {
+                let declaration = std::str::from_utf8(&declaration).ok()?;
+                put(&["<?", &mask.text(declaration), "?>"], out);
+            }
+            // Nothing in these is data.
+            Event::Comment(_) | Event::PI(_) | Event::DocType(_) => {}
+            Event::Eof => return (depth == 0 && roots == 1).then_some(()),
+        }
+    }
+}
+
+/// A tag without its end.
+fn start(tag: &BytesStart, name: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
+    put(&["<", &mask.text(name)], out);
+    // Duplicates would be sought in quadratic time.
+    for attribute in tag.attributes().with_checks(false) {
+        let attribute = attribute.ok()?;
+        let name = std::str::from_utf8(attribute.key.into_inner()).ok()?;
+        let value = std::str::from_utf8(&attribute.value).ok()?;
+        let is_plain = !is_secret_field(name) || matches!(value, "true" | "false" | "");
+        let value = if is_plain { &mask.text(value) } else { MASK };
+        put(
+            &[
+                " ",
+                &mask.text(name),
+                "=\"",
+                &value.replace('"', "&quot;"),
+                "\"",
+            ],
+            out,
+        );
+    }
+    Some(())
+}
