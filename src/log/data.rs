@@ -6,7 +6,7 @@ use quick_xml::escape::escape;
 use quick_xml::events::{BytesStart, Event};
 use serde_core::de::IgnoredAny;
 
-use super::mask::{MASK, Mask, is_secret_field};
+use super::mask::{LONGEST, MASK, Mask, is_secret_field};
 
 /// The deepest XML that is shown.
 const DEEPEST: usize = 1_000;
@@ -16,7 +16,7 @@ const DEEPEST: usize = 1_000;
 pub(super) fn document(text: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
     if body.starts_with('<') {
-        return xml(text, mask, out);
+        return xml(body, mask, out);
     }
     // Checked by serde_json, at any depth and with numbers of any size.
     let is_data = body.starts_with(['{', '[']);
@@ -121,8 +121,12 @@ fn xml(body: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
     let mut text = String::new();
     loop {
         let event = reader.read_event().ok()?;
+        if text.len() > LONGEST {
+            // Once, so that it does not double again and again.
+            text.reserve_exact(body.len().saturating_sub(text.len()));
+        }
         if let Event::Start(_) | Event::Empty(_) | Event::End(_) | Event::Eof = &event {
-            let is_outside = depth == 0 && !text.trim().trim_start_matches('\u{feff}').is_empty();
+            let is_outside = depth == 0 && !text.trim().is_empty();
             if is_outside || depth > DEEPEST {
                 return None;
             }
@@ -132,44 +136,52 @@ fn xml(body: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
         match event {
             Event::Start(tag) => {
                 roots += usize::from(depth == 0);
-                let name = std::str::from_utf8(tag.name().into_inner()).ok()?;
+                let name = utf8(tag.name().into_inner())?;
                 if is_secret_field(name) {
                     let inside = reader.read_text(tag.name()).ok()?;
                     let inside = inside.decode().ok()?;
                     let is_plain = matches!(inside.trim(), "true" | "false" | "");
                     let inside = if is_plain { &inside } else { MASK };
-                    put(&["<", name, ">", inside, "</", name, ">"], out);
+                    let name = mask.text(name);
+                    put(&["<", &name, ">", inside, "</", &name, ">"], out);
                 } else {
                     depth += 1;
-                    start(&tag, name, mask, out)?;
+                    put(&["<", &mask.text(name)], out);
+                    attributes(&tag, mask, out)?;
                     out(">");
                 }
             }
             Event::Empty(tag) => {
                 roots += usize::from(depth == 0);
-                let name = std::str::from_utf8(tag.name().into_inner()).ok()?;
-                if is_secret_field(name) {
-                    put(&["<", name], out);
-                } else {
-                    start(&tag, name, mask, out)?;
+                let name = utf8(tag.name().into_inner())?;
+                put(&["<", &mask.text(name)], out);
+                if !is_secret_field(name) {
+                    attributes(&tag, mask, out)?;
                 }
                 out("/>");
             }
             Event::End(tag) => {
                 depth -= 1;
-                let name = std::str::from_utf8(tag.name().into_inner())
-                    .ok()?
-                    .to_string();
-                put(&["</", &name, ">"], out);
+                put(
+                    &["</", &mask.text(utf8(tag.name().into_inner())?), ">"],
+                    out,
+                );
             }
             Event::Text(piece) => text.push_str(&piece.decode().ok()?),
-            Event::CData(piece) => text.push_str(&escape(piece.decode().ok()?)),
+            Event::CData(piece) => {
+                let piece = piece.decode().ok()?;
+                // Too long to be shown: escaped, it could be five times as long.
+                if text.len() + piece.len() > LONGEST {
+                    text.push_str(&piece);
+                } else {
+                    text.push_str(&escape(piece));
+                }
+            }
             Event::GeneralRef(name) => {
                 text.extend(["&", &name.decode().ok()?, ";"]);
             }
             Event::Decl(declaration) => {
-                let declaration = std::str::from_utf8(&declaration).ok()?;
-                put(&["<?", &mask.text(declaration), "?>"], out);
+                put(&["<?", &mask.text(utf8(&declaration)?), "?>"], out);
             }
             // Nothing in these is data.
             Event::Comment(_) | Event::PI(_) | Event::DocType(_) => {}
@@ -178,26 +190,20 @@ fn xml(body: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
     }
 }
 
-/// A tag without its end.
-fn start(tag: &BytesStart, name: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
-    put(&["<", &mask.text(name)], out);
+fn attributes(tag: &BytesStart, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
     // Duplicates would be sought in quadratic time.
     for attribute in tag.attributes().with_checks(false) {
         let attribute = attribute.ok()?;
-        let name = std::str::from_utf8(attribute.key.into_inner()).ok()?;
-        let value = std::str::from_utf8(&attribute.value).ok()?;
+        let (name, value) = (utf8(attribute.key.into_inner())?, utf8(&attribute.value)?);
         let is_plain = !is_secret_field(name) || matches!(value, "true" | "false" | "");
         let value = if is_plain { &mask.text(value) } else { MASK };
-        put(
-            &[
-                " ",
-                &mask.text(name),
-                "=\"",
-                &value.replace('"', "&quot;"),
-                "\"",
-            ],
-            out,
-        );
+        // A value holds one kind of quote at most.
+        let quote = if value.contains('"') { "'" } else { "\"" };
+        put(&[" ", &mask.text(name), "=", quote, value, quote], out);
     }
     Some(())
+}
+
+fn utf8(name: &[u8]) -> Option<&str> {
+    std::str::from_utf8(name).ok()
 }

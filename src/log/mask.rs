@@ -17,7 +17,8 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::data;
-use super::unescape::unescape;
+use super::unescape::{MARKS, unescape};
+use crate::encoding::percent::{Out, Percent, text};
 use crate::encoding::python_json::write_json_string;
 use crate::reading::json::parse_value;
 
@@ -27,11 +28,11 @@ pub(crate) const MASK: &str = "***";
 /// Shorter secrets occur by chance, in every error code.
 const SHORTEST: usize = 4;
 
-/// The most secrets that are searched for; beyond it no text is shown.
-const MOST: usize = 64;
+/// The most spellings of secrets that are searched for; beyond it no text is shown.
+const MOST: usize = 200;
 
 /// The longest text within data that is shown, in bytes.
-const LONGEST: usize = 1024 * 1024;
+pub(super) const LONGEST: usize = 1024 * 1024;
 
 /// How many layers of escapes are undone.
 const ROUNDS: usize = 6;
@@ -96,9 +97,20 @@ fn split(text: &str, sought: impl Fn(char) -> bool) -> Option<(&str, &str)> {
     text.split_at_checked(text.find(sought)?)
 }
 
-/// A text, and what is left of it as layer after layer of escapes is undone; `None` at the
-/// end where there would be more than [`ROUNDS`].
+/// A text, and what is left of it as layer after layer of escapes is undone, of every kind
+/// at once and, since what follows or precedes an escape may look like another kind's, of
+/// each kind alone; `None` where there would be more than [`ROUNDS`].
 fn layers(text: &str) -> impl Iterator<Item = Option<Cow<'_, str>>> {
+    let kinds = MARKS.chunks(1).filter(|mark| text.contains(*mark));
+    std::iter::once(&MARKS[..])
+        .chain(kinds)
+        .flat_map(|marks| layers_of(text, marks))
+}
+
+fn layers_of<'a>(
+    text: &'a str,
+    marks: &'static [char],
+) -> impl Iterator<Item = Option<Cow<'a, str>>> {
     let mut next = Some(Cow::Borrowed(text));
     let mut left = ROUNDS;
     std::iter::from_fn(move || {
@@ -107,7 +119,7 @@ fn layers(text: &str) -> impl Iterator<Item = Option<Cow<'_, str>>> {
             return Some(None);
         }
         left -= 1;
-        next = unescape(&layer).map(Cow::Owned);
+        next = unescape(&layer, marks).map(Cow::Owned);
         Some(Some(layer))
     })
 }
@@ -136,6 +148,12 @@ impl Mask {
 
     /// A text that may be shown: a message, a key, a number, a value within data.
     pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if text.is_empty() || text == MASK {
+            return text.into();
+        }
+        if self.secrets.len() > MOST {
+            return MASK.into();
+        }
         if text.len() > LONGEST {
             return size_of(text).into();
         }
@@ -144,7 +162,9 @@ impl Mask {
         }
         let mut shown = text.to_string();
         for secret in &self.secrets {
-            shown = shown.replace(secret, MASK);
+            if shown.contains(secret) {
+                shown = shown.replace(secret, MASK);
+            }
         }
         if self.hides(&shown) {
             return MASK.into();
@@ -154,11 +174,9 @@ impl Mask {
 
     /// Whether there is something in a text that must not be shown.
     fn hides(&self, text: &str) -> bool {
-        let too_many = self.secrets.len() > MOST && !text.is_empty();
-        too_many
-            || layers(text).any(|layer| {
-                layer.is_none_or(|text| tells_a_secret(&text) || self.repeats_a_secret(&text))
-            })
+        layers(text).any(|layer| {
+            layer.is_none_or(|text| tells_a_secret(&text) || self.repeats_a_secret(&text))
+        })
     }
 
     fn repeats_a_secret(&self, text: &str) -> bool {
@@ -189,24 +207,38 @@ impl Mask {
     }
 }
 
-/// A secret, and as it is written where its own characters could be taken for escapes; all
-/// other spellings are undone before a text is searched.
+/// A secret as it is, as JSON, XML and forms write it, and without its escapes: more than
+/// what undoing escapes would find, for a text may run into those of a secret.
 fn spellings(secret: &str) -> Vec<String> {
-    let mut spellings = vec![secret.to_string()];
-    if secret.contains(['%', '\\', '&']) {
-        spellings.extend(layers(secret).last().flatten().map(Cow::into_owned));
-        let mut ascii = Vec::new();
-        write_json_string(secret, &mut ascii);
-        let ascii = String::from_utf8(ascii).unwrap_or_default();
-        for json in [Value::from(secret).to_string(), ascii] {
-            let inner = json
-                .strip_prefix('"')
-                .and_then(|json| json.strip_suffix('"'));
-            let inner = inner.unwrap_or_default();
-            spellings.extend([inner.to_string(), inner.replace('/', "\\/")]);
-        }
-        spellings.push(quick_xml::escape::escape(secret).into_owned());
-    }
+    let mut percent = Vec::new();
+    Percent(&mut percent).put(secret.as_bytes());
+    let percent = text(percent);
+    let lower = percent
+        .split('%')
+        .enumerate()
+        .map(|(i, part)| match part.split_at_checked(2) {
+            Some((digits, rest)) if i > 0 => ["%", &digits.to_lowercase(), rest].concat(),
+            _ => part.to_string(),
+        });
+    let mut ascii = Vec::new();
+    write_json_string(secret, &mut ascii);
+    let json = [Value::from(secret).to_string(), text(ascii)];
+    let json = json
+        .iter()
+        .filter_map(|json| json.strip_prefix('"')?.strip_suffix('"'));
+    let plain = layers_of(secret, &MARKS).last().flatten();
+    let mut spellings: Vec<String> = json
+        .flat_map(|json| [json.to_string(), json.replace('/', "\\/")])
+        .chain(plain.map(Cow::into_owned))
+        .collect();
+    spellings.extend([
+        secret.to_string(),
+        // Forms write a space as a plus.
+        secret.replace(' ', "+"),
+        quick_xml::escape::escape(secret).into_owned(),
+        lower.collect(),
+        percent,
+    ]);
     spellings
 }
 

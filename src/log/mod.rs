@@ -75,7 +75,7 @@ impl Log {
         let shown = if text.len() > LONGEST {
             None
         } else {
-            self.0.reserve(repr_length(text));
+            self.0.reserve(shown_length(text));
             data::document(text, mask, &mut |piece| put(piece, quote, &mut self.0))
         };
         if shown.is_none() {
@@ -102,16 +102,15 @@ impl Log {
 pub(crate) fn of_text(method: &str, response_text: &str) -> String {
     let mask = Mask::default();
     let mut log = Log::default();
-    log.text("apiMethod", &mask.text(method));
+    log.text("apiMethod", &mask.text(address::name(method)));
     log.answer(response_text, &mask);
     log.0
 }
 
-/// Writes a piece of a string as Python's `repr` shows it, but for rare unprintable
-/// characters.
+/// Writes a piece of a string as Python's `repr` shows it; `?` replaces what is not
+/// printable, so that no text becomes more than twice as long.
 fn put(piece: &str, quote: char, out: &mut String) {
-    let mut plain = piece.split_inclusive(|c: char| c == '\\' || c == quote || c.is_control());
-    while let Some(part) = plain.next() {
+    for part in piece.split_inclusive(|c: char| c == '\\' || c == quote || c.is_control()) {
         let mut rest = part.chars();
         match rest.next_back() {
             Some('\n') => out.extend([rest.as_str(), "\\n"]),
@@ -121,19 +120,17 @@ fn put(piece: &str, quote: char, out: &mut String) {
                 out.extend([rest.as_str(), "\\"]);
                 out.push(c);
             }
-            Some(c) if c.is_control() => {
-                out.push_str(rest.as_str());
-                out.push_str(&format!("\\x{:02x}", c as u32));
-            }
+            Some(c) if c.is_control() => out.extend([rest.as_str(), "?"]),
             _ => out.push_str(part),
         }
     }
 }
 
-/// How long a text is at most when it is written so.
-fn repr_length(text: &str) -> usize {
+/// How long an answer is at most when it is written so: half as long again where each
+/// secret is a digit, `"pin":0,`.
+fn shown_length(text: &str) -> usize {
     let grows = |byte: &&u8| matches!(**byte, b'\\' | b'\'' | b'\n' | b'\r' | b'\t');
-    text.len() + text.as_bytes().iter().filter(grows).count() + 16
+    text.len() * 3 / 2 + text.as_bytes().iter().filter(grows).count() + 64
 }
 
 /// One line per try for the crate `log`, which holds no text that a server chose; nothing
@@ -147,9 +144,7 @@ pub(crate) fn tried(method: &str, host: &str, milliseconds: u128, answer: Result
             "{method} at {host}: {milliseconds} ms, HTTP {}, errorCode {}, callId {}, {} bytes, \
              {} connection",
             answered.status,
-            answered
-                .error_code
-                .map_or("unknown".into(), |code| code.to_string()),
+            answered.error_code,
             answered
                 .call_id
                 .filter(|id| is_call_id(id))
@@ -163,7 +158,7 @@ pub(crate) fn tried(method: &str, host: &str, milliseconds: u128, answer: Result
 /// What is logged of an answer.
 pub(crate) struct Answered<'a> {
     pub(crate) status: u16,
-    pub(crate) error_code: Option<i64>,
+    pub(crate) error_code: i64,
     pub(crate) call_id: Option<&'a str>,
     pub(crate) bytes: usize,
     /// Whether it came on a connection that had served before.

@@ -8,13 +8,13 @@ use quick_xml::events::BytesRef;
 /// The text with every `%XX`, `\n`, `\uXXXX`, `\xXX`, `&name;` and `&#…;` replaced by what
 /// it stands for; `None` if there is none of them. For judging a text: what it returns is
 /// never shown.
-pub(super) fn unescape(text: &str) -> Option<String> {
+///
+/// * `marks`: which kinds of escapes, of [`MARKS`].
+pub(super) fn unescape(text: &str, marks: &[char]) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = text;
     let mut changed = false;
-    while let Some((before, from_mark)) = rest
-        .find(['%', '\\', '&'])
-        .and_then(|at| rest.split_at_checked(at))
+    while let Some((before, from_mark)) = rest.find(marks).and_then(|at| rest.split_at_checked(at))
     {
         bytes.extend_from_slice(before.as_bytes());
         rest = match escape(from_mark) {
@@ -45,6 +45,9 @@ pub(super) fn unescape(text: &str) -> Option<String> {
     })
 }
 
+/// What escapes begin with: percent-encoding's, JSON's, XML's.
+pub(super) const MARKS: [char; 3] = ['%', '\\', '&'];
+
 enum Unescaped {
     Byte(u8),
     Char(char),
@@ -53,13 +56,20 @@ enum Unescaped {
 /// The escape that a text begins with, and what follows it.
 fn escape(text: &str) -> Option<(Unescaped, &str)> {
     if let Some(rest) = text.strip_prefix('%') {
+        // As JavaScript's `escape` writes it.
+        if let Some(rest) = rest.strip_prefix('u') {
+            return utf16(rest);
+        }
         let (byte, rest) = hex(rest, 2)?;
         return Some((Unescaped::Byte(u8::try_from(byte).ok()?), rest));
     }
     if let Some(rest) = text.strip_prefix('&') {
         let (name, rest) = rest.split_once(';').filter(|(name, _)| name.len() < 12)?;
-        let c = match BytesRef::new(name).resolve_char_ref() {
-            Ok(Some(c)) => c,
+        let c = match (name, BytesRef::new(name).resolve_char_ref()) {
+            (_, Ok(Some(c))) => c,
+            // HTML's.
+            ("equals", _) => '=',
+            ("colon", _) => ':',
             _ => resolve_predefined_entity(name)?.chars().next()?,
         };
         return Some((Unescaped::Char(c), rest));
@@ -106,10 +116,15 @@ mod tests {
 
     #[test]
     fn every_kind_of_escape_is_undone_once() {
+        let text = r"%41\n&lt;";
+        assert_eq!(unescape(text, &['%']).as_deref(), Some(r"A\n&lt;"));
+        assert_eq!(unescape(text, &['\\']).as_deref(), Some("%41\n&lt;"));
+        assert_eq!(unescape(text, &['&']).as_deref(), Some(r"%41\n<"));
         for (text, plain) in [
             ("a%3Db%3db", "a=b=b"),
             ("%C3%9F", "ß"),
             ("%253D", "%3D"),
+            ("%u003d&equals;&colon;", "==:"),
             (
                 r#"\"\\\/\n\u00e9\ud83d\ude00\ud800x\x41"#,
                 "\"\\/\né😀\u{fffd}xA",
@@ -117,12 +132,12 @@ mod tests {
             ("&lt;&amp;amp;&quot;&#65;&#x42;", "<&amp;\"AB"),
             ("% %4 %zz & &x; &#0; %41", "% %4 %zz & &x; &#0; A"),
         ] {
-            assert_eq!(unescape(text).as_deref(), Some(plain), "{text}");
+            assert_eq!(unescape(text, &MARKS).as_deref(), Some(plain), "{text}");
         }
         for plain in [
             "", "a=b", "100%", "a & b; c", "\\", "é%", "%+1", "\\u12", "&é",
         ] {
-            let unescaped = unescape(plain);
+            let unescaped = unescape(plain, &MARKS);
             assert!(
                 unescaped.is_none() || plain.starts_with('\\'),
                 "{unescaped:?}"

@@ -480,7 +480,9 @@ fn log_try(
         Err(TransportError::Timeout { .. }) => Err("the time was up"),
         Ok(answer) => Ok(Answered {
             status: answer.status,
-            error_code: value["errorCode"].as_i64(),
+            error_code: value["errorCode"]
+                .as_i64()
+                .unwrap_or(NETWORK_OR_PROTOCOL_FAILURE),
             call_id: value["callId"].as_str(),
             bytes: answer.body.len(),
             reused: answer.reused,
