@@ -399,7 +399,9 @@ impl fmt::Display for GSException {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message = &self.message;
         #[cfg(feature = "client")]
-        let (mask, message) = (self.mask(), self.mask().text(message).into_owned());
+        let mask = self.mask();
+        #[cfg(feature = "client")]
+        let message = mask.text(message);
         let mut text = format!("{message} (error {}", self.code);
         #[cfg(feature = "client")]
         if let Some(call_id) = self.call_id() {
@@ -422,7 +424,9 @@ impl fmt::Debug for GSException {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message = self.message.as_str();
         #[cfg(feature = "client")]
-        let message = self.mask().text(message).into_owned();
+        let mask = self.mask();
+        #[cfg(feature = "client")]
+        let message = mask.text(message);
         let mut shown = f.debug_struct("GSException");
         shown.field("code", &self.code);
         shown.field("message", &message);

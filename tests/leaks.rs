@@ -146,7 +146,7 @@ fn an_echo_of_the_requests_secrets_is_not_shown() {
         format!(r#"{{"errorCode":7,"errorMessage":"{}","a":"{entities}"}}"#, encoded.to_uppercase()),
         format!("<r><errorCode>7</errorCode><errorMessage>{entities}</errorMessage></r>"),
         format!("<r><errorCode>7</errorCode><errorMessage a='{secret}'><![CDATA[{secret}]]></errorMessage></r>"),
-        format!("<r><errorCode>7</errorCode><errorMessage>Zq9<!-- -->LeakedVx</errorMessage></r>"),
+        "<r><errorCode>7</errorCode><errorMessage>Zq9<!-- -->LeakedVx</errorMessage></r>".to_string(),
     ];
     let signed = |params: Value| api.request("accounts.login", params);
     let with_header = |name: &str, value: String| {
@@ -259,6 +259,8 @@ fn what_is_malformed_is_shown_only_as_far_as_it_is_plain() {
         };
         set(change, text)
     };
+    // A key whose first letter was lost, given as the path of one.
+    let key = format!("IIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC{LEAK}7VJTUt9Us8cKj");
     let certified = |request: GSRequest| request.client_cert("a.pem", "b.pem");
     for (what, request) in [
         (
@@ -309,6 +311,14 @@ fn what_is_malformed_is_shown_only_as_far_as_it_is_plain() {
         (
             "a session beside a certificate",
             certified(GSRequest::with_session(LEAK, "", "x.y", ())),
+        ),
+        (
+            "a key for a path",
+            GSRequest::with_private_key("key", "user", key.as_str(), "x.y", ()),
+        ),
+        (
+            "a key for a certificate's path",
+            GSRequest::new("key", SECRET, "x.y", ()).client_cert(key.as_str(), key.as_str()),
         ),
         (
             "a parameter's name",

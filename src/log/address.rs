@@ -21,29 +21,6 @@ pub(crate) fn name(text: &str) -> &str {
     }
 }
 
-/// `[scheme://][user[:password]@]host[:port][/]` in its parts: all up to the user, user and
-/// password, all from the host.
-fn parts(text: &str) -> Option<(&str, Option<(&str, Option<&str>)>, &str)> {
-    let (scheme, rest) = match text.find("://") {
-        Some(at) => text.split_at_checked(at + 3)?,
-        None => ("", text),
-    };
-    let (user, address) = match rest.rsplit_once('@') {
-        Some((user, address)) => (Some(user), address),
-        None => (None, rest),
-    };
-    let user = user.map(|user| match user.split_once(':') {
-        Some((user, password)) => (user, Some(password)),
-        None => (user, None),
-    });
-    let is_scheme = scheme
-        .trim_end_matches("://")
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric());
-    (is_scheme && is_host(address.strip_suffix('/').unwrap_or(address)))
-        .then_some((scheme, user, address))
-}
-
 fn is_host(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         // The colons of an IPv6 address are inside its brackets.
@@ -62,19 +39,30 @@ fn is_host(text: &str) -> bool {
     is_host && (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A proxy, a host override or a domain, without its password; `***` if it is not plain.
+/// A proxy, a host override or a domain: `[scheme://][user[:password]@]host[:port][/]`,
+/// without its password; `***` if it is not plain.
 pub(crate) fn address(text: &str) -> String {
-    if text.is_empty() {
-        return String::new();
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    let (user, host) = match rest.rsplit_once('@') {
+        Some((user, host)) => (Some(user), host),
+        None => (None, rest),
+    };
+    let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !is_scheme || !is_host(host.strip_suffix('/').unwrap_or(host)) {
+        return if text.is_empty() { "" } else { MASK }.into();
     }
-    match parts(text) {
-        None => MASK.into(),
-        Some((scheme, None, address)) => [scheme, address].concat(),
-        Some((scheme, Some((user, Some(_))), address)) if user.chars().all(is_plain) => {
-            [scheme, user, ":", MASK, "@", address].concat()
-        }
+    let Some(user) = user else {
+        return text.into();
+    };
+    let scheme = if rest == text {
+        String::new()
+    } else {
+        format!("{scheme}://")
+    };
+    match user.split_once(':') {
+        Some((name, _)) if name.chars().all(is_plain) => format!("{scheme}{name}:{MASK}@{host}"),
         // A user without a password may be a token.
-        Some((scheme, Some(_), address)) => [scheme, MASK, "@", address].concat(),
+        _ => format!("{scheme}{MASK}@{host}"),
     }
 }
 

@@ -101,7 +101,10 @@ fn split(text: &str, sought: impl Fn(char) -> bool) -> Option<(&str, &str)> {
 /// at once and, since what follows or precedes an escape may look like another kind's, of
 /// each kind alone; `None` where there would be more than [`ROUNDS`].
 fn layers(text: &str) -> impl Iterator<Item = Option<Cow<'_, str>>> {
-    let kinds = MARKS.chunks(1).filter(|mark| text.contains(*mark));
+    let has_marks = text.contains(MARKS);
+    let kinds = MARKS
+        .chunks(1)
+        .filter(move |mark| has_marks && text.contains(*mark));
     std::iter::once(&MARKS[..])
         .chain(kinds)
         .flat_map(|marks| layers_of(text, marks))

@@ -1,9 +1,12 @@
 //! Undoes one layer of escapes, of whatever kind.
 
-use std::borrow::Cow;
+use std::string::FromUtf8Error;
 
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::BytesRef;
+
+/// What escapes begin with: percent-encoding's, JSON's, XML's.
+pub(super) const MARKS: [char; 3] = ['%', '\\', '&'];
 
 /// The text with every `%XX`, `\n`, `\uXXXX`, `\xXX`, `&name;` and `&#…;` replaced by what
 /// it stands for; `None` if there is none of them. For judging a text: what it returns is
@@ -17,53 +20,33 @@ pub(super) fn unescape(text: &str, marks: &[char]) -> Option<String> {
     while let Some((before, from_mark)) = rest.find(marks).and_then(|at| rest.split_at_checked(at))
     {
         bytes.extend_from_slice(before.as_bytes());
-        rest = match escape(from_mark) {
-            Some((Unescaped::Byte(byte), after)) => {
-                changed = true;
-                bytes.push(byte);
-                after
-            }
-            Some((Unescaped::Char(c), after)) => {
-                changed = true;
-                bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-                after
-            }
-            None => {
-                let (mark, after) = from_mark.split_at_checked(1)?;
-                bytes.extend_from_slice(mark.as_bytes());
-                after
-            }
-        };
-    }
-    if !changed {
-        return None;
+        if let Some(after) = escape(from_mark, &mut bytes) {
+            changed = true;
+            rest = after;
+        } else {
+            let (mark, after) = from_mark.split_at_checked(1)?;
+            bytes.extend_from_slice(mark.as_bytes());
+            rest = after;
+        }
     }
     bytes.extend_from_slice(rest.as_bytes());
-    Some(match String::from_utf8_lossy(&bytes) {
-        Cow::Owned(mended) => mended,
-        Cow::Borrowed(text) => text.to_string(),
-    })
+    let lossy = |error: FromUtf8Error| String::from_utf8_lossy(error.as_bytes()).into_owned();
+    changed.then(|| String::from_utf8(bytes).unwrap_or_else(lossy))
 }
 
-/// What escapes begin with: percent-encoding's, JSON's, XML's.
-pub(super) const MARKS: [char; 3] = ['%', '\\', '&'];
-
-enum Unescaped {
-    Byte(u8),
-    Char(char),
-}
-
-/// The escape that a text begins with, and what follows it.
-fn escape(text: &str) -> Option<(Unescaped, &str)> {
-    if let Some(rest) = text.strip_prefix('%') {
-        // As JavaScript's `escape` writes it.
-        if let Some(rest) = rest.strip_prefix('u') {
-            return utf16(rest);
+/// Writes what the escape at the beginning of a text stands for; returns what follows it.
+fn escape<'a>(text: &'a str, out: &mut Vec<u8>) -> Option<&'a str> {
+    let (c, rest) = if let Some(rest) = text.strip_prefix('%') {
+        match rest.strip_prefix('u') {
+            // As JavaScript's `escape` writes it.
+            Some(rest) => utf16(rest)?,
+            None => {
+                let (byte, rest) = hex(rest, 2)?;
+                out.push(u8::try_from(byte).ok()?);
+                return Some(rest);
+            }
         }
-        let (byte, rest) = hex(rest, 2)?;
-        return Some((Unescaped::Byte(u8::try_from(byte).ok()?), rest));
-    }
-    if let Some(rest) = text.strip_prefix('&') {
+    } else if let Some(rest) = text.strip_prefix('&') {
         let (name, rest) = rest.split_once(';').filter(|(name, _)| name.len() < 12)?;
         let c = match (name, BytesRef::new(name).resolve_char_ref()) {
             (_, Ok(Some(c))) => c,
@@ -72,35 +55,39 @@ fn escape(text: &str) -> Option<(Unescaped, &str)> {
             ("colon", _) => ':',
             _ => resolve_predefined_entity(name)?.chars().next()?,
         };
-        return Some((Unescaped::Char(c), rest));
-    }
-    let mut rest = text.strip_prefix('\\')?.chars();
-    let c = match rest.next()? {
-        'u' => return utf16(rest.as_str()),
-        'x' => {
-            let (code, rest) = hex(rest.as_str(), 2)?;
-            return Some((Unescaped::Char(char::from_u32(code)?), rest));
+        (c, rest)
+    } else {
+        let mut rest = text.strip_prefix('\\')?.chars();
+        match (rest.next()?, rest.as_str()) {
+            ('u', rest) => utf16(rest)?,
+            ('x', rest) => {
+                let (code, rest) = hex(rest, 2)?;
+                (char::from_u32(code)?, rest)
+            }
+            ('n', rest) => ('\n', rest),
+            ('r', rest) => ('\r', rest),
+            ('t', rest) => ('\t', rest),
+            ('b', rest) => ('\u{8}', rest),
+            ('f', rest) => ('\u{c}', rest),
+            unchanged => unchanged,
         }
-        'n' => '\n',
-        'r' => '\r',
-        't' => '\t',
-        'b' => '\u{8}',
-        'f' => '\u{c}',
-        c => c,
     };
-    Some((Unescaped::Char(c), rest.as_str()))
+    out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    Some(rest)
 }
 
 /// What follows `\u`: four digits, or a surrogate pair; half a pair is U+FFFD.
-fn utf16(text: &str) -> Option<(Unescaped, &str)> {
+fn utf16(text: &str) -> Option<(char, &str)> {
     let (first, rest) = hex(text, 4)?;
     let second = rest.strip_prefix("\\u").and_then(|rest| hex(rest, 4));
     if let (0xd800..0xdc00, Some((second @ 0xdc00..0xe000, rest))) = (first, second) {
         let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-        return Some((Unescaped::Char(char::from_u32(code)?), rest));
+        return Some((char::from_u32(code)?, rest));
     }
-    let c = char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER);
-    Some((Unescaped::Char(c), rest))
+    Some((
+        char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER),
+        rest,
+    ))
 }
 
 fn hex(text: &str, digits: usize) -> Option<(u32, &str)> {
