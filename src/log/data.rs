@@ -117,55 +117,56 @@ fn put(pieces: &[&str], out: &mut dyn FnMut(&str)) {
 fn xml(body: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
     let mut reader = Reader::from_str(body);
     let (mut depth, mut roots) = (0, 0);
+    // The depth of a secret element that this is in, and whether all in it is text.
+    let mut secret: Option<(usize, bool)> = None;
     // What stands between two tags, escaped: references, CDATA and comments divide it.
     let mut text = String::new();
     loop {
         let event = reader.read_event().ok()?;
-        if text.len() > LONGEST {
-            // Once, so that it does not double again and again.
-            text.reserve_exact(body.len().saturating_sub(text.len()));
+        let between = match &event {
+            Event::Start(_) | Event::Empty(_) | Event::End(_) | Event::Eof => &*text,
+            _ => "",
+        };
+        if depth == 0 && !between.trim().is_empty() {
+            return None;
         }
-        if let Event::Start(_) | Event::Empty(_) | Event::End(_) | Event::Eof = &event {
-            let is_outside = depth == 0 && !text.trim().is_empty();
-            if is_outside || depth > DEEPEST {
-                return None;
-            }
-            out(&mask.text(&text));
-            text.clear();
+        if secret.is_none() {
+            out(&mask.text(between));
         }
-        match event {
-            Event::Start(tag) => {
+        match &event {
+            Event::Start(tag) | Event::Empty(tag) => {
+                let is_empty = matches!(event, Event::Empty(_));
                 roots += usize::from(depth == 0);
-                let name = utf8(tag.name().into_inner())?;
-                if is_secret_field(name) {
-                    let inside = reader.read_text(tag.name()).ok()?;
-                    let inside = inside.decode().ok()?;
-                    let is_plain = matches!(inside.trim(), "true" | "false" | "");
-                    let inside = if is_plain { &inside } else { MASK };
-                    let name = mask.text(name);
-                    put(&["<", &name, ">", inside, "</", &name, ">"], out);
+                depth += usize::from(!is_empty);
+                if depth > DEEPEST {
+                    return None;
+                }
+                if let Some((_, is_text)) = &mut secret {
+                    *is_text = false;
                 } else {
-                    depth += 1;
+                    let name = utf8(tag.name().into_inner())?;
                     put(&["<", &mask.text(name)], out);
-                    attributes(&tag, mask, out)?;
-                    out(">");
+                    if !is_secret_field(name) {
+                        attributes(tag, mask, out)?;
+                    } else if !is_empty {
+                        secret = Some((depth, true));
+                    }
+                    out(if is_empty { "/>" } else { ">" });
                 }
-            }
-            Event::Empty(tag) => {
-                roots += usize::from(depth == 0);
-                let name = utf8(tag.name().into_inner())?;
-                put(&["<", &mask.text(name)], out);
-                if !is_secret_field(name) {
-                    attributes(&tag, mask, out)?;
-                }
-                out("/>");
             }
             Event::End(tag) => {
+                if let Some((_, is_text)) = secret.filter(|(at, _)| *at == depth) {
+                    let is_plain = is_text && is_plain(between);
+                    out(if is_plain { between } else { MASK });
+                    secret = None;
+                }
+                if secret.is_none() {
+                    put(
+                        &["</", &mask.text(utf8(tag.name().into_inner())?), ">"],
+                        out,
+                    );
+                }
                 depth -= 1;
-                put(
-                    &["</", &mask.text(utf8(tag.name().into_inner())?), ">"],
-                    out,
-                );
             }
             Event::Text(piece) => text.push_str(&piece.decode().ok()?),
             Event::CData(piece) => {
@@ -177,17 +178,24 @@ fn xml(body: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
                     text.push_str(&escape(piece));
                 }
             }
-            Event::GeneralRef(name) => {
-                text.extend(["&", &name.decode().ok()?, ";"]);
-            }
-            Event::Decl(declaration) => {
-                put(&["<?", &mask.text(utf8(&declaration)?), "?>"], out);
-            }
+            Event::GeneralRef(name) => text.extend(["&", &name.decode().ok()?, ";"]),
+            Event::Decl(declaration) => put(&["<?", &mask.text(utf8(declaration)?), "?>"], out),
             // Nothing in these is data.
             Event::Comment(_) | Event::PI(_) | Event::DocType(_) => {}
             Event::Eof => return (depth == 0 && roots == 1).then_some(()),
         }
+        if let Event::Start(_) | Event::Empty(_) | Event::End(_) = event {
+            text.clear();
+        } else if text.len() > LONGEST {
+            // Once, so that it does not double again and again.
+            text.reserve_exact(body.len().saturating_sub(text.len()));
+        }
     }
+}
+
+/// Whether the text of an element or attribute tells nothing, whatever its name.
+fn is_plain(text: &str) -> bool {
+    matches!(text.trim(), "true" | "false" | "")
 }
 
 fn attributes(tag: &BytesStart, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
@@ -195,8 +203,8 @@ fn attributes(tag: &BytesStart, mask: &Mask, out: &mut dyn FnMut(&str)) -> Optio
     for attribute in tag.attributes().with_checks(false) {
         let attribute = attribute.ok()?;
         let (name, value) = (utf8(attribute.key.into_inner())?, utf8(&attribute.value)?);
-        let is_plain = !is_secret_field(name) || matches!(value, "true" | "false" | "");
-        let value = if is_plain { &mask.text(value) } else { MASK };
+        let is_shown = !is_secret_field(name) || is_plain(value);
+        let value = if is_shown { &mask.text(value) } else { MASK };
         // A value holds one kind of quote at most.
         let quote = if value.contains('"') { "'" } else { "\"" };
         put(&[" ", &mask.text(name), "=", quote, value, quote], out);

@@ -68,7 +68,7 @@ pub(crate) fn is_secret(name: &str) -> bool {
 
 /// Whether the name of a field says that it is secret, however it is escaped.
 pub(super) fn is_secret_field(name: &str) -> bool {
-    layers(name).any(|layer| layer.is_none_or(|name| is_secret(&name)))
+    name.len() > LONGEST || layers(name).any(|layer| layer.is_none_or(|name| is_secret(&name)))
 }
 
 /// Whether a text names a secret and is likely to hold it.
