@@ -123,6 +123,10 @@ fn what_is_not_secret_stays_readable() {
             "<r>\n<errorCode>0</errorCode><isPasswordSet>true</isPasswordSet><a b=\"c\">&lt;d</a><e/></r>",
             r#"responseText='<r>\n<errorCode>0</errorCode><isPasswordSet>true</isPasswordSet><a b="c">&lt;d</a><e/></r>'"#,
         ),
+        (
+            r#"{"errorCode":7,"page":"<h1>401 Authorization Required</h1>, <b>no token</b>"}"#,
+            r#"responseText='{"errorCode":7,"page":"<h1>401 Authorization Required</h1>, <b>no token</b>"}'"#,
+        ),
         ("<p>Bad gateway", "responseText='(14 bytes, not shown)'"),
         (r#"{"errorCode":0"#, "responseText='(14 bytes, not shown)'"),
     ] {

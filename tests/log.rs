@@ -65,7 +65,7 @@ fn a_line_per_try_and_a_warning_for_what_nobody_returns() {
     api.fault(Fault::CloseAfterBody);
     request.send();
     lines(&[
-        &["DEBUG", &host, "failed: the kept connection had ended"],
+        &["DEBUG", &host, "failed: the connection was closed"],
         &["WARN socialize.setStatus: sent again"],
         &tried("new connection"),
     ]);

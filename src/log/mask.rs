@@ -3,7 +3,7 @@
 //! | what | is hidden |
 //! | --- | --- |
 //! | a field or parameter whose name says that it is secret ([`is_secret`]) | its value, but for booleans and `null` |
-//! | a text in which such a name is followed by `=` or `:`, or stands beside a `<` | the whole text |
+//! | a text in which such a name is followed by `=` or `:`, or which is in a tag | the whole text |
 //! | a secret of the request itself, repeated in a text, key or number | the secret; the whole text where it is escaped |
 //! | a text that is escaped more than [`ROUNDS`] times, or longer than [`LONGEST`] | the whole text |
 //!
@@ -71,20 +71,24 @@ pub(super) fn is_secret_field(name: &str) -> bool {
     name.len() > LONGEST || layers(name).any(|layer| layer.is_none_or(|name| is_secret(&name)))
 }
 
+/// What follows the name of a value.
+fn is_sign(c: char) -> bool {
+    matches!(c, '=' | ':' | '＝' | '：')
+}
+
 /// Whether a text names a secret and is likely to hold it.
 fn tells_a_secret(text: &str) -> bool {
-    let is_markup = text.contains('<');
-    let is_sign = |c: char| matches!(c, '=' | ':' | '＝' | '：');
-    if !is_markup && !text.contains(is_sign) {
-        return false;
-    }
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     let mut rest = text;
-    while let Some((_, from_name)) = split(rest, is_name) {
+    let mut in_tag = false;
+    while let Some((gap, from_name)) = split(rest, is_name) {
+        if let Some(bracket) = gap.chars().rfind(|c| matches!(c, '<' | '>')) {
+            in_tag = bracket == '<';
+        }
         let (name, after) = split(from_name, |c| !is_name(c)).unwrap_or((from_name, ""));
         // Quotes, brackets, spaces.
         let after_gap = after.trim_start_matches(|c: char| !c.is_alphanumeric() && !is_sign(c));
-        if (is_markup || after_gap.starts_with(is_sign)) && is_secret(name) {
+        if (in_tag || after_gap.starts_with(is_sign)) && is_secret(name) {
             return true;
         }
         rest = after;
@@ -101,10 +105,7 @@ fn split(text: &str, sought: impl Fn(char) -> bool) -> Option<(&str, &str)> {
 /// at once and, since what follows or precedes an escape may look like another kind's, of
 /// each kind alone; `None` where there would be more than [`ROUNDS`].
 fn layers(text: &str) -> impl Iterator<Item = Option<Cow<'_, str>>> {
-    let has_marks = text.contains(MARKS);
-    let kinds = MARKS
-        .chunks(1)
-        .filter(move |mark| has_marks && text.contains(*mark));
+    let kinds = MARKS.chunks(1).filter(|mark| text.contains(*mark));
     std::iter::once(&MARKS[..])
         .chain(kinds)
         .flat_map(|marks| layers_of(text, marks))
@@ -177,6 +178,10 @@ impl Mask {
 
     /// Whether there is something in a text that must not be shown.
     fn hides(&self, text: &str) -> bool {
+        // Most texts and all numbers have neither names nor escapes.
+        if !text.contains(|c| c == '<' || MARKS.contains(&c) || is_sign(c)) {
+            return self.repeats_a_secret(text);
+        }
         layers(text).any(|layer| {
             layer.is_none_or(|text| tells_a_secret(&text) || self.repeats_a_secret(&text))
         })

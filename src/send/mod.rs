@@ -475,7 +475,7 @@ fn log_try(
     let value = value.unwrap_or_default();
     let answered = match answer {
         Err(TransportError::NotSent(_) | TransportError::Untouched(_)) => Err("nothing was sent"),
-        Err(TransportError::Unanswered(_)) => Err("the kept connection had ended"),
+        Err(TransportError::Unanswered(_)) => Err("the connection was closed"),
         Err(TransportError::Lost(_)) => Err("the answer did not arrive"),
         Err(TransportError::Timeout { .. }) => Err("the time was up"),
         Ok(answer) => Ok(Answered {
