@@ -170,7 +170,8 @@ pub fn validate_webhook_signature(body: &[u8], secret: &str, signature: &str) ->
 /// Makes the value of the cookie `gltexp_<API key>`, which ends a session at a
 /// given time: `<expiry>_<signature>`.
 ///
-/// * `glt_cookie`: the login token, the value of the cookie `glt_<API key>`.
+/// * `glt_cookie`: the value of the cookie `glt_<API key>`, or the login token alone, which
+///   is what stands before `|UUID=`.
 /// * `timeout_in_seconds`: how long from now the session lives.
 /// * `secret`: the site's secret key, base64.
 ///
@@ -236,8 +237,16 @@ fn session_signature(
         expiry.push('_');
         expiry.push_str(user_key);
     }
-    let signature = calc_signature(&format!("{glt_cookie}_{expiry}"), secret)?;
+    let token = login_token(glt_cookie);
+    let signature = calc_signature(&format!("{token}_{expiry}"), secret)?;
     Ok(format!("{expiry}_{signature}"))
+}
+
+/// The login token of a cookie `glt_<API key>`, which is `<login token>|UUID=…`; any other
+/// text is taken as the token.
+pub(crate) fn login_token(glt_cookie: &str) -> &str {
+    let parts = glt_cookie.split_once("|UUID=");
+    parts.map_or(glt_cookie, |(token, _)| token)
 }
 
 /// Signs a text: base64 of the HMAC-SHA1 of `base_string`, keyed with the

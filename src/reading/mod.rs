@@ -1,6 +1,7 @@
 //! A text → code, message, data.
 
 mod cost;
+pub(crate) mod fields;
 pub(crate) mod json;
 pub(crate) mod rows;
 mod surrogates;
