@@ -71,7 +71,9 @@ impl<'a> Token<'a> {
     /// Why the token is refused, in words.
     pub(crate) fn explain(&self, refusal: Refusal) -> String {
         match (refusal, &self.key_id) {
-            (Refusal::WrongSignature, _) => "has a wrong signature".to_string(),
+            (Refusal::WrongSignature, _) => {
+                "has a wrong signature for its header and payload".to_string()
+            }
             (Refusal::BadPayload, _) => "has a payload that is not a JSON object".to_string(),
             (Refusal::UnknownKey, None) => {
                 "cannot be checked: the site has no key for RS256".to_string()
