@@ -279,7 +279,7 @@ pub fn get_dynamic_session_signature(
     bearer::rs256(&user_key, &key, &claims).map_err(unusable)
 }
 
-// The purposes ----------------------------------------------------------------
+// The purposes: what each token must hold, as SAP's documents list it ----------
 
 /// An `id_token` of `accounts.getJWT` or of a login.
 fn id_token(
@@ -350,25 +350,21 @@ impl Claims {
     ) -> Result<Self, GSException> {
         let invalid = |why: &str| GSException::invalid(format_args!("the {what} {why}"));
         let token = Token::parse(jwt).map_err(invalid)?;
+        let refused = |refusal, age| invalid(&token.explain(refusal, age));
         let claims = match keys {
             Source::Given(keys) => token
                 .verify(&Keys::from_jwks(keys))
-                .map_err(|refusal| invalid(&token.explain(refusal))),
+                .map_err(|refusal| refused(refusal, None)),
             Source::Served(domain) => {
                 let claims = with_served_keys(api_key, domain, |keys| token.verify(keys));
                 claims.map_err(|failure| match failure {
                     Failure::NoKeys(error) => error,
-                    Failure::Refused(refusal, age) => {
-                        let (why, age) = (token.explain(refusal), age.as_secs());
-                        invalid(&format!("{why} (fetched {age} s ago)"))
-                    }
+                    Failure::Refused(refusal, age) => refused(refusal, Some(age)),
                 })
             }
         };
-        Ok(Claims {
-            what,
-            claims: claims?,
-        })
+        let claims = claims?;
+        Ok(Claims { what, claims })
     }
 
     fn are_issued_for(&self, api_key: &str) -> Result<(), GSException> {

@@ -388,15 +388,13 @@ fn child_validates_tokens() {
     for _ in 0..50 {
         let (code, message) = validate(&variable("GSSDK_TEST_FORGED"), API_KEY).unwrap_err();
         assert_eq!(code, 400_006);
-        assert!(
-            message.contains("header and payload (fetched "),
-            "{message}"
-        );
+        assert!(message.contains("wrong signature"), "{message}");
         let (code, message) = validate(&variable("GSSDK_TEST_UNKNOWN"), API_KEY).unwrap_err();
         assert_eq!(code, 400_006);
-        let words = "the key (kid) \"new\", which is not among the site's keys (fetched ";
+        let words =
+            "the key (kid) \"new\", which is not among the site's keys, which were fetched ";
         assert!(
-            message.contains(words) && message.ends_with(" s ago)"),
+            message.contains(words) && message.ends_with(" s ago"),
             "{message}"
         );
     }
@@ -442,8 +440,9 @@ fn the_keys_are_fetched_once_per_site_and_kept() {
 fn child_meets_a_silent_server() {
     GSRequest::set_ca_certs_path(variable("GSSDK_TEST_CA"));
     std::thread::scope(|scope| {
-        for _ in 0..6 {
-            scope.spawn(|| {
+        for i in 0..6 {
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_millis(1500) * i);
                 let started = Instant::now();
                 let error = JwtUtils::prefetch_keys(API_KEY, "eu1.gigya.com").unwrap_err();
                 assert_eq!(error.error_code(), 504_002, "{error}");

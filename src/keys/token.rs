@@ -1,6 +1,8 @@
 //! A token in the compact form of RFC 7515: `<header>.<payload>.<signature>`, each in
 //! base64url.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
@@ -69,14 +71,21 @@ impl<'a> Token<'a> {
     }
 
     /// Why the token is refused, in words.
-    pub(crate) fn explain(&self, refusal: Refusal) -> String {
+    ///
+    /// * `age`: that of the keys, if they were fetched.
+    pub(crate) fn explain(&self, refusal: Refusal, age: Option<Duration>) -> String {
+        let fetched = age.map_or_else(String::new, |age| {
+            format!(", which were fetched {} s ago", age.as_secs())
+        });
         match (refusal, &self.key_id) {
             (Refusal::WrongSignature, _) => {
-                "has a wrong signature for its header and payload".to_string()
+                "has a wrong signature for its header and payload".into()
             }
-            (Refusal::BadPayload, _) => "has a payload that is not a JSON object".to_string(),
+            (Refusal::BadPayload, _) => "has a payload that is not a JSON object".into(),
             (Refusal::UnknownKey, None) => {
-                "cannot be checked: the site has no key for RS256".to_string()
+                format!(
+                    "cannot be checked: there is no key for RS256 among the site's keys{fetched}"
+                )
             }
             (Refusal::UnknownKey, Some(key_id)) => {
                 // Anybody can send megabytes of it.
@@ -86,7 +95,9 @@ impl<'a> Token<'a> {
                 } else {
                     ""
                 };
-                format!("names the key (kid) {shown:?}{dots}, which is not among the site's keys")
+                format!(
+                    "names the key (kid) {shown:?}{dots}, which is not among the site's keys{fetched}"
+                )
             }
         }
     }
@@ -132,7 +143,7 @@ mod tests {
             let header = serde_json::json!({"alg": "RS256", "kid": key_id}).to_string();
             let jwt = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header));
             let token = Token::parse(&jwt).unwrap();
-            token.explain(Refusal::UnknownKey)
+            token.explain(Refusal::UnknownKey, None)
         };
         assert!(explain("k1").contains(r#"(kid) "k1", which is not among"#));
         assert!(explain("a\n\u{1b}[31m").contains(r#""a\n\u{1b}[31m","#));
