@@ -10,6 +10,7 @@
 //! JSON is read in two steps: the outline, which any whole JSON object has, then each
 //! field (see [`value`]).
 
+pub(crate) mod fields;
 pub(crate) mod json;
 pub(crate) mod rows;
 mod value;
