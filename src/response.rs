@@ -190,6 +190,11 @@ impl GSResponse {
         &self.0.parsed.data
     }
 
+    /// The beginning of a text that came instead of an answer.
+    pub(crate) fn quote(&self) -> Option<String> {
+        self.0.parsed.quote()
+    }
+
     /// The text of a page of results, and where its rows are.
     pub(crate) fn into_rows(self) -> Option<(String, std::ops::Range<usize>)> {
         let Parsed { text, rows, .. } = self.0.parsed;

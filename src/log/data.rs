@@ -5,8 +5,30 @@ use quick_xml::Reader;
 use quick_xml::escape::escape;
 use quick_xml::events::{BytesStart, Event};
 use serde_core::de::IgnoredAny;
+use serde_json::{Map, Value};
 
 use super::mask::{LONGEST, MASK, Mask, is_secret_field};
+
+impl Mask {
+    /// The parameters, masked.
+    pub(crate) fn params(&self, params: &Map<String, Value>) -> Map<String, Value> {
+        let shown = |(name, value): (&String, &Value)| {
+            let field = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
+            let shown = serde_json::from_str(&self.data(&field.to_string()));
+            // Nested too deeply to be read again.
+            let hidden = || Map::from_iter([(self.text(name).into_owned(), MASK.into())]);
+            shown.unwrap_or_else(|_| hidden())
+        };
+        params.iter().flat_map(shown).collect()
+    }
+
+    /// A JSON text, masked.
+    pub(crate) fn data(&self, json: &str) -> String {
+        let mut shown = String::with_capacity(json.len());
+        self::json(json, self, &mut |piece| shown.push_str(piece));
+        shown
+    }
+}
 
 /// The deepest XML that is shown.
 const DEEPEST: usize = 1_000;

@@ -16,7 +16,6 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::data;
 use super::unescape::{MARKS, unescape};
 use crate::encoding::percent::{Out, Percent, text};
 use crate::encoding::python_json::write_json_string;
@@ -193,25 +192,6 @@ impl Mask {
             .iter()
             .filter(|secret| secret.len() <= text.len());
         shorter.any(|secret| text.contains(secret.as_str()))
-    }
-
-    /// The parameters, masked.
-    pub(crate) fn params(&self, params: &Map<String, Value>) -> Map<String, Value> {
-        let shown = |(name, value): (&String, &Value)| {
-            let field = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
-            let shown = serde_json::from_str(&self.data(&field.to_string()));
-            // Nested too deeply to be read again.
-            let hidden = || Map::from_iter([(self.text(name).into_owned(), MASK.into())]);
-            shown.unwrap_or_else(|_| hidden())
-        };
-        params.iter().flat_map(shown).collect()
-    }
-
-    /// A JSON text, masked.
-    pub(crate) fn data(&self, json: &str) -> String {
-        let mut shown = String::with_capacity(json.len());
-        data::json(json, self, &mut |piece| shown.push_str(piece));
-        shown
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Parsed {
     pub(crate) message: String,
     /// Whether the text is an answer of the API.
     pub(crate) is_answer: bool,
+    /// Whether the text was made on this side.
+    pub(crate) is_own: bool,
     /// The rows of a search, where they are to be parsed one by one: their place in
     /// the text. They are not among the data.
     pub(crate) rows: Option<Range<usize>>,
@@ -65,8 +67,39 @@ impl Parsed {
             text,
             code,
             message: message.to_string(),
+            is_own: true,
             ..Default::default()
         }
+    }
+
+    /// The beginning of a text that came instead of an answer, for people: without tags
+    /// and control characters.
+    pub(crate) fn quote(&self) -> Option<String> {
+        const LENGTH: usize = 200;
+        /// More than this is not looked at, for pages may begin with long scripts.
+        const LOOKED_AT: usize = 64 * 1024;
+
+        if self.is_own || self.is_answer {
+            return None;
+        }
+        let (mut quote, mut in_tag) = (String::new(), false);
+        for c in self.text.chars().take(LOOKED_AT) {
+            match c {
+                '<' => in_tag = true,
+                '>' if in_tag => in_tag = false,
+                _ if in_tag => continue,
+                c if !c.is_control() && !c.is_whitespace() => {
+                    quote.push(c);
+                    continue;
+                }
+                _ => {}
+            }
+            if !quote.is_empty() && !quote.ends_with(' ') {
+                quote.push(' ');
+            }
+        }
+        let quote: String = quote.trim().chars().take(LENGTH).collect();
+        (!quote.is_empty()).then_some(quote)
     }
 }
 

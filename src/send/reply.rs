@@ -46,6 +46,7 @@ impl Reply {
         };
         let failure = |text: String, message: String| Parsed {
             text,
+            is_own: false,
             ..Parsed::of_error(NETWORK_OR_PROTOCOL_FAILURE, &message, None)
         };
         let http_error = format!("HTTP Error {status}: {reason}");
