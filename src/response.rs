@@ -190,7 +190,7 @@ impl GSResponse {
         &self.0.parsed.data
     }
 
-    /// The beginning of a text that came instead of an answer.
+    /// The beginning of a page that came instead of an answer.
     pub(crate) fn quote(&self) -> Option<String> {
         self.0.parsed.quote()
     }

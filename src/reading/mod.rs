@@ -31,8 +31,8 @@ pub(crate) struct Parsed {
     pub(crate) message: String,
     /// Whether the text is an answer of the API.
     pub(crate) is_answer: bool,
-    /// Whether the text was made on this side.
-    pub(crate) is_own: bool,
+    /// Whether the text came over HTTP.
+    pub(crate) over_http: bool,
     /// The rows of a search, where they are to be parsed one by one: their place in
     /// the text. They are not among the data.
     pub(crate) rows: Option<Range<usize>>,
@@ -67,19 +67,25 @@ impl Parsed {
             text,
             code,
             message: message.to_string(),
-            is_own: true,
             ..Default::default()
         }
     }
 
-    /// The beginning of a text that came instead of an answer, for people: without tags
-    /// and control characters.
+    /// The beginning of a page that came instead of an answer, for people: without tags
+    /// and control characters. `None` for anything but HTML and plain text: what may be
+    /// half an answer of the API may hold secrets.
     pub(crate) fn quote(&self) -> Option<String> {
         const LENGTH: usize = 200;
         /// More than this is not looked at, for pages may begin with long scripts.
         const LOOKED_AT: usize = 64 * 1024;
 
-        if self.is_own || self.is_answer {
+        let is_html = |prefix: &str| {
+            let start = self.text.trim_start().get(..prefix.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        let is_page =
+            is_html("<html") || is_html("<!doctype html") || !self.text.contains(['<', '{']);
+        if !self.over_http || self.is_answer || !is_page {
             return None;
         }
         let (mut quote, mut in_tag) = (String::new(), false);

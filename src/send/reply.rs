@@ -46,7 +46,6 @@ impl Reply {
         };
         let failure = |text: String, message: String| Parsed {
             text,
-            is_own: false,
             ..Parsed::of_error(NETWORK_OR_PROTOCOL_FAILURE, &message, None)
         };
         let http_error = format!("HTTP Error {status}: {reason}");
@@ -63,7 +62,10 @@ impl Reply {
             },
         };
         Reply {
-            parsed,
+            parsed: Parsed {
+                over_http: true,
+                ..parsed
+            },
             status: Some(status),
             not_sent: false,
             failure: "",
