@@ -4,12 +4,20 @@ use std::fmt;
 
 #[cfg(feature = "client")]
 use {
-    crate::error_codes::*, crate::outcome::Outcome, crate::response::GSResponse,
-    serde_core::de::DeserializeOwned, serde_json::Value, serde_path_to_error::Segment,
+    crate::error_codes::*,
+    crate::log::mask::{self, Mask},
+    crate::outcome::Outcome,
+    crate::response::GSResponse,
+    serde_core::de::DeserializeOwned,
+    serde_json::Value,
+    serde_path_to_error::{Path, Segment},
 };
 
 /// A value that the caller gave cannot be used.
 const INVALID_VALUE: i64 = 400_006;
+
+/// A value that the caller has to give is absent.
+const MISSING_PARAMETER: i64 = 400_002;
 
 /// An error of the API or of this SDK: a Gigya error code and its message.
 ///
@@ -17,9 +25,11 @@ const INVALID_VALUE: i64 = 400_006;
 /// [`SigUtils::calc_signature`](crate::sig_utils::calc_signature) and, in Rust
 /// style, by `GSResponse::into_result`: then it carries the whole response.
 ///
-/// Its `Display` text is one line: the message, the code, and, as far as there
-/// are any, the call id, the details, the first field that is at fault, and what
-/// to do about it.
+/// Its `Display` text is one line: the message, the code, and, where there are any,
+/// the call id, the details, the first field at fault, what the request lacked, and
+/// what to do. Print it with `{error}`: a `main` that returns the error prints its
+/// `Debug` form, which has less.
+/// `Display` and `Debug` hide what the log of the response hides.
 ///
 /// ```
 /// let error = gssdk::SigUtils::calc_signature("text", "not base64!").unwrap_err();
@@ -30,6 +40,8 @@ const INVALID_VALUE: i64 = 400_006;
 pub struct GSException {
     code: i64,
     message: String,
+    /// What `Display` adds to the message.
+    hint: Option<Box<str>>,
     #[cfg(feature = "client")]
     outcome: Outcome,
     /// Boxed already.
@@ -61,6 +73,7 @@ impl GSException {
         GSException {
             code,
             message: message.into(),
+            hint: None,
             #[cfg(feature = "client")]
             outcome: Outcome::Unknown,
             #[cfg(feature = "client")]
@@ -73,10 +86,14 @@ impl GSException {
         Self::refused(INVALID_VALUE, format!("Invalid parameter value: {what}"))
     }
 
-    /// Error 400002: there is no method, or nothing to authenticate with.
-    #[cfg(feature = "client")]
-    pub(crate) fn missing() -> Self {
-        Self::refused(MISSING_REQUIRED_PARAMETER, "Required parameter is missing")
+    /// Error 400002, with Python's message.
+    ///
+    /// * `which`: what is missing, for `Display`.
+    pub(crate) fn missing(which: &str) -> Self {
+        GSException {
+            hint: Some(which.into()),
+            ..Self::refused(MISSING_PARAMETER, "Required parameter is missing")
+        }
     }
 
     /// An error of this side, before anything is sent.
@@ -115,9 +132,14 @@ impl GSException {
         GSException {
             code: response.get_error_code(),
             message: response.get_error_message().to_string(),
+            hint: response.hint().map(String::into_boxed_str),
             outcome: response.outcome(),
             response: Some(response),
         }
+    }
+
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     pub(crate) fn with_response(self, response: GSResponse) -> Self {
@@ -178,8 +200,8 @@ impl GSException {
         response.map_or(&[], |response| response.get_array("validationErrors"))
     }
 
-    /// Everything else that came with it: the `regToken` of a 206001, the log.
-    /// `None` for errors that no request brought.
+    /// The whole response: the `regToken` of a 206001, the log. `None` for errors that
+    /// did not come from a response.
     ///
     /// ```
     /// use gssdk::*;
@@ -191,17 +213,25 @@ impl GSException {
         self.response.as_ref()
     }
 
+    /// What hides the secrets of the request.
+    fn mask(&self) -> Mask {
+        self.response().map(GSResponse::mask).unwrap_or_default()
+    }
+
     /// What `Display` says beyond message, code and call id.
-    fn remarks(&self) -> Vec<String> {
+    fn remarks(&self, mask: &Mask) -> Vec<String> {
         let Some(response) = self.response() else {
-            return Vec::new();
+            return Vec::from_iter(self.hint().map(String::from));
         };
         let details = self.error_details().filter(|text| *text != self.message);
-        let mut remarks = Vec::from_iter(details.map(str::to_string));
+        let mut remarks = Vec::from_iter(details.map(|text| mask.text(text).into_owned()));
         if let Some(first) = self.validation_errors().first() {
-            let text = |name: &str| first.get(name).and_then(Value::as_str).unwrap_or_default();
+            let text =
+                |name| mask.text(first.get(name).and_then(Value::as_str).unwrap_or_default());
             remarks.push(format!("{}: {}", text("fieldName"), text("message")));
         }
+        let quote = response.quote();
+        remarks.extend(quote.map(|quote| format!("it begins with {:?}", mask.text(&quote))));
         remarks.extend(match self.outcome {
             Outcome::NotSent if self.code == REQUEST_TIMEOUT => Some("nothing was sent".into()),
             // A failure of the network has said so in its message.
@@ -210,14 +240,18 @@ impl GSException {
             }
             _ => None,
         });
-        remarks.extend(advice(self.code, response));
+        remarks.extend(self.hint().map(String::from));
+        // Without a secret key there is none to check.
+        if self.hint.is_none() || self.code != INVALID_SIGNATURE {
+            remarks.extend(advice(self.code, response, mask));
+        }
         remarks
     }
 }
 
 /// What to do about the errors that users meet.
 #[cfg(feature = "client")]
-fn advice(code: i64, response: &GSResponse) -> Option<String> {
+fn advice(code: i64, response: &GSResponse, mask: &Mask) -> Option<String> {
     let advice = match code {
         ACCOUNT_PENDING_REGISTRATION => {
             "pass the answer's regToken to accounts.setAccountInfo with the fields that are \
@@ -228,13 +262,13 @@ fn advice(code: i64, response: &GSResponse) -> Option<String> {
              with the answer's regToken, sends it again"
         }
         INVALID_DATA_CENTER => {
-            let domain = response.get_str("apiDomain")?;
+            let domain = mask.text(response.get_str("apiDomain")?);
             return Some(format!(
                 "this API key is served by {domain}: call set_api_domain({domain:?})"
             ));
         }
         VALIDATION_ERROR => "validation_errors() holds the fields that are at fault",
-        INVALID_API_KEY => "check the API key: is it the site's, whole, and of this data centre?",
+        INVALID_API_KEY => "check the API key: is it the site's, whole, and of this data center?",
         LOGIN_FAILED_CAPTCHA_REQUIRED => "the next login needs a captcha that the user has solved",
         LOGIN_FAILED_WRONG_CAPTCHA => "let the user solve a new captcha",
         REQUEST_HAS_EXPIRED => {
@@ -284,8 +318,8 @@ impl GSResponse {
     /// The data as a type of yours.
     ///
     /// # Errors
-    /// The response's own error if it is one; otherwise 500000 that names the field
-    /// that does not fit.
+    /// The response's own error if it is one; otherwise 500000 that names the path of the
+    /// field that does not fit and the type that was expected, and no value.
     ///
     /// ```
     /// use gssdk::*;
@@ -307,7 +341,7 @@ impl GSResponse {
     /// let text = r#"{"errorCode": 0, "UID": "abc", "profile": {"age": "old"}}"#;
     /// let response = GSResponse::from_text("accounts.getAccountInfo", text);
     /// let error = response.parse::<Account>().err().unwrap();
-    /// assert!(error.error_message().contains("/profile/age: invalid type: string"));
+    /// assert!(error.error_message().ends_with("at /profile/age, expected u8"));
     /// # Ok::<(), GSException>(())
     /// ```
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, GSException> {
@@ -315,8 +349,10 @@ impl GSResponse {
             return Err(GSException::of_response(self.clone()));
         }
         serde_path_to_error::deserialize(self.get_data()).map_err(|error| {
-            let path: String = error.path().iter().map(step).collect();
-            let message = format!("The answer is not as expected: {path}: {}", error.inner());
+            let path = path(error.path(), &self.mask());
+            let place = if path.is_empty() { "the top" } else { &path };
+            let why = reason(&error.inner().to_string());
+            let message = format!("The answer is not as expected: at {place}, {why}");
             GSException::of(self.outcome(), NETWORK_OR_PROTOCOL_FAILURE, message)
                 .with_response(self.clone())
         })
@@ -347,26 +383,59 @@ impl GSResponse {
     }
 }
 
-/// A step on the way to a field, as in RFC 6901.
+/// What serde says of a value that does not fit, without the value: it is in between.
 #[cfg(feature = "client")]
-fn step(step: &Segment) -> String {
-    match step {
-        Segment::Seq { index } => format!("/{index}"),
-        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-        Segment::Enum { .. } | Segment::Unknown => String::new(),
+fn reason(message: &str) -> String {
+    let is_serdes = ["invalid ", "unknown field ", "unknown variant "]
+        .iter()
+        .any(|start| message.starts_with(start));
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) if is_serdes => format!("expected {expected}"),
+        // These name a field of the caller's type.
+        _ if message.starts_with("missing field ") => message.to_string(),
+        _ => "the value cannot be used".to_string(),
     }
+}
+
+/// The way to a field, as in RFC 6901. The keys are the server's: below a name that says
+/// that it is secret they are hidden.
+#[cfg(feature = "client")]
+fn path(path: &Path, mask: &Mask) -> String {
+    let mut text = String::new();
+    let mut is_secret = false;
+    for step in path.iter() {
+        match step {
+            Segment::Seq { index } => text += &format!("/{index}"),
+            Segment::Map { .. } if is_secret => text += "/***",
+            Segment::Map { key } => {
+                is_secret = mask::is_secret(key);
+                text += "/";
+                text += &mask.text(key).replace('~', "~0").replace('/', "~1");
+            }
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    text
 }
 
 impl fmt::Display for GSException {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = format!("{} (error {}", self.message, self.code);
+        let message = &self.message;
+        #[cfg(feature = "client")]
+        let mask = self.mask();
+        #[cfg(feature = "client")]
+        let message = mask.text(message);
+        let mut text = format!("{message} (error {}", self.code);
         #[cfg(feature = "client")]
         if let Some(call_id) = self.call_id() {
-            text += &format!(", call id {call_id}");
+            text += &format!(", call id {}", mask.text(call_id));
         }
         text.push(')');
         #[cfg(feature = "client")]
-        for (i, remark) in self.remarks().iter().enumerate() {
+        let remarks = self.remarks(&mask);
+        #[cfg(not(feature = "client"))]
+        let remarks = self.hint.as_slice();
+        for (i, remark) in remarks.iter().enumerate() {
             text += if i == 0 { ": " } else { "; " };
             text += remark;
         }
@@ -375,20 +444,25 @@ impl fmt::Display for GSException {
     }
 }
 
-/// The code, the message and the outcome; the response may hold tokens and is
-/// not shown.
+/// The code, the message, in which the same is hidden as in the log, and the outcome; not
+/// the response.
 impl fmt::Debug for GSException {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.message.as_str();
+        #[cfg(feature = "client")]
+        let mask = self.mask();
+        #[cfg(feature = "client")]
+        let message = mask.text(message);
         let mut shown = f.debug_struct("GSException");
         shown.field("code", &self.code);
-        shown.field("message", &self.message);
+        shown.field("message", &message);
         #[cfg(feature = "client")]
         shown.field("outcome", &self.outcome);
         shown.finish_non_exhaustive()
     }
 }
 
-/// Equal are errors of the same code and message.
+/// Errors with the same code and message are equal.
 impl PartialEq for GSException {
     fn eq(&self, other: &Self) -> bool {
         (self.code, &self.message) == (other.code, &other.message)

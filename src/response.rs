@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::error_codes::{MISSING_REQUIRED_PARAMETER, NETWORK_OR_PROTOCOL_FAILURE};
 use crate::log;
+use crate::log::address;
+use crate::log::mask::Mask;
 use crate::outcome::Outcome;
 use crate::reading::Parsed;
 
@@ -18,7 +20,7 @@ use crate::reading::Parsed;
 ///
 /// | code | this side's errors |
 /// | --- | --- |
-/// | 400002 | a required parameter is missing: method, or every key |
+/// | 400002 | a required parameter is missing; `Display` of the error says which |
 /// | 400003 | the file of CA certificates is missing or holds none |
 /// | 400006 | a value cannot be used; the message says which and why |
 /// | 500000 | the network, the server or its answer is at fault |
@@ -53,6 +55,14 @@ pub(crate) trait History: Send + Sync {
     /// The API method.
     fn method(&self) -> &str;
 
+    /// What the request itself says about an error: what it lacked, for example.
+    fn hint(&self, _code: i64, _outcome: Outcome) -> Option<String> {
+        None
+    }
+
+    /// What hides the secrets of the request.
+    fn mask(&self) -> Mask;
+
     /// The log, masked.
     ///
     /// * `response_text`: the text of the response.
@@ -65,6 +75,10 @@ struct Text(String);
 impl History for Text {
     fn method(&self) -> &str {
         &self.0
+    }
+
+    fn mask(&self) -> Mask {
+        Mask::default()
     }
 
     fn log(&self, response_text: &str) -> String {
@@ -176,6 +190,11 @@ impl GSResponse {
         &self.0.parsed.data
     }
 
+    /// The beginning of a page that came instead of an answer.
+    pub(crate) fn quote(&self) -> Option<String> {
+        self.0.parsed.quote()
+    }
+
     /// The text of a page of results, and where its rows are.
     pub(crate) fn into_rows(self) -> Option<(String, std::ops::Range<usize>)> {
         let Parsed { text, rows, .. } = self.0.parsed;
@@ -271,13 +290,28 @@ impl GSResponse {
     /// ```
     pub fn pointer(&self, path: &str) -> Option<&Value> {
         let mut steps = path.strip_prefix('/')?.splitn(2, '/');
-        // The data are no `Value`: the first step is ours, the others are theirs.
+        // The data are a map, not a `Value`: the first step is taken here.
         let first = steps.next()?.replace("~1", "/").replace("~0", "~");
         let value = self.get_object(&first)?;
         match steps.next() {
             None => Some(value),
             Some(rest) => value.pointer(&format!("/{rest}")),
         }
+    }
+
+    /// The text at a path (RFC 6901), if it is a string.
+    ///
+    /// * `path`: as in `"/profile/email"`.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let text = r#"{"errorCode": 0, "profile": {"email": "joe@example.com", "age": 42}}"#;
+    /// let response = GSResponse::from_text("accounts.getAccountInfo", text);
+    /// assert_eq!(response.pointer_str("/profile/email"), Some("joe@example.com"));
+    /// assert_eq!(response.pointer_str("/profile/age"), None);
+    /// ```
+    pub fn pointer_str(&self, path: &str) -> Option<&str> {
+        self.pointer(path)?.as_str()
     }
 
     /// One field, if it is an array; empty if there is none.
@@ -317,6 +351,26 @@ impl GSResponse {
         self.0.outcome
     }
 
+    /// What the API says in more detail than in its message; `None` on success.
+    ///
+    /// Mirrors `getErrorDetails` of other SDKs.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let text = r#"{"errorCode": 400006, "errorMessage": "Invalid parameter value", "errorDetails": "UID"}"#;
+    /// let response = GSResponse::from_text("accounts.search", text);
+    /// assert_eq!(response.error_details(), Some("UID"));
+    /// ```
+    pub fn error_details(&self) -> Option<&str> {
+        self.get_str("errorDetails")
+    }
+
+    /// What the request itself says about the error that the response is.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let code = self.get_error_code();
+        self.0.history.hint(code, self.outcome())
+    }
+
     /// The id of the call, which SAP's support asks for.
     ///
     /// ```
@@ -352,7 +406,8 @@ impl GSResponse {
     }
 
     /// What was sent and what came back, field by field, for a bug report or a
-    /// log file. Passwords, tokens and the like are shown as `***`.
+    /// log file. `***` replaces passwords, tokens and the like, and texts that hold any.
+    /// An answer that is neither whole JSON nor whole XML is not shown; its size is.
     ///
     /// Fields, as far as they apply: `apiMethod`, `apiKey`, `proxy`, `timeout`
     /// (seconds), `params`, `useHTTPS`, `userKey`, `baseString`, `URL`,
@@ -365,15 +420,21 @@ impl GSResponse {
     /// use gssdk::*;
     /// let request = GSRequest::new("key", "c2VjcmV0", "a b", json!({"password": "hunter2"}));
     /// let log = request.send().get_log();
-    /// assert!(log.starts_with("apiMethod='a b', apiKey='key'"));
+    /// assert!(log.starts_with("apiMethod='***', apiKey='key'")); // not a method
     /// assert!(!log.contains("hunter2"));
     /// ```
     pub fn get_log(&self) -> String {
         self.0.history.log(self.get_response_text())
     }
+
+    /// What hides the secrets of the request.
+    pub(crate) fn mask(&self) -> Mask {
+        self.0.history.mask()
+    }
 }
 
-/// The three lines of Python's `__str__`, the data as JSON.
+/// The three lines of Python's `__str__`, the data as JSON; the same is hidden as in the
+/// log.
 impl fmt::Display for GSResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Parsed {
@@ -382,22 +443,24 @@ impl fmt::Display for GSResponse {
             data,
             ..
         } = &self.0.parsed;
-        let data = serde_json::to_string(data).unwrap_or_default();
+        let mask = self.mask();
+        let message = mask.text(message);
+        let data = mask.data(&serde_json::to_string(data).unwrap_or_default());
         write!(
             f,
-            "\terrorCode:{}\n\terrorMessage:{}\n\tdata:{data}",
-            code, message
+            "\terrorCode:{code}\n\terrorMessage:{message}\n\tdata:{data}"
         )
     }
 }
 
-/// The code and the message; the data may hold tokens and are not shown.
+/// The code and the message, in which the same is hidden as in the log; not the data.
 impl fmt::Debug for GSResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mask = self.mask();
         f.debug_struct("GSResponse")
-            .field("method", &self.0.history.method())
+            .field("method", &mask.text(address::name(self.0.history.method())))
             .field("error_code", &self.get_error_code())
-            .field("error_message", &self.get_error_message())
+            .field("error_message", &mask.text(self.get_error_message()))
             .field("outcome", &self.outcome())
             .finish_non_exhaustive()
     }
