@@ -92,6 +92,7 @@ impl Call {
             ca_certs: None,
             retries: 0,
             idempotent: false,
+            try_timeout: None,
             rows_apart: false,
             follows_data_center: false,
             headers: Vec::new(),
