@@ -14,9 +14,6 @@ use crate::options::{Common, ExportOptions};
 use crate::progress::{Progress, note};
 use crate::site::{Signed, Site};
 
-/// How often a page is asked for again.
-const RETRIES: u32 = 5;
-
 /// As much is written at once.
 const BUFFER: usize = 256 * 1024;
 
@@ -29,7 +26,7 @@ pub fn run(common: &Common, options: &ExportOptions) -> Result<(), Failure> {
     let export = Export {
         request: site
             .request("accounts.search", json!({"query": options.query}))
-            .retries(RETRIES),
+            .retries(options.retries),
         asked: json!({"query": options.query, "fields": options.fields, "apiKey": site.api_key}),
         interrupt: Interrupt::watch()?,
         common,

@@ -202,6 +202,10 @@ pub struct ExportOptions {
     #[arg(long, default_value = QUERY)]
     pub query: String,
 
+    /// How often a page that did not come is asked for again
+    #[arg(long, default_value_t = 5)]
+    pub retries: u32,
+
     /// Go on where an export to the same FILE with the same options has ended
     #[arg(long, requires = "out")]
     pub resume: bool,
