@@ -201,7 +201,7 @@ struct Rows {
 
 impl Rows {
     fn new(results: TextRows, exported: u64) -> Self {
-        let progress = Progress::new("{pos} of {len} accounts, {per_sec}, {eta} left {wide_bar}");
+        let progress = Progress::new("{pos} of {len} accounts, {rate}, {eta} left {wide_bar}");
         progress.begin_at(exported);
         Rows {
             results,

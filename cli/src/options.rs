@@ -219,8 +219,8 @@ profile. A cell that is a JSON object, array, number or boolean is sent as such,
 its column is among --text; an empty cell is left out.
 
 Prints a line per result: {\"line\", \"UID\", \"code\", \"outcome\", \"callId\", \"message\"}. Exits
-with 1 if any line failed. A line whose outcome is Unknown may have been executed: look
-before you feed it in again, unless that does no harm.
+with 1 if any line failed or its outcome is Unknown. Such a line may have been executed:
+look before you feed it in again, unless that does no harm.
 
 Examples:
   gigya update accounts.jsonl --rate 100

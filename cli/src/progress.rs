@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// The bar that notes must not run into.
 static BAR: OnceLock<ProgressBar> = OnceLock::new();
@@ -29,12 +29,16 @@ pub(crate) use note;
 pub struct Progress(Option<&'static ProgressBar>);
 
 impl Progress {
-    /// * `template`: of indicatif.
+    /// * `template`: of indicatif; `{rate}` is how many per second.
     pub fn new(template: &str) -> Self {
         Progress(io::stderr().is_terminal().then(|| {
             BAR.get_or_init(|| {
-                let style = ProgressStyle::with_template(template);
-                ProgressBar::no_length().with_style(style.unwrap_or(ProgressStyle::default_bar()))
+                let style = ProgressStyle::with_template(template)
+                    .unwrap_or(ProgressStyle::default_bar())
+                    .with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+                        let _ = write!(out, "{:.1}/s", state.per_sec());
+                    });
+                ProgressBar::no_length().with_style(style)
             })
         }))
     }

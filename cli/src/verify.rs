@@ -58,7 +58,7 @@ pub fn run(common: &Common, what: &Verify) -> Result<(), Failure> {
             source,
             ..
         } => {
-            let site = Site::open(common, Signed::Never)?;
+            let site = Site::open(common, Signed::IfPossible)?;
             let body = site::read(common, source.file.as_deref(), "the body")?;
             let keys = keys(&site, source)?;
             let jwt = jwt.trim();
@@ -66,7 +66,7 @@ pub fn run(common: &Common, what: &Verify) -> Result<(), Failure> {
             show(common, claims)
         }
         Verify::Jwt { token, source } => {
-            let site = Site::open(common, Signed::Never)?;
+            let site = Site::open(common, Signed::IfPossible)?;
             let token = match token {
                 Some(token) => token.clone().into_bytes(),
                 None => site::read(common, source.file.as_deref(), "the token")?,
@@ -83,7 +83,7 @@ pub fn run(common: &Common, what: &Verify) -> Result<(), Failure> {
             show(common, claims)
         }
         Verify::Extension { source } => {
-            let site = Site::open(common, Signed::Never)?;
+            let site = Site::open(common, Signed::IfPossible)?;
             let body = site::read(common, source.file.as_deref(), "the body")?;
             let keys = keys(&site, source)?;
             let payload = JwtUtils::validate_extension_with_keys(&body, &site.api_key, &keys);

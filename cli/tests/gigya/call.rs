@@ -72,7 +72,7 @@ fn an_outcome_that_is_unknown_exits_with_3() {
     for (fault, timeout) in [
         (Fault::CloseAfterExecuting, "60"),
         (Fault::HalfAnswer, "60"),
-        (Fault::Stall, "0.2"),
+        (Fault::Stall, "3"),
         (answer("<h1>a gateway's page</h1>"), "60"),
     ] {
         api.fault(fault.clone());

@@ -121,7 +121,7 @@ fn an_export_that_is_refused_or_cut_off_can_be_resumed() {
     let out = folder.path().join("accounts.jsonl");
     let export = |more: &[&str]| {
         let args = [
-            &["export", "--out", text(&out), "--timeout", "0.5"][..],
+            &["export", "--out", text(&out), "--timeout", "60"][..],
             more,
         ]
         .concat();

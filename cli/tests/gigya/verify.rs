@@ -250,6 +250,8 @@ fn where_the_keys_cannot_be_fetched_nothing_is_called_forged() {
     let ran = verify();
     assert_eq!((ran.code, ran.out.as_str()), (Some(3), ""), "{ran:?}");
     assert_eq!(verify().code, Some(0));
+    // With a secret key, the keys are asked for in its name.
+    assert!(site.api.last().param("sig").is_some());
 }
 
 #[test]
