@@ -120,8 +120,10 @@ fn tunnel(
     port: u16,
 ) -> Result<(), TransportError> {
     let failed = |error: io::Error| {
-        let what = format_args!("asking the proxy {proxy} for a tunnel failed");
-        TransportError::before_sending(what, &error)
+        TransportError::before_sending(
+            format_args!("asking the proxy {proxy} for a tunnel failed"),
+            &error,
+        )
     };
     let refused = |why: &str| {
         TransportError::NotSent(format!(
