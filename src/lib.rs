@@ -8,18 +8,21 @@
 //! # #[cfg(feature = "client")] {
 //! use gssdk::*;
 //!
+//! let api_key = std::env::var("GIGYA_API_KEY").ok();
+//! let secret_key = std::env::var("GIGYA_SECRET_KEY").ok();
+//!
 //! // Step 1 - Defining the request and adding parameters
-//! let params = json!({"uid": "PUT-UID-HERE", "status": "I feel great"});
-//! let request = GSRequest::new("api key", "secret key", "socialize.setStatus", params);
+//! let params = json!({"UID": "PUT-UID-HERE"});
+//! let request = GSRequest::new(&api_key, &secret_key, "accounts.getAccountInfo", params).use_https(true);
 //!
 //! // Step 2 - Sending the request
 //! let response = request.send();
 //!
-//! // Step 3 - handling the request's response.
+//! // Step 3 - Handling the response
 //! if response.get_error_code() == 0 {
-//!     println!("Success in setStatus operation.");
+//!     println!("{}", response.pointer_str("/profile/email").unwrap_or("no e-mail address"));
 //! } else {
-//!     println!("Got error on setStatus: {}", response.get_error_message());
+//!     println!("Got error on getAccountInfo: {}", response.get_error_message());
 //! }
 //! # }
 //! ```
@@ -42,13 +45,21 @@
 //! * `client` (default): everything. Without it, [`sig_utils`] and
 //!   [`GSException`] alone, for servers that only check signatures.
 //! * `preserve_order`: nested JSON parameters keep insertion order.
+//! * `arbitrary_precision`: numbers keep every digit in answers, results of a search,
+//!   parameters and claims, as Python's integers do. Without it, as everywhere in
+//!   `serde_json`, integers beyond 64 bits are read as floats and floats are rounded to
+//!   64 bits; a parameter given as JSON text is then refused (400006) if it holds such
+//!   an integer, and a field that exceeds even a float, such as `1e400`, is kept as the
+//!   text of its JSON.
+//!
+//! The last two pass through to `serde_json`, and so hold for the whole program.
 //!
 //! # What is logged
 //!
-//! Through the crate `log`: a `debug!` line a try (method, host, code, call id, time,
-//! size), a `warn!` for what nobody returns: a CA certificate that could not be read,
-//! a clock corrected by more than a minute, a request sent again. No secret is among
-//! it; the crates below log for themselves: at `trace!` they show headers.
+//! Through the crate `log`: a `debug!` line per try (method, host, code, call id, time,
+//! size), and a `warn!` for what nothing returns: a CA certificate that could not be
+//! read, a clock corrected by more than a minute, a request sent again. No secret is
+//! among it. The crates below log for themselves: at `trace!` they show headers.
 //!
 //! [bulk]: https://github.com/gssdk/gssdk-rust/blob/main/docs/bulk.md
 //! [porting]: https://github.com/gssdk/gssdk-rust/blob/main/docs/porting.md
@@ -107,7 +118,7 @@ pub use {
     pem::Pem,
     request::{GSRequest, PreparedRequest},
     response::GSResponse,
-    search::{SearchResults, search_all},
+    search::{SearchResults, TextRows, search_all},
     serde_json::{self, Value, json},
 };
 
@@ -126,7 +137,7 @@ pub use {
 #[cfg(feature = "client")]
 pub type Map<K = String, V = Value> = serde_json::Map<K, V>;
 
-/// The samples of the README and of the porting guide compile.
+/// The samples of the documents compile.
 #[cfg(all(doctest, feature = "client"))]
 mod documents {
     #[doc = include_str!("../README.md")]

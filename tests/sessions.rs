@@ -131,6 +131,9 @@ fn headers_of_ones_own_go_out_and_the_sdks_stay() {
     for (name, value) in [
         ("Host", "evil.example"),
         ("content-length", "0"),
+        ("Content-Language", "en"),
+        ("Keep-Alive", "timeout=5"),
+        ("Trailer", "Expires"),
         ("Content-Type", "text/plain"),
         ("Transfer-Encoding", "chunked"),
         ("Connection", "close"),
@@ -157,6 +160,31 @@ fn headers_of_ones_own_go_out_and_the_sdks_stay() {
         assert!(request.prepare().is_err());
     }
     assert_eq!(api.received().len(), before);
+}
+
+#[test]
+fn an_anonymous_request_may_bring_its_own_authorization() {
+    let api = StandIn::tls();
+    let mut request = api.aim(GSRequest::anonymous(API_KEY, "accounts.getScreenSets", ()));
+    request.add_header("Authorization", "Bearer hunter2");
+    let log = request.send().get_log();
+    assert_eq!(api.last().header("authorization"), Some("Bearer hunter2"));
+    assert!(!log.contains("hunter2"), "{log}");
+    request.add_header("Authorization", "Bearer a\r\nHost: evil.example");
+    assert_eq!(request.send().get_error_code(), 400_006);
+}
+
+#[test]
+fn more_than_32_kilobytes_of_headers_are_refused() {
+    let api = StandIn::plain();
+    let mut request = api.set_status();
+    request.add_header("X-Large", "a".repeat(32 * 1024 - "X-Large".len()));
+    request.prepare().unwrap();
+    request.add_header("X", "");
+    let response = request.send();
+    assert_eq!(response.get_error_code(), 400_006);
+    assert_eq!(response.outcome(), Outcome::NotSent);
+    assert_eq!(api.received().len(), 0);
 }
 
 #[test]

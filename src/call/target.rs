@@ -9,11 +9,10 @@ use std::net::IpAddr;
 use crate::crypto::hmac::Signer;
 use crate::error::GSException;
 
+use super::api_domain;
 use super::form::Form;
 use super::host::{check_host, is_plain, split_port};
 use super::oauth1;
-
-pub(crate) const DEFAULT_API_DOMAIN: &str = "us1.gigya.com";
 
 /// Where a request goes.
 pub(crate) struct Target {
@@ -33,7 +32,7 @@ pub(crate) struct Target {
 
 impl Target {
     /// * `mtls`: the request authenticates with a client certificate, which Gigya
-    ///   takes at hosts of their own.
+    ///   takes at separate hosts.
     /// * `secret`: what signs the request.
     ///
     /// # Errors
@@ -48,7 +47,7 @@ impl Target {
     ) -> Result<Self, GSException> {
         let method = api_method.strip_prefix('/').unwrap_or(api_method);
         if method.is_empty() {
-            return Err(GSException::missing());
+            return Err(GSException::missing("no API method was given"));
         }
         check_method(method)?;
         let (namespace, path) = match method.split_once('.') {
@@ -69,7 +68,7 @@ impl Target {
                 (https && !plain, plain, host.to_string())
             }
             None => {
-                check_api_domain(api_domain)?;
+                api_domain::check(api_domain, namespace)?;
                 let host = if mtls {
                     let label = api_domain.split('.').next().unwrap_or_default();
                     let data_center = if label.is_empty() { "us1" } else { label };
@@ -138,11 +137,6 @@ fn check_method(method: &str) -> Result<(), GSException> {
              it should be a namespace and a name, as in \"accounts.getAccountInfo\""
         ))),
     }
-}
-
-fn check_api_domain(domain: &str) -> Result<(), GSException> {
-    // An empty first label stands for the default data centre (client certificates).
-    check_host(domain.strip_prefix('.').unwrap_or(domain), "API domain")
 }
 
 #[cfg(test)]

@@ -1,9 +1,18 @@
 //! A text → code, message, data.
+//!
+//! | text | code and message | data |
+//! | --- | --- | --- |
+//! | a JSON object with a usable `errorCode` | its own | its fields |
+//! | a JSON object without one | 500000 | its fields |
+//! | XML with a usable `<errorCode>` below its root | its own | none |
+//! | anything else, cut short, too large | 500000 that says what it is | none |
+//!
+//! JSON is read in two steps: the outline, which any whole JSON object has, then each
+//! field (see [`value`]).
 
-mod cost;
 pub(crate) mod json;
 pub(crate) mod rows;
-mod surrogates;
+mod value;
 mod xml;
 
 use std::ops::Range;

@@ -175,7 +175,7 @@ impl Sender {
             }
         }
         let nothing = || {
-            let reply = Reply::of_exception(&GSException::missing(), call);
+            let reply = Reply::of_exception(&GSException::missing("the request"), call);
             (reply, Outcome::NotSent)
         };
         let (reply, outcome) = attempts.finish().unwrap_or_else(nothing);
@@ -534,6 +534,51 @@ fn pause(retries: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
+    use std::net::TcpListener;
+
+    /// A call to a server that accepts and says nothing.
+    fn to_a_silent_server(listener: &TcpListener) -> Call {
+        let mut call = Call::new("accounts.search", Value::Null);
+        call.api_key = Some("key".into());
+        call.secret_key = Some("c2VjcmV0".into());
+        call.host_override = listener
+            .local_addr()
+            .ok()
+            .map(|address| address.to_string());
+        (call.idempotent, call.retries) = (true, 5);
+        call
+    }
+
+    #[test]
+    fn all_tries_and_pauses_end_by_one_deadline() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let call = Arc::new(to_a_silent_server(&listener));
+        let mut sender = Sender::default();
+        sender.limits.total = Duration::from_secs(3);
+        let started = Instant::now();
+        let response = sender.send(&call, None);
+        assert_eq!(response.get_error_code(), REQUEST_TIMEOUT);
+        assert_eq!(response.outcome(), Outcome::Unknown);
+        let took = started.elapsed();
+        assert!(
+            took >= Duration::from_secs(3) && took < Duration::from_secs(9),
+            "{took:?}"
+        );
+    }
+
+    #[test]
+    fn a_limit_for_a_try_leaves_time_for_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut call = to_a_silent_server(&listener);
+        (call.retries, call.try_timeout) = (1, Some(Duration::from_millis(300)));
+        let response = Sender::default().send(&Arc::new(call), None);
+        assert_eq!(response.get_error_code(), REQUEST_TIMEOUT);
+        let copies = 2;
+        for _ in 0..copies {
+            listener.accept().unwrap();
+        }
+    }
 
     #[test]
     fn pauses_double_up_to_half_a_minute() {

@@ -6,7 +6,7 @@ use std::io;
 use ureq::Error;
 
 use super::proxy::Proxy;
-use super::tls;
+use super::tls_error;
 
 /// A failure, by what it means for the request.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ pub(super) fn is_end(error: &io::Error) -> bool {
 pub(super) fn describe(error: &io::Error) -> String {
     let inner = error.get_ref();
     if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return tls::describe(error);
+        return tls_error::describe(error);
     }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused (is the address right?)".into(),

@@ -12,6 +12,7 @@ mod proxy;
 mod resolver;
 mod socket;
 mod tls;
+mod tls_error;
 mod trust;
 mod wire;
 

@@ -97,3 +97,94 @@ impl Pool {
         drop(surplus);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::socket::{Limits, Socket};
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    fn key(process: u32, host: &str) -> Key {
+        Key {
+            process,
+            https: false,
+            host: host.into(),
+            proxy: None,
+            tls: None,
+            proxy_tls: None,
+        }
+    }
+
+    /// A connection of this key, and its other end.
+    fn connection(key: Key) -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let limits = Limits {
+            deadline: Instant::now() + Duration::from_secs(60),
+            connect: None,
+            io: None,
+        };
+        let connection = Connection {
+            stream: Box::new(Socket::new(stream, limits).unwrap()),
+            key: Arc::new(key),
+            buffers: LazyBuffers::new(1, 1),
+        };
+        (connection, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn only_requests_of_the_same_key_share_a_connection() {
+        let pool = Pool::default();
+        let (idle, _peer) = connection(key(1, "a"));
+        pool.check_in(idle);
+        for other in [
+            key(2, "a"),
+            key(1, "b"),
+            Key {
+                https: true,
+                ..key(1, "a")
+            },
+        ] {
+            assert!(
+                pool.check_out(&other).is_none(),
+                "parent and child of a fork, too"
+            );
+        }
+        assert!(pool.check_out(&key(1, "a")).is_some());
+        assert!(pool.check_out(&key(1, "a")).is_none(), "and one at a time");
+    }
+
+    #[test]
+    fn a_connection_that_ended_costs_itself_alone() {
+        let pool = Pool::default();
+        let peers = [(); 3].map(|()| {
+            let (idle, peer) = connection(key(1, "a"));
+            pool.check_in(idle);
+            peer
+        });
+        let [_alive, mut chatty, ended] = peers;
+        chatty.write_all(b"x").unwrap();
+        drop(ended);
+        // Loopback delivers both before the calls return.
+        assert!(pool.check_out(&key(1, "a")).is_some());
+        assert!(lock(&pool.idle).is_empty());
+    }
+
+    #[test]
+    fn idle_connections_are_bounded_in_number_and_age() {
+        let pool = Pool::default();
+        let _peers: Vec<_> = (0..CAPACITY + 3)
+            .map(|_| {
+                let (idle, peer) = connection(key(1, "a"));
+                pool.check_in(idle);
+                peer
+            })
+            .collect();
+        assert_eq!(lock(&pool.idle).len(), CAPACITY);
+        let later = Instant::now() + MAX_IDLE + Duration::from_secs(1);
+        let (found, old) = pool.take(&key(1, "a"), later);
+        assert!(found.is_none());
+        assert_eq!(old.len(), CAPACITY);
+    }
+}

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection};
 
 use super::socket::{Socket, Stream, looking};
 
@@ -12,6 +12,8 @@ use super::socket::{Socket, Stream, looking};
 pub(super) struct Tls {
     connection: ClientConnection,
     below: Box<dyn Stream>,
+    /// What is wrong with what has come, told once everything before it has been read.
+    failure: Option<rustls::Error>,
 }
 
 impl Tls {
@@ -23,7 +25,11 @@ impl Tls {
     ) -> io::Result<Self> {
         let connection =
             ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
-        let mut tls = Tls { connection, below };
+        let mut tls = Tls {
+            connection,
+            below,
+            failure: None,
+        };
         while tls.connection.is_handshaking() {
             tls.connection.complete_io(&mut tls.below)?;
         }
@@ -56,14 +62,17 @@ impl Read for Tls {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
             }
+            if let Some(failure) = &self.failure {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, failure.clone()));
+            }
             self.connection.read_tls(&mut self.below)?;
-            if let Err(error) = self.connection.process_new_packets() {
+            if let Err(failure) = self.connection.process_new_packets() {
+                self.failure = Some(failure);
                 // The alert, if there is room for it: the connection is lost anyway.
                 let connection = &mut self.connection;
                 looking(&mut *self.below, |mut below| {
                     connection.write_tls(&mut below).ok()
                 });
-                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }
     }
@@ -95,44 +104,61 @@ impl Stream for Tls {
         })
     }
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pem::Pem;
+    use crate::transport::Limits;
+    use crate::transport::trust::TlsSettings;
+    use rustls::ServerConnection;
+    use stand_in::certs;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::channel;
+    use std::time::{Duration, Instant};
 
-/// A TLS error in words that a person can act on.
-pub(super) fn describe(error: &rustls::Error) -> String {
-    let certificate = "the server's certificate is refused: ";
-    match error {
-        rustls::Error::InvalidCertificate(error) => match error {
-            CertificateError::UnknownIssuer => format!(
-                "{certificate}unknown issuer, no trusted CA vouches for it \
-                 (a private CA can be trusted with set_ca_certs_path or ca_certs)"
-            ),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                format!("{certificate}it has expired ({error})")
+    /// A connection on which so many session tickets wait.
+    fn with_tickets(count: usize) -> Tls {
+        let mut server = (*certs::server_config(&certs::server(), None)).clone();
+        server.send_tls13_tickets = count;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sent, all_sent) = channel();
+        std::thread::spawn(move || {
+            let (mut tcp, _) = listener.accept().unwrap();
+            let mut session = ServerConnection::new(Arc::new(server)).unwrap();
+            while session.is_handshaking() || session.wants_write() {
+                session.complete_io(&mut tcp).unwrap();
             }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                format!(
-                    "{certificate}it is not valid yet, is this machine's clock right? ({error})"
-                )
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                format!("{certificate}it is for another host name ({error})")
-            }
-            _ => format!("{certificate}{error}"),
-        },
-        rustls::Error::AlertReceived(alert) => match alert {
-            AlertDescription::ProtocolVersion => {
-                "the server speaks neither TLS 1.2 nor 1.3 (alert ProtocolVersion)".into()
-            }
-            AlertDescription::CertificateRequired => {
-                "the server requires a client certificate (alert CertificateRequired)".into()
-            }
-            alert => format!("the server refused the TLS connection with the alert {alert:?}"),
-        },
-        rustls::Error::PeerIncompatible(why) => {
-            format!("the server speaks no TLS that is secure enough ({why:?})")
-        }
-        rustls::Error::InvalidMessage(_) => {
-            format!("the server does not speak TLS, is this a plain http port? ({error})")
-        }
-        _ => error.to_string(),
+            sent.send(tcp).unwrap();
+        });
+        let ca = Pem::from(certs::ca_pem().as_bytes());
+        let config = TlsSettings::read(Some(&ca), None)
+            .unwrap()
+            .config()
+            .unwrap();
+        let limits = Limits {
+            deadline: Instant::now() + Duration::from_secs(60),
+            connect: None,
+            io: None,
+        };
+        let socket = Socket::new(TcpStream::connect(address).unwrap(), limits).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut tls = Tls::handshake(&config, name, Box::new(socket)).unwrap();
+        // The connection stays open.
+        std::mem::forget(all_sent.recv().unwrap());
+        tls.socket().may_come = crate::transport::socket::MAX_LOOK;
+        tls
+    }
+
+    #[test]
+    fn session_tickets_are_welcome_and_a_flood_of_them_is_not() {
+        assert!(with_tickets(4).is_quiet());
+        let mut flooded = with_tickets(1_000);
+        assert!(!flooded.is_quiet());
+        let left = flooded.socket().may_come;
+        assert!(
+            left < 16 * 1024,
+            "what is read is bounded: {left} of 64 KB left"
+        );
     }
 }

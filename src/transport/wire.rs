@@ -209,8 +209,8 @@ impl Wire {
                     self.interim += length;
                     self.buffers.input_consume(length);
                 }
-                Head::Incomplete | Head::Interim(_) => {
-                    let why = "it sends interim answers (1xx) without an end";
+                Head::Incomplete | Head::Interim(_) | Head::Broken => {
+                    let why = "its interim answers (1xx) have no end or are not proper HTTP";
                     return Err(TransportError::Lost(why.into()));
                 }
                 Head::Final => self.final_answer = true,
@@ -248,6 +248,8 @@ enum Head {
     Incomplete,
     /// An interim answer of this length.
     Interim(usize),
+    /// An interim answer that cannot be read.
+    Broken,
     Final,
 }
 
@@ -266,8 +268,7 @@ impl Head {
         match httparse::Response::new(&mut headers).parse(input) {
             Ok(httparse::Status::Complete(length)) => Head::Interim(length),
             Ok(httparse::Status::Partial) => Head::Incomplete,
-            // For ureq to refuse.
-            Err(_) => Head::Final,
+            Err(_) => Head::Broken,
         }
     }
 }
