@@ -73,6 +73,11 @@ impl Socket {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn peer(&self) -> io::Result<std::net::SocketAddr> {
+        self.stream.peer_addr()
+    }
+
     /// A new exchange begins.
     ///
     /// * `may_come`: the most bytes that are read in it.

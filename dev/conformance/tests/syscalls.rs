@@ -6,8 +6,8 @@ use std::process::Command;
 use gssdk::*;
 use stand_in::{API_KEY, Folder, SECRET, StandIn, UID, certs};
 
-/// The most system calls of a signed request on a pooled connection: a look at the
-/// connection, a write, a wait, a read, and one to spare.
+/// The most system calls of a signed request on a pooled connection: the process id (a fork
+/// shares none), a look at the connection, a write, a wait, a read.
 const MOST: u64 = 5;
 
 /// How many requests the second of two processes sends more than the first.

@@ -49,6 +49,8 @@ pub enum Fault {
     StallOnAccept,
     /// Close after the headers of a request, its body unread.
     CloseAfterHead,
+    /// Reset the connection after the headers of a request.
+    ResetAfterHead,
     /// Close after the body of a request, which is not executed.
     CloseAfterBody,
     /// Execute the request, then close without an answer.
@@ -223,8 +225,21 @@ impl StandIn {
     }
 }
 
-trait Stream: Read + Write + Send {}
-impl<T: Read + Write + Send> Stream for T {}
+trait Stream: Read + Write + Send {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Stream for StreamOwned<ServerConnection, TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        &self.sock
+    }
+}
 
 impl State {
     fn take_fault(&self, wanted: impl Fn(&Fault) -> bool) -> Option<Fault> {
@@ -328,6 +343,9 @@ fn serve(
         let fault = state.take_fault(|_| true).unwrap_or(Fault::None);
         match &fault {
             Fault::CloseAfterHead => return Ok(()),
+            Fault::ResetAfterHead => {
+                return SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO));
+            }
             Fault::StallBody => stall(stream),
             Fault::RefuseEarly(bytes) => {
                 stream.write_all(bytes)?;
