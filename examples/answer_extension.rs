@@ -6,8 +6,8 @@
 //! GIGYA_API_KEY=… GIGYA_API_DOMAIN=eu1.gigya.com cargo run --example answer_extension -- 0.0.0.0:8080
 //! ```
 //!
-//! Without an address it plays Gigya's part, too, and asks itself 8 × 1000 times over
-//! 8 connections: it prints the answers and how long the slowest took.
+//! Without an address it plays Gigya's part, too, and calls itself 1000 times on each of
+//! 8 threads: it prints the answers and how long the slowest took.
 
 #[path = "common/server.rs"]
 mod server;
@@ -19,14 +19,22 @@ use std::time::{Duration, Instant};
 use gssdk::*;
 use server::{Request, Response};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let Some(address) = std::env::args().nth(1) else {
-        return demonstrate();
+fn main() {
+    let done = match std::env::args().nth(1) {
+        Some(address) => serve(&address),
+        None => demonstrate(),
     };
+    if let Err(error) = done {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
+}
+
+fn serve(address: &str) -> Result<(), Box<dyn Error>> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let api_key = variable("GIGYA_API_KEY").ok_or("set GIGYA_API_KEY first")?;
     let api_domain = variable("GIGYA_API_DOMAIN").unwrap_or_else(|| "us1.gigya.com".into());
-    // No call waits for the keys: without them we do not even start.
+    // No call waits for the keys: without them the server does not start.
     JwtUtils::prefetch_keys(&api_key, &api_domain)?;
     let listener = TcpListener::bind(address)?;
     println!("listening on {}", listener.local_addr()?);

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The secret key is for versions 1 alone, which Gigya is about to end: leave it out
-//! when your webhooks are of version 2.0. In `axum` the same check is, with the body
+//! if your webhooks are of version 2.0. In `axum` the same check is, with the body
 //! as it came:
 //!
 //! ```text
@@ -50,11 +50,19 @@ struct Site {
     handled: Mutex<HashSet<String>>,
 }
 
-fn main() -> io::Result<()> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let Some(address) = std::env::args().nth(1) else {
-        return demonstrate();
+fn main() {
+    let done = match std::env::args().nth(1) {
+        Some(address) => listen(&address),
+        None => demonstrate(),
     };
+    if let Err(error) = done {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
+}
+
+fn listen(address: &str) -> io::Result<()> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let Some(api_key) = variable("GIGYA_API_KEY") else {
         return Err(io::Error::other("set GIGYA_API_KEY first"));
     };
@@ -65,8 +73,11 @@ fn main() -> io::Result<()> {
         keys: None,
         handled: Mutex::default(),
     };
-    // So that the first notification need not wait; without them it tries again.
+    // So that the first notification does not wait; without the keys it tries again.
     if let Err(error) = JwtUtils::prefetch_keys(&site.api_key, &site.api_domain) {
+        if error.error_code() == error_codes::INVALID_PARAMETER_VALUE {
+            return Err(io::Error::other(error));
+        }
         eprintln!("the keys are not there yet: {error}");
     }
     let listener = TcpListener::bind(address)?;

@@ -1,40 +1,62 @@
 //! The guide's signature check: is this user information really from Gigya?
 //!
 //! ```text
-//! cargo run --example validate_signature -- UID TIMESTAMP SIGNATURE
+//! GIGYA_SECRET_KEY=… cargo run --example validate_signature -- UID TIMESTAMP SIGNATURE
 //! ```
 //!
-//! with the site's secret key in `GIGYA_SECRET_KEY`. Without arguments it signs
-//! a user id itself, as Gigya would, and shows what passes and what does not.
+//! Without arguments it signs a user id itself, as Gigya would, with a secret key of its
+//! own, and shows what passes and what does not.
+
+use std::process::exit;
 
 use gssdk::SigUtils;
 
-fn main() -> Result<(), gssdk::GSException> {
+fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let secret = std::env::var("GIGYA_SECRET_KEY");
-    let secret = secret.as_deref().unwrap_or("Cc5yFv4kcjAeqg/J7Xhn+A==");
+    match arguments.as_slice() {
+        [] => demonstrate(),
+        [uid, timestamp, signature] => {
+            let secret = std::env::var("GIGYA_SECRET_KEY").ok();
+            let secret = secret.unwrap_or_default();
+            if secret.is_empty() {
+                eprintln!("set GIGYA_SECRET_KEY first");
+                exit(2);
+            }
+            // A check is true or false; this says what is wrong with the secret key.
+            if let Err(error) = SigUtils::calc_signature("", &secret) {
+                eprintln!("{error}");
+                exit(2);
+            }
+            let valid = SigUtils::validate_user_signature(uid, timestamp, &secret, signature);
+            say(uid, valid);
+            if !valid {
+                exit(1);
+            }
+        }
+        _ => {
+            eprintln!("usage: validate_signature [UID TIMESTAMP SIGNATURE]");
+            exit(2);
+        }
+    }
+}
 
-    if let [uid, timestamp, signature] = arguments.as_slice() {
-        say(
-            uid,
-            SigUtils::validate_user_signature(uid, timestamp, secret, signature),
-        );
-        return Ok(());
-    }
+fn demonstrate() {
+    let secret = "Cc5yFv4kcjAeqg/J7Xhn+A==";
     let timestamp = (SigUtils::current_time_millis() / 1000).to_string();
-    let signature = SigUtils::calc_signature(&format!("{timestamp}_joe"), secret)?;
+    let signature = match SigUtils::calc_signature(&format!("{timestamp}_joe"), secret) {
+        Ok(signature) => signature,
+        Err(error) => {
+            eprintln!("{error}");
+            exit(1);
+        }
+    };
     for uid in ["joe", "eve"] {
-        say(
-            uid,
-            SigUtils::validate_user_signature(uid, &timestamp, secret, &signature),
-        );
+        let valid = SigUtils::validate_user_signature(uid, &timestamp, secret, &signature);
+        say(uid, valid);
     }
-    Ok(())
 }
 
 fn say(uid: &str, valid: bool) {
-    match valid {
-        true => println!("{uid}: signature is valid"),
-        false => println!("{uid}: signature is not valid"),
-    }
+    let not = if valid { "" } else { "not " };
+    println!("{uid}: the signature is {not}valid");
 }

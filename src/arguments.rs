@@ -140,7 +140,7 @@ mod client {
     /// ```
     #[diagnostic::on_unimplemented(
         message = "`{Self}` cannot be the parameters of a request",
-        note = "pass `json!({{…}})`, a `Value`, a `Map`, JSON text, a reference to one of these, or `()`"
+        note = "pass `json!({{…}})`, a `Value`, a `Map`, JSON text, a reference to one of these, or `()`; wrap anything else in `json!(…)`"
     )]
     pub trait Params: sealed::Params {}
 
@@ -199,79 +199,130 @@ mod client {
         sealed::Key::into_key(key).filter(|key| !key.is_empty())
     }
 
+    // The public impls are written out: the compiler's messages quote them, and of a
+    // macro they would quote the whole source.
+
+    impl OptionalKey for &str {}
+    impl OptionalKey for &String {}
+    impl OptionalKey for String {}
+    impl OptionalKey for Option<&str> {}
+    impl OptionalKey for &Option<String> {}
+
+    impl Params for Value {}
+    impl Params for &Value {}
+    impl Params for Map<String, Value> {}
+    impl Params for &Map<String, Value> {}
+    impl Params for &str {}
+    impl Params for String {}
+    impl Params for &String {}
+    impl Params for () {}
+    impl Params for Option<&Value> {}
+
+    impl ParamValue for Value {}
+    impl ParamValue for Map<String, Value> {}
+    impl ParamValue for &str {}
+    impl ParamValue for String {}
+    impl ParamValue for Cow<'_, str> {}
+    impl ParamValue for Number {}
+    impl ParamValue for bool {}
+    impl ParamValue for i8 {}
+    impl ParamValue for i16 {}
+    impl ParamValue for i32 {}
+    impl ParamValue for i64 {}
+    impl ParamValue for isize {}
+    impl ParamValue for u8 {}
+    impl ParamValue for u16 {}
+    impl ParamValue for u32 {}
+    impl ParamValue for u64 {}
+    impl ParamValue for usize {}
+    impl ParamValue for f32 {}
+    impl ParamValue for f64 {}
+    impl ParamValue for () {}
+    // A message about an `Option` or a vector names it whole, and not its parts.
+    #[diagnostic::do_not_recommend]
+    impl<T: ParamValue + Clone> ParamValue for &T {}
+    #[diagnostic::do_not_recommend]
+    impl<T: ParamValue> ParamValue for Option<T> {}
+    #[diagnostic::do_not_recommend]
+    impl<T: ParamValue> ParamValue for Vec<T> {}
+    #[diagnostic::do_not_recommend]
+    impl<T: ParamValue + Clone> ParamValue for &[T] {}
+    #[diagnostic::do_not_recommend]
+    impl<T: ParamValue, const N: usize> ParamValue for [T; N] {}
+
     macro_rules! takes {
-    ($public:ident, $sealed:ident, $into:ident -> $output:ty:
-     $($type:ty, $value:ident => $made:expr;)*) => {$(
-        impl $public for $type {}
-        impl sealed::$sealed for $type {
-            fn $into(self) -> $output {
-                let $value = self;
-                $made
+        ($sealed:ident, $into:ident -> $output:ty:
+         $([$($bounds:tt)*] $type:ty, $value:ident => $made:expr;)*) => {$(
+            impl<$($bounds)*> sealed::$sealed for $type {
+                fn $into(self) -> $output {
+                    let $value = self;
+                    $made
+                }
             }
-        }
-    )*};
+        )*};
+    }
+
+    takes! { Key, into_key -> Option<String>:
+        [] &str, key => Some(key.to_string());
+        [] &String, key => Some(key.clone());
+        [] String, key => Some(key);
+        [] Option<&str>, key => key.map(str::to_string);
+        [] &Option<String>, key => key.clone();
+    }
+
+    takes! { Params, into_params -> Value:
+        [] Value, params => params;
+        [] &Value, params => params.clone();
+        [] Map<String, Value>, params => Value::Object(params);
+        [] &Map<String, Value>, params => Value::Object(params.clone());
+        [] &str, text => Value::from(text);
+        [] String, text => Value::from(text);
+        [] &String, text => Value::from(text.as_str());
+        [] (), _none => Value::Null;
+        [] Option<&Value>, params => params.cloned().unwrap_or_default();
+    }
+
+    takes! { ParamValue, into_value -> Value:
+        [] Value, value => value;
+        [] Map<String, Value>, value => Value::Object(value);
+        [] &str, value => Value::from(value);
+        [] String, value => Value::from(value);
+        [] Cow<'_, str>, value => Value::from(value.into_owned());
+        [] Number, value => Value::from(value);
+        [] bool, value => Value::from(value);
+        [] i8, value => Value::from(value);
+        [] i16, value => Value::from(value);
+        [] i32, value => Value::from(value);
+        [] i64, value => Value::from(value);
+        [] isize, value => Value::from(value);
+        [] u8, value => Value::from(value);
+        [] u16, value => Value::from(value);
+        [] u32, value => Value::from(value);
+        [] u64, value => Value::from(value);
+        [] usize, value => Value::from(value);
+        [] f32, value => Value::from(value);
+        [] f64, value => Value::from(value);
+        [] (), _none => Value::Null;
+        [T: ParamValue + Clone] &T, value => value.clone().into_value();
+        [T: ParamValue] Option<T>, value => value.map_or(Value::Null, T::into_value);
+        [T: ParamValue] Vec<T>, values => values.into_iter().map(T::into_value).collect();
+        [T: ParamValue + Clone] &[T], values => values.iter().cloned().map(T::into_value).collect();
+        [T: ParamValue, const N: usize] [T; N], values => values.into_iter().map(T::into_value).collect();
+    }
 }
 
-    takes! { OptionalKey, Key, into_key -> Option<String>:
-        &str, key => Some(key.to_string());
-        &String, key => Some(key.clone());
-        String, key => Some(key);
-        Option<&str>, key => key.map(str::to_string);
-        &Option<String>, key => key.clone();
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    takes! { Params, Params, into_params -> Value:
-        Value, params => params;
-        &Value, params => params.clone();
-        Map<String, Value>, params => Value::Object(params);
-        &Map<String, Value>, params => Value::Object(params.clone());
-        &str, text => Value::from(text);
-        String, text => Value::from(text);
-        &String, text => Value::from(text.as_str());
-        (), _none => Value::Null;
-        Option<&Value>, params => params.cloned().unwrap_or_default();
-    }
-
-    takes! { ParamValue, ParamValue, into_value -> Value:
-        Value, value => value;
-        Map<String, Value>, value => Value::Object(value);
-        &str, value => Value::from(value);
-        String, value => Value::from(value);
-        Cow<'_, str>, value => Value::from(value.into_owned());
-        Number, value => Value::from(value);
-        bool, value => Value::from(value);
-        i8, value => Value::from(value);
-        i16, value => Value::from(value);
-        i32, value => Value::from(value);
-        i64, value => Value::from(value);
-        isize, value => Value::from(value);
-        u8, value => Value::from(value);
-        u16, value => Value::from(value);
-        u32, value => Value::from(value);
-        u64, value => Value::from(value);
-        usize, value => Value::from(value);
-        f32, value => Value::from(value);
-        f64, value => Value::from(value);
-        (), _none => Value::Null;
-    }
-
-    macro_rules! takes_many {
-    ($($type:ty, [$($bounds:tt)*], $values:ident => $made:expr;)*) => {$(
-        impl<$($bounds)*> ParamValue for $type {}
-        impl<$($bounds)*> sealed::ParamValue for $type {
-            fn into_value(self) -> Value {
-                let $values = self;
-                $made
-            }
-        }
-    )*};
-}
-
-    takes_many! {
-        &T, [T: ParamValue + Clone], value => value.clone().into_value();
-        Option<T>, [T: ParamValue], value => value.map_or(Value::Null, T::into_value);
-        Vec<T>, [T: ParamValue], values => values.into_iter().map(T::into_value).collect();
-        &[T], [T: ParamValue + Clone], values => values.iter().cloned().map(T::into_value).collect();
-        [T; N], [T: ParamValue, const N: usize], values => values.into_iter().map(T::into_value).collect();
+    #[test]
+    fn a_text_that_is_there_is_borrowed() {
+        let owned = Some(String::from("a"));
+        assert!(matches!(text("a"), Some(Cow::Borrowed("a"))));
+        assert!(matches!(text(&"a"), Some(Cow::Borrowed("a"))));
+        assert!(matches!(text(&owned), Some(Cow::Borrowed("a"))));
+        assert!(matches!(text(&Some(&owned)), Some(Cow::Borrowed("a"))));
+        assert!(text(&None::<&str>).is_none());
+        assert!(text(&Some(None::<&str>)).is_none());
     }
 }

@@ -11,15 +11,19 @@ use {
 /// A value that the caller gave cannot be used.
 const INVALID_VALUE: i64 = 400_006;
 
+/// A value that the caller has to give is absent.
+const MISSING_PARAMETER: i64 = 400_002;
+
 /// An error of the API or of this SDK: a Gigya error code and its message.
 ///
 /// Mirrors `GSException` of `GSSDK.py`. Returned by
 /// [`SigUtils::calc_signature`](crate::sig_utils::calc_signature) and, in Rust
 /// style, by `GSResponse::into_result`: then it carries the whole response.
 ///
-/// Its `Display` text is one line: the message, the code, and, as far as there
-/// are any, the call id, the details, the first field that is at fault, and what
-/// to do about it.
+/// Its `Display` text is one line: the message, the code, and, where there are any,
+/// the call id, the details, the first field at fault, what the request lacked, and
+/// what to do. Print it with `{error}`: a `main` that returns the error prints its
+/// `Debug` form, which has less.
 ///
 /// ```
 /// let error = gssdk::SigUtils::calc_signature("text", "not base64!").unwrap_err();
@@ -30,6 +34,8 @@ const INVALID_VALUE: i64 = 400_006;
 pub struct GSException {
     code: i64,
     message: String,
+    /// What `Display` adds to the message.
+    hint: Option<Box<str>>,
     #[cfg(feature = "client")]
     outcome: Outcome,
     /// Boxed already.
@@ -61,6 +67,7 @@ impl GSException {
         GSException {
             code,
             message: message.into(),
+            hint: None,
             #[cfg(feature = "client")]
             outcome: Outcome::Unknown,
             #[cfg(feature = "client")]
@@ -73,10 +80,14 @@ impl GSException {
         Self::refused(INVALID_VALUE, format!("Invalid parameter value: {what}"))
     }
 
-    /// Error 400002: there is no method, or nothing to authenticate with.
-    #[cfg(feature = "client")]
-    pub(crate) fn missing() -> Self {
-        Self::refused(MISSING_REQUIRED_PARAMETER, "Required parameter is missing")
+    /// Error 400002, with Python's message.
+    ///
+    /// * `which`: what is missing, for `Display`.
+    pub(crate) fn missing(which: &str) -> Self {
+        GSException {
+            hint: Some(which.into()),
+            ..Self::refused(MISSING_PARAMETER, "Required parameter is missing")
+        }
     }
 
     /// An error of this side, before anything is sent.
@@ -115,9 +126,14 @@ impl GSException {
         GSException {
             code: response.get_error_code(),
             message: response.get_error_message().to_string(),
+            hint: response.hint().map(String::into_boxed_str),
             outcome: response.outcome(),
             response: Some(response),
         }
+    }
+
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     pub(crate) fn with_response(self, response: GSResponse) -> Self {
@@ -178,8 +194,8 @@ impl GSException {
         response.map_or(&[], |response| response.get_array("validationErrors"))
     }
 
-    /// Everything else that came with it: the `regToken` of a 206001, the log.
-    /// `None` for errors that no request brought.
+    /// The whole response: the `regToken` of a 206001, the log. `None` for errors that
+    /// did not come from a response.
     ///
     /// ```
     /// use gssdk::*;
@@ -194,7 +210,7 @@ impl GSException {
     /// What `Display` says beyond message, code and call id.
     fn remarks(&self) -> Vec<String> {
         let Some(response) = self.response() else {
-            return Vec::new();
+            return Vec::from_iter(self.hint().map(String::from));
         };
         let details = self.error_details().filter(|text| *text != self.message);
         let mut remarks = Vec::from_iter(details.map(str::to_string));
@@ -210,7 +226,11 @@ impl GSException {
             }
             _ => None,
         });
-        remarks.extend(advice(self.code, response));
+        remarks.extend(self.hint().map(String::from));
+        // Without a secret key there is none to check.
+        if self.hint.is_none() || self.code != INVALID_SIGNATURE {
+            remarks.extend(advice(self.code, response));
+        }
         remarks
     }
 }
@@ -234,7 +254,7 @@ fn advice(code: i64, response: &GSResponse) -> Option<String> {
             ));
         }
         VALIDATION_ERROR => "validation_errors() holds the fields that are at fault",
-        INVALID_API_KEY => "check the API key: is it the site's, whole, and of this data centre?",
+        INVALID_API_KEY => "check the API key: is it the site's, whole, and of this data center?",
         LOGIN_FAILED_CAPTCHA_REQUIRED => "the next login needs a captcha that the user has solved",
         LOGIN_FAILED_WRONG_CAPTCHA => "let the user solve a new captcha",
         REQUEST_HAS_EXPIRED => {
@@ -366,7 +386,10 @@ impl fmt::Display for GSException {
         }
         text.push(')');
         #[cfg(feature = "client")]
-        for (i, remark) in self.remarks().iter().enumerate() {
+        let remarks = self.remarks();
+        #[cfg(not(feature = "client"))]
+        let remarks = self.hint.as_slice();
+        for (i, remark) in remarks.iter().enumerate() {
             text += if i == 0 { ": " } else { "; " };
             text += remark;
         }
@@ -388,7 +411,7 @@ impl fmt::Debug for GSException {
     }
 }
 
-/// Equal are errors of the same code and message.
+/// Errors with the same code and message are equal.
 impl PartialEq for GSException {
     fn eq(&self, other: &Self) -> bool {
         (self.code, &self.message) == (other.code, &other.message)

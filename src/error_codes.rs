@@ -12,7 +12,7 @@
 //! let response = GSResponse::from_text("accounts.resetPassword", text);
 //! match response.get_error_code() {
 //!     error_codes::SUCCESS => println!("sent"),
-//!     error_codes::LOGIN_ID_DOES_NOT_EXIST => println!("sent"), // tell nobody who has an account
+//!     error_codes::LOGIN_ID_DOES_NOT_EXIST => println!("sent"), // do not reveal who has an account
 //!     code => println!("error {code}"),
 //! }
 //! ```
@@ -22,10 +22,10 @@
 /// The request was executed.
 pub const SUCCESS: i64 = 0;
 
-/// The user broke off the login.
+/// The user canceled the login.
 pub const OPERATION_CANCELED: i64 = 200_001;
 
-/// Executed, with errors that do no harm.
+/// Executed, with errors that are not fatal.
 pub const OK_WITH_ERRORS: i64 = 200_008;
 
 /// The accounts have been linked.
@@ -51,29 +51,29 @@ pub const IDENTITY_ALREADY_ASSIGNED: i64 = 206_004;
 /// A code has been sent to the user, who has to enter it.
 pub const PENDING_CODE_VERIFICATION: i64 = 206_006;
 
-// The data centre.
+// The data center.
 
-/// The API key is served by another data centre; `apiDomain` of the answer names it.
+/// The API key is served by another data center; `apiDomain` of the answer names it.
 pub const INVALID_DATA_CENTER: i64 = 301_001;
 
 // Bad requests.
 
-/// The request as a whole is not as it should be.
+/// The request is malformed.
 pub const INVALID_REQUEST_FORMAT: i64 = 400_001;
 
-/// A required parameter is missing. This side gives it, too, before it sends.
+/// A required parameter is missing. The SDK returns it, too, before anything is sent.
 pub const MISSING_REQUIRED_PARAMETER: i64 = 400_002;
 
-/// An identifier that must be unique is taken; among `validationErrors`. This side's error of CA certificates has the same code.
+/// An identifier that must be unique is taken; among `validationErrors`. The SDK's error about CA certificates has the same code.
 pub const UNIQUE_IDENTIFIER_EXISTS: i64 = 400_003;
 
-/// A parameter does not have the form that it should have.
+/// A parameter is malformed.
 pub const INVALID_PARAMETER_FORMAT: i64 = 400_004;
 
-/// A parameter has a value that it cannot have. This side gives it, too, before it sends.
+/// A parameter has a value that is not allowed. The SDK returns it, too, before anything is sent.
 pub const INVALID_PARAMETER_VALUE: i64 = 400_006;
 
-/// A value is there already.
+/// The value exists already.
 pub const DUPLICATE_VALUE: i64 = 400_007;
 
 /// The `Authorization` header cannot be used.
@@ -82,7 +82,7 @@ pub const INVALID_AUTHENTICATION_HEADER: i64 = 400_008;
 /// Fields of an account are not valid; `validationErrors` names them.
 pub const VALIDATION_ERROR: i64 = 400_009;
 
-/// Data do not fit the schema.
+/// The data do not match the schema.
 pub const SCHEMA_VALIDATION_FAILED: i64 = 400_020;
 
 /// The answer to a captcha was wrong.
@@ -97,7 +97,7 @@ pub const INVALID_TYPE_VALIDATION_ERROR: i64 = 400_023;
 /// A field is not in the schema, which allows no others.
 pub const DYNAMIC_FIELDS_VALIDATION_ERROR: i64 = 400_024;
 
-/// A field must not be written by this caller.
+/// This caller may not write the field.
 pub const WRITE_ACCESS_VALIDATION_ERROR: i64 = 400_025;
 
 /// A field's value does not have the format that its schema demands.
@@ -121,7 +121,7 @@ pub const NOT_SUPPORTED: i64 = 400_096;
 /// A limit of the site is reached.
 pub const LIMIT_REACHED: i64 = 400_124;
 
-/// The time of a signature is too long ago.
+/// The timestamp of a signature is too old.
 pub const SIGNATURE_TIMESTAMP_EXPIRED: i64 = 400_128;
 
 // Login needs more.
@@ -129,7 +129,7 @@ pub const SIGNATURE_TIMESTAMP_EXPIRED: i64 = 400_128;
 /// The login failed, and the next try needs a captcha.
 pub const LOGIN_FAILED_CAPTCHA_REQUIRED: i64 = 401_020;
 
-/// The login failed, because the captcha was wrong.
+/// The login failed because the captcha was wrong.
 pub const LOGIN_FAILED_WRONG_CAPTCHA: i64 = 401_021;
 
 /// The password is one that the user had before.
@@ -161,7 +161,7 @@ pub const PERMISSION_DENIED: i64 = 403_007;
 /// The secret is wrong.
 pub const INVALID_SECRET: i64 = 403_010;
 
-/// The session is over.
+/// The session has ended.
 pub const SESSION_HAS_EXPIRED: i64 = 403_011;
 
 /// The user has no session.
@@ -217,7 +217,7 @@ pub const ACCOUNT_TEMPORARILY_LOCKED_OUT: i64 = 403_120;
 /// What the request is about does not exist.
 pub const NOT_FOUND: i64 = 404_000;
 
-/// There is no user of this UID.
+/// There is no user with this UID.
 pub const UID_NOT_FOUND: i64 = 404_003;
 
 /// There is no such method.
@@ -236,7 +236,7 @@ pub const OBJECT_TOO_LARGE: i64 = 413_003;
 
 // The server.
 
-/// This side's: the network, the server or its answer is at fault; the outcome says more.
+/// Also returned by the SDK: the network, the server or its answer is at fault; the outcome says more.
 pub const NETWORK_OR_PROTOCOL_FAILURE: i64 = 500_000;
 
 /// The API failed; it does not say whether it executed the request.
@@ -253,8 +253,8 @@ pub const DATABASE_ERROR: i64 = 500_028;
 
 // Time.
 
-/// Time ran out inside the API, which does not say whether it executed the request.
+/// A timeout inside the API; it does not say whether it executed the request.
 pub const TIMEOUT: i64 = 504_001;
 
-/// This side's: no answer within the time allowed; the outcome says more.
+/// Returned by the SDK: no answer within the timeout; the outcome says more.
 pub const REQUEST_TIMEOUT: i64 = 504_002;

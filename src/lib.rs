@@ -8,18 +8,21 @@
 //! # #[cfg(feature = "client")] {
 //! use gssdk::*;
 //!
+//! let api_key = std::env::var("GIGYA_API_KEY").ok();
+//! let secret_key = std::env::var("GIGYA_SECRET_KEY").ok();
+//!
 //! // Step 1 - Defining the request and adding parameters
-//! let params = json!({"uid": "PUT-UID-HERE", "status": "I feel great"});
-//! let request = GSRequest::new("api key", "secret key", "socialize.setStatus", params);
+//! let params = json!({"UID": "PUT-UID-HERE"});
+//! let request = GSRequest::new(&api_key, &secret_key, "accounts.getAccountInfo", params).use_https(true);
 //!
 //! // Step 2 - Sending the request
 //! let response = request.send();
 //!
-//! // Step 3 - handling the request's response.
+//! // Step 3 - Handling the response
 //! if response.get_error_code() == 0 {
-//!     println!("Success in setStatus operation.");
+//!     println!("{}", response.pointer_str("/profile/email").unwrap_or("no e-mail address"));
 //! } else {
-//!     println!("Got error on setStatus: {}", response.get_error_message());
+//!     println!("Got error on getAccountInfo: {}", response.get_error_message());
 //! }
 //! # }
 //! ```
@@ -41,14 +44,16 @@
 //!
 //! * `client` (default): everything. Without it, [`sig_utils`] and
 //!   [`GSException`] alone, for servers that only check signatures.
-//! * `preserve_order`: nested JSON parameters keep insertion order.
+//! * `preserve_order`: nested JSON parameters keep insertion order, as in Python.
+//! * `arbitrary_precision`: numbers of answers and parameters keep every digit, as in
+//!   Python. Without it, integers beyond 64 bits are read as floats.
 //!
 //! # What is logged
 //!
-//! Through the crate `log`: a `debug!` line a try (method, host, code, call id, time,
-//! size), a `warn!` for what nobody returns: a CA certificate that could not be read,
-//! a clock corrected by more than a minute, a request sent again. No secret is among
-//! it; the crates below log for themselves: at `trace!` they show headers.
+//! Through the crate `log`: a `debug!` line per try (method, host, code, call id, time,
+//! size), and a `warn!` for what nothing returns: a CA certificate that could not be
+//! read, a clock corrected by more than a minute, a request sent again. No secret is
+//! among it. The crates below log for themselves: at `trace!` they show headers.
 //!
 //! [bulk]: https://github.com/gssdk/gssdk-rust/blob/main/docs/bulk.md
 //! [porting]: https://github.com/gssdk/gssdk-rust/blob/main/docs/porting.md
@@ -126,7 +131,7 @@ pub use {
 #[cfg(feature = "client")]
 pub type Map<K = String, V = Value> = serde_json::Map<K, V>;
 
-/// The samples of the README and of the porting guide compile.
+/// The samples of the documents compile.
 #[cfg(all(doctest, feature = "client"))]
 mod documents {
     #[doc = include_str!("../README.md")]

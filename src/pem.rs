@@ -1,16 +1,35 @@
 //! [`Pem`]: certificates or a key, as a file path or as content.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// PEM text, or the path of a file that holds it.
+use crate::crypto::pem::{could_be_key, is_pem};
+
+/// Certificates or a private key: PEM text, or the path of a file that holds it.
 ///
 /// A `&str` or `String` is a path, unless it contains `-----BEGIN` or is the base64
 /// text without these lines that SAP's console and Java SDK use: then it is
 /// content. `&Path` and `PathBuf` are always paths, byte slices and vectors
-/// always content. Files are read when a request is sent.
+/// always content. Files are read when a request is sent. They must be regular files
+/// (or links to them) of at most 16 MB: a pipe or a device could block `send`.
+///
+/// CA certificates, client certificates and private keys are read alike. What editors
+/// and secret stores make of PEM is understood:
+/// - byte order marks, CRLF and CR, indentation, quotes around, text between blocks;
+/// - line ends written as the characters `\n`, `\r\n`, `\r` or `\\n`, as spaces, or not
+///   at all;
+/// - the labels `X509 CERTIFICATE` and OpenSSL's `TRUSTED CERTIFICATE`, whose trust
+///   settings are respected;
+/// - blocks that are not asked for, such as a key among CA certificates, are skipped. Of
+///   several keys the first is used.
+///
+/// A block that cannot be read is an error that gives its number, counted from 1, and
+/// the reason. Keys can be RSA of 2048, 3072 or 4096 bits (PKCS#8 or PKCS#1), EC of the
+/// curve P-256 or P-384 (PKCS#8 or SEC1), or Ed25519 (PKCS#8), not encrypted; to sign
+/// tokens, RSA.
 ///
 /// `Debug` shows a path, never content, nor what could be content by mistake.
 ///
@@ -30,32 +49,37 @@ enum Source {
     Content(Arc<Vec<u8>>),
 }
 
+/// No bundle of CA certificates is near this size.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+
 impl Pem {
     /// The PEM text, read now if it is in a file.
+    ///
+    /// # Errors
+    /// Those of the file system, and files that could block or fill the memory.
     pub(crate) fn read(&self) -> io::Result<Arc<Vec<u8>>> {
-        match &self.0 {
-            Source::Path(path) if path.as_os_str().is_empty() => {
-                Err(io::Error::new(io::ErrorKind::NotFound, "the path is empty"))
-            }
-            Source::Path(path) => Ok(Arc::new(std::fs::read(path)?)),
-            Source::Content(content) => Ok(Arc::clone(content)),
+        let path = match &self.0 {
+            Source::Content(content) => return Ok(Arc::clone(content)),
+            Source::Path(path) => path,
+        };
+        if path.as_os_str().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the path is empty"));
         }
+        // Opening a pipe may block already.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(io::Error::other(
+                "it is a folder, pipe or device and not a file (read it and pass its content)",
+            ));
+        }
+        let mut content = Vec::new();
+        let read = File::open(path)?
+            .take(MAX_FILE + 1)
+            .read_to_end(&mut content)?;
+        if read as u64 > MAX_FILE {
+            return Err(io::Error::other("it is larger than 16 MB"));
+        }
+        Ok(Arc::new(content))
     }
-}
-
-/// Whether a text is base64 of DER, as between the lines of a PEM text: a sequence,
-/// whose first byte makes an `M`, of the length of a small key at least.
-fn is_bare_der(text: &str) -> bool {
-    let digits = text.replace("\\n", "").replace(char::is_whitespace, "");
-    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
-    digits.starts_with('M') && digits.len() >= 60 && digits.bytes().all(is_digit)
-}
-
-/// Whether a text that should be a path may be a key, or a piece of one.
-fn could_be_key(text: &str) -> bool {
-    let is_digit = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
-    let longest = text.split(|c| !is_digit(c)).map(str::len).max();
-    text.contains("-----") || longest >= Some(56)
 }
 
 /// How error messages call it: the path, or that it is content.
@@ -79,7 +103,7 @@ impl fmt::Debug for Pem {
 
 impl From<&str> for Pem {
     fn from(text: &str) -> Self {
-        if text.contains("-----BEGIN") || is_bare_der(text) {
+        if is_pem(text) {
             Pem::from(text.as_bytes())
         } else {
             Pem::from(Path::new(text))
@@ -144,8 +168,9 @@ mod tests {
         ] {
             assert_eq!(Pem::from(text.as_str()).to_string(), "content", "{text}");
         }
-        // Cut short at its beginning, or passed as a path.
+        // Cut short at its beginning, as base64url, or passed as a path.
         for pem in [
+            Pem::from(key.replace('9', "_").replace('U', "-").as_str()),
             Pem::from(&key[1..]),
             Pem::from(Path::new(key)),
             Pem::from(Path::new("-----BEGIN")),

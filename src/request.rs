@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::arguments::{self, OptionalKey, ParamValue, Params, key};
+use crate::arguments::{self, OptionalKey, ParamValue, Params, Text, key};
 use crate::call::credentials::Authentication;
 use crate::call::form::write_value;
-use crate::call::target::DEFAULT_API_DOMAIN;
-use crate::call::{Call, oauth1};
+use crate::call::{Call, DEFAULT_API_DOMAIN, oauth1};
 use crate::encoding::percent::text;
 use crate::error::GSException;
 use crate::log::mask;
@@ -70,7 +69,8 @@ impl GSRequest {
     /// * `api_key`: the site's API key; or, without a secret key, an access token.
     /// * `secret_key`: the site's secret key, or that of the
     ///   [`user_key`](Self::user_key), in base64 as Gigya shows it. With it the
-    ///   request is signed, without it the request goes over https.
+    ///   request is signed, and goes over http unless [`use_https`](Self::use_https) is
+    ///   called; without it the request goes over https.
     /// * `api_method`: namespace and name, as in `"accounts.getAccountInfo"`;
     ///   without a namespace, `socialize` is assumed.
     /// * `params`: a JSON object (`json!({…})` or a `Map`) or the text of one, also
@@ -91,10 +91,10 @@ impl GSRequest {
     pub fn new(
         api_key: impl OptionalKey,
         secret_key: impl OptionalKey,
-        api_method: &str,
+        api_method: impl AsRef<str>,
         params: impl Params,
     ) -> Self {
-        let mut call = Call::new(api_method, arguments::params(params));
+        let mut call = Call::new(api_method.as_ref(), arguments::params(params));
         call.api_key = key(api_key);
         call.secret_key = key(secret_key);
         GSRequest {
@@ -124,20 +124,25 @@ impl GSRequest {
     /// ```
     pub fn with_private_key(
         api_key: impl OptionalKey,
-        user_key: &str,
+        user_key: impl Text,
         private_key: impl Into<Pem>,
-        api_method: &str,
+        api_method: impl AsRef<str>,
         params: impl Params,
     ) -> Self {
-        let mut request = Self::new(api_key, None, api_method, params).user_key(user_key);
+        let mut request = Self::new(api_key, None, api_method, params)
+            .user_key(arguments::text(&user_key).as_deref());
         request.call_mut().authentication = Authentication::PrivateKey(private_key.into());
         request
     }
 
-    /// A request that says which site it is about and nothing more: for
-    /// methods open to everyone, such as `accounts.getJWTPublicKey`.
+    /// A request without credentials, for methods open to everyone, such as
+    /// `accounts.getJWTPublicKey`.
     ///
     /// It goes over https with the `apiKey`, unsigned.
+    ///
+    /// * `api_key`: the site's API key, see [`Text`]; one that is absent is reported by
+    ///   [`send`](Self::send), 400002.
+    /// * `api_method`, `params`: as in [`new`](Self::new).
     ///
     /// As in the Java SDK's anonymous authentication.
     ///
@@ -145,8 +150,9 @@ impl GSRequest {
     /// use gssdk::*;
     /// let request = GSRequest::anonymous("api key", "accounts.getScreenSets", ());
     /// ```
-    pub fn anonymous(api_key: &str, api_method: &str, params: impl Params) -> Self {
-        let mut request = Self::new(api_key, None, api_method, params);
+    pub fn anonymous(api_key: impl Text, api_method: impl AsRef<str>, params: impl Params) -> Self {
+        let api_key = arguments::text(&api_key);
+        let mut request = Self::new(api_key.as_deref(), None, api_method, params);
         request.call_mut().authentication = Authentication::Anonymous;
         request
     }
@@ -154,7 +160,8 @@ impl GSRequest {
     /// A request in the name of a user who is logged in.
     ///
     /// * `session_token`, `session_secret`: the `sessionToken` and `sessionSecret` in
-    ///   the `sessionInfo` that `accounts.login` returned.
+    ///   the `sessionInfo` that `accounts.login` returned, see [`Text`]; one that is
+    ///   absent is reported by [`send`](Self::send), 400002.
     /// * `api_method`, `params`: as in [`new`](Self::new); no `apiKey` is sent unless
     ///   it is among them.
     ///
@@ -164,15 +171,24 @@ impl GSRequest {
     ///
     /// ```
     /// use gssdk::*;
-    /// let request = GSRequest::with_session("token", "c2VjcmV0", "accounts.getAccountInfo", ());
+    /// let text = r#"{"errorCode": 0, "sessionInfo": {"sessionToken": "token", "sessionSecret": "c2VjcmV0"}}"#;
+    /// let login = GSResponse::from_text("accounts.login", text);
+    /// let request = GSRequest::with_session(
+    ///     login.pointer("/sessionInfo/sessionToken"),
+    ///     login.pointer("/sessionInfo/sessionSecret"),
+    ///     "accounts.getAccountInfo",
+    ///     (),
+    /// );
     /// ```
     pub fn with_session(
-        session_token: &str,
-        session_secret: &str,
-        api_method: &str,
+        session_token: impl Text,
+        session_secret: impl Text,
+        api_method: impl AsRef<str>,
         params: impl Params,
     ) -> Self {
-        let mut request = Self::new(session_token, session_secret, api_method, params);
+        let token = arguments::text(&session_token);
+        let secret = arguments::text(&session_secret);
+        let mut request = Self::new(token.as_deref(), secret.as_deref(), api_method, params);
         request.call_mut().authentication = Authentication::Session;
         request
     }
@@ -216,7 +232,7 @@ impl GSRequest {
         self
     }
 
-    /// After 301001, goes to the data centre that the API names: the request was
+    /// After 301001, goes to the data center that the API names: the request was
     /// refused, so nothing ran, and is signed anew for the other one. Later requests
     /// with the same API key that allow it go there at once. The default is `false`.
     ///
@@ -264,7 +280,7 @@ impl GSRequest {
     }
 
     /// A TLS client certificate to authenticate with, instead of a secret key or
-    /// in addition to one. The request goes to the data centre's mTLS host.
+    /// in addition to one. The request goes to the data center's mTLS host.
     ///
     /// * `cert`: the certificate, and after it any intermediates.
     /// * `key`: its private key, PKCS#8, PKCS#1 or SEC1, not encrypted.
@@ -325,6 +341,37 @@ impl GSRequest {
             .insert(param.into(), arguments::value(value));
     }
 
+    /// Adds parameters; each replaces the one of its name.
+    ///
+    /// * `params`: as in [`new`](Self::new). What cannot be used is reported by
+    ///   [`send`](Self::send).
+    ///
+    /// As `setParams` of the Java SDK.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", json!({"query": "…"}));
+    /// request.set_params(json!({"query": "SELECT UID FROM accounts", "timeout": 10_000}));
+    /// assert_eq!(request.get_params()["query"], "SELECT UID FROM accounts");
+    /// assert_eq!(request.get_params().len(), 2);
+    /// ```
+    pub fn set_params(&mut self, params: impl Params) {
+        self.call_mut().add_params(arguments::params(params));
+    }
+
+    /// The API method, as it was given.
+    ///
+    /// As `getMethod` of the Java SDK.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", ());
+    /// assert_eq!(request.get_method(), "accounts.search");
+    /// ```
+    pub fn get_method(&self) -> &str {
+        &self.call.api_method
+    }
+
     /// The caller's parameters; what `send` adds is not among them.
     ///
     /// Mirrors `getParams`.
@@ -338,9 +385,13 @@ impl GSRequest {
         &self.call.params
     }
 
-    /// The data centre that serves the API key: `us1.gigya.com` (the default),
+    /// The data center that serves the API key: `us1.gigya.com` (the default),
     /// `eu1.gigya.com`, `eu2.gigya.com`, `au1.gigya.com`, `ru1.gigya.com`,
-    /// `cn1.gigya-api.cn` or `global.gigya.com`. `None` restores the default.
+    /// `cn1.sapcdm.cn` or `global.gigya.com`; or a domain of your own, before which the
+    /// method's namespace is put. `None` restores the default.
+    ///
+    /// A domain with a scheme, a path or a namespace, or a data center's short name, is
+    /// reported by [`send`](Self::send): 400006, with what to write instead.
     ///
     /// Mirrors `setAPIDomain`.
     ///
@@ -395,9 +446,11 @@ impl GSRequest {
     /// Adds a header, such as `Cookie` or the id of a trace; several of the same name
     /// are sent one after another.
     ///
-    /// * `name`, `value`: what HTTP or the SDK itself owns (`Host`, `Content-*`,
-    ///   `Authorization`, `Connection`, `Proxy-*` …), names that are none and values
-    ///   with control characters are reported by [`send`](Self::send), 400006.
+    /// * `name`: what HTTP or the SDK itself owns (`Host`, `Content-*`, `Connection`,
+    ///   `Proxy-*` …) is reported by [`send`](Self::send), 400006; so is `Authorization`,
+    ///   but for [`anonymous`](Self::anonymous) requests.
+    /// * `value`: one with control characters is reported likewise, and so are more than
+    ///   32 KB of headers.
     ///
     /// As `addHeader` of the Java SDK.
     ///
@@ -406,8 +459,8 @@ impl GSRequest {
     /// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.login", ());
     /// request.add_header("Cookie", "gmid=…; ucid=…");
     /// ```
-    pub fn add_header(&mut self, name: &str, value: &str) {
-        let header = (name.to_string(), value.to_string());
+    pub fn add_header(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) {
+        let header = (name.as_ref().to_string(), value.as_ref().to_string());
         self.call_mut().headers.push(header);
     }
 

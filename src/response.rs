@@ -18,7 +18,7 @@ use crate::reading::Parsed;
 ///
 /// | code | this side's errors |
 /// | --- | --- |
-/// | 400002 | a required parameter is missing: method, or every key |
+/// | 400002 | a required parameter is missing; `Display` of the error says which |
 /// | 400003 | the file of CA certificates is missing or holds none |
 /// | 400006 | a value cannot be used; the message says which and why |
 /// | 500000 | the network, the server or its answer is at fault |
@@ -52,6 +52,11 @@ struct Inner {
 pub(crate) trait History: Send + Sync {
     /// The API method.
     fn method(&self) -> &str;
+
+    /// What the request itself says about an error: what it lacked, for example.
+    fn hint(&self, _code: i64, _outcome: Outcome) -> Option<String> {
+        None
+    }
 
     /// The log, masked.
     ///
@@ -264,13 +269,28 @@ impl GSResponse {
     /// ```
     pub fn pointer(&self, path: &str) -> Option<&Value> {
         let mut steps = path.strip_prefix('/')?.splitn(2, '/');
-        // The data are no `Value`: the first step is ours, the others are theirs.
+        // The data are a map, not a `Value`: the first step is taken here.
         let first = steps.next()?.replace("~1", "/").replace("~0", "~");
         let value = self.get_object(&first)?;
         match steps.next() {
             None => Some(value),
             Some(rest) => value.pointer(&format!("/{rest}")),
         }
+    }
+
+    /// The text at a path (RFC 6901), if it is a string.
+    ///
+    /// * `path`: as in `"/profile/email"`.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let text = r#"{"errorCode": 0, "profile": {"email": "joe@example.com", "age": 42}}"#;
+    /// let response = GSResponse::from_text("accounts.getAccountInfo", text);
+    /// assert_eq!(response.pointer_str("/profile/email"), Some("joe@example.com"));
+    /// assert_eq!(response.pointer_str("/profile/age"), None);
+    /// ```
+    pub fn pointer_str(&self, path: &str) -> Option<&str> {
+        self.pointer(path)?.as_str()
     }
 
     /// One field, if it is an array; empty if there is none.
@@ -308,6 +328,26 @@ impl GSResponse {
     /// ```
     pub fn outcome(&self) -> Outcome {
         self.0.outcome
+    }
+
+    /// What the API says in more detail than in its message; `None` on success.
+    ///
+    /// Mirrors `getErrorDetails` of other SDKs.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let text = r#"{"errorCode": 400006, "errorMessage": "Invalid parameter value", "errorDetails": "UID"}"#;
+    /// let response = GSResponse::from_text("accounts.search", text);
+    /// assert_eq!(response.error_details(), Some("UID"));
+    /// ```
+    pub fn error_details(&self) -> Option<&str> {
+        self.get_str("errorDetails")
+    }
+
+    /// What the request itself says about the error that the response is.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let code = self.get_error_code();
+        self.0.history.hint(code, self.outcome())
     }
 
     /// The id of the call, which SAP's support asks for.

@@ -1,9 +1,12 @@
-//! `SigUtils`: checking and making Gigya signatures, without any networking.
+//! `SigUtils`: checking and making Gigya signatures, without networking.
 //!
-//! Gigya signs what it sends through a browser: `UIDSignature` vouches for a
-//! user id, `friendshipSignature` for a friendship, both together with a
-//! timestamp. A server must check them before it believes them. Every check
-//! here is constant-time and fails closed: whatever is malformed is `false`.
+//! Gigya signs what it sends through a browser: `UIDSignature` vouches for a user id,
+//! `friendshipSignature` for a friendship, both together with a timestamp. A server
+//! must check them before it believes them. Every check here is constant-time and
+//! fails closed: whatever is malformed or absent is `false`.
+//!
+//! Every text is an `impl` [`Text`]: `&str`, `String`, an `Option` of one, and with
+//! the feature `client` a field of a response, `Option<&Value>`.
 //!
 //! The same module is also exported under its Python name:
 //!
@@ -21,6 +24,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::arguments::{Text, text};
 use crate::crypto::hmac::Signer;
 use crate::error::GSException;
 
@@ -36,18 +40,34 @@ const DEFAULT_EXPIRATION: u64 = 300;
 /// * `secret`: the site's secret key (or the user key's), base64 as Gigya shows it.
 ///
 /// Returns `false` for a wrong signature, a timestamp more than 300 s away,
-/// and anything malformed.
+/// and anything malformed or absent.
 ///
 /// Mirrors `SigUtils.validateUserSignature`, which checks the time only when
 /// told to: pass [`u64::MAX`] to [`validate_user_signature_with_expiration`]
 /// for that.
 ///
 /// ```
-/// use gssdk::SigUtils;
-/// assert!(!SigUtils::validate_user_signature("uid", "1700000000", "c2VjcmV0", "forged"));
+/// # #[cfg(feature = "client")] {
+/// use gssdk::*;
+///
+/// let text = r#"{"errorCode": 0, "UID": "abc", "signatureTimestamp": "1700000000", "UIDSignature": "forged"}"#;
+/// let response = GSResponse::from_text("accounts.login", text);
+/// let secret_key = "Cc5yFv4kcjAeqg/J7Xhn+A==";
+/// assert!(!SigUtils::validate_user_signature(
+///     response.get_object("UID"),
+///     response.get_object("signatureTimestamp"),
+///     secret_key,
+///     response.get_object("UIDSignature"),
+/// ));
+/// # }
 /// ```
 #[must_use]
-pub fn validate_user_signature(uid: &str, timestamp: &str, secret: &str, signature: &str) -> bool {
+pub fn validate_user_signature(
+    uid: impl Text,
+    timestamp: impl Text,
+    secret: impl Text,
+    signature: impl Text,
+) -> bool {
     validate_user_signature_with_expiration(uid, timestamp, secret, signature, DEFAULT_EXPIRATION)
 }
 
@@ -71,18 +91,22 @@ pub fn validate_user_signature(uid: &str, timestamp: &str, secret: &str, signatu
 /// ```
 #[must_use]
 pub fn validate_user_signature_with_expiration(
-    uid: &str,
-    timestamp: &str,
-    secret: &str,
-    signature: &str,
+    uid: impl Text,
+    timestamp: impl Text,
+    secret: impl Text,
+    signature: impl Text,
     expiration: u64,
 ) -> bool {
-    !signature_timestamp_expired(timestamp, expiration)
-        && verify(
-            &[timestamp.as_bytes(), b"_", uid.as_bytes()],
-            secret,
-            signature,
-        )
+    let (Some(uid), Some(timestamp)) = (text(&uid), text(&timestamp)) else {
+        return false;
+    };
+    let (Some(secret), Some(signature)) = (text(&secret), text(&signature)) else {
+        return false;
+    };
+    !signature_timestamp_expired(&timestamp, expiration) && {
+        let parts = [&*timestamp, "_", &*uid].map(str::as_bytes);
+        verify(&parts, &secret, &signature)
+    }
 }
 
 /// Checks the signature of a friendship (`friendshipSignature`), made within
@@ -93,6 +117,9 @@ pub fn validate_user_signature_with_expiration(
 ///   and `friendshipSignature` as Gigya sent them.
 /// * `secret`: the site's secret key, base64.
 ///
+/// Returns `false` for a wrong signature, a timestamp more than 300 s away,
+/// and anything malformed or absent.
+///
 /// Mirrors `SigUtils.validateFriendSignature`.
 ///
 /// ```
@@ -101,11 +128,11 @@ pub fn validate_user_signature_with_expiration(
 /// ```
 #[must_use]
 pub fn validate_friend_signature(
-    uid: &str,
-    timestamp: &str,
-    friend_uid: &str,
-    secret: &str,
-    signature: &str,
+    uid: impl Text,
+    timestamp: impl Text,
+    friend_uid: impl Text,
+    secret: impl Text,
+    signature: impl Text,
 ) -> bool {
     validate_friend_signature_with_expiration(
         uid,
@@ -133,16 +160,24 @@ pub fn validate_friend_signature(
 /// ```
 #[must_use]
 pub fn validate_friend_signature_with_expiration(
-    uid: &str,
-    timestamp: &str,
-    friend_uid: &str,
-    secret: &str,
-    signature: &str,
+    uid: impl Text,
+    timestamp: impl Text,
+    friend_uid: impl Text,
+    secret: impl Text,
+    signature: impl Text,
     expiration: u64,
 ) -> bool {
-    !signature_timestamp_expired(timestamp, expiration) && {
-        let parts = [timestamp, "_", friend_uid, "_", uid].map(str::as_bytes);
-        verify(&parts, secret, signature)
+    let (Some(uid), Some(friend_uid), Some(timestamp)) =
+        (text(&uid), text(&friend_uid), text(&timestamp))
+    else {
+        return false;
+    };
+    let (Some(secret), Some(signature)) = (text(&secret), text(&signature)) else {
+        return false;
+    };
+    !signature_timestamp_expired(&timestamp, expiration) && {
+        let parts = [&*timestamp, "_", &*friend_uid, "_", &*uid].map(str::as_bytes);
+        verify(&parts, &secret, &signature)
     }
 }
 
@@ -152,8 +187,8 @@ pub fn validate_friend_signature_with_expiration(
 /// * `secret`: the secret key that signs the webhook, base64.
 /// * `signature`: the value of the header.
 ///
-/// Returns `false` for everything malformed. A notification carries its own
-/// time; whether it is too old is for the receiver to say.
+/// Returns `false` for everything malformed or absent. A notification carries its
+/// own time; whether it is too old is for the receiver to say.
 ///
 /// ```
 /// use gssdk::SigUtils;
@@ -161,36 +196,49 @@ pub fn validate_friend_signature_with_expiration(
 /// let signature = "lnBgJSzgBQOH1TG+wzNlod9mOFg=";
 /// assert!(SigUtils::validate_webhook_signature(body, "c2VjcmV0", signature));
 /// assert!(!SigUtils::validate_webhook_signature(b"{}", "c2VjcmV0", signature));
+/// assert!(!SigUtils::validate_webhook_signature(body, "c2VjcmV0", None::<&str>));
 /// ```
 #[must_use]
-pub fn validate_webhook_signature(body: &[u8], secret: &str, signature: &str) -> bool {
-    verify(&[body], secret, signature)
+pub fn validate_webhook_signature(body: &[u8], secret: impl Text, signature: impl Text) -> bool {
+    match (text(&secret), text(&signature)) {
+        (Some(secret), Some(signature)) => verify(&[body], &secret, &signature),
+        _ => false,
+    }
 }
 
 /// Makes the value of the cookie `gltexp_<API key>`, which ends a session at a
 /// given time: `<expiry>_<signature>`.
 ///
-/// * `glt_cookie`: the value of the cookie `glt_<API key>`, or the login token alone, which
-///   is what stands before `|UUID=`.
+/// * `glt_cookie`: the login token, the value of the cookie `glt_<API key>`. The
+///   whole cookie may be passed: what follows `|UUID=` is not signed.
 /// * `timeout_in_seconds`: how long from now the session lives.
 /// * `secret`: the site's secret key, base64.
 ///
 /// # Errors
-/// 400006 when the secret is not base64.
+/// 400002 when the cookie or the secret is absent, 400006 when the secret is not
+/// base64.
 ///
 /// Mirrors `SigUtils.getDynamicSessionSignature`.
 ///
 /// ```
-/// let cookie = gssdk::SigUtils::get_dynamic_session_signature("token", 300, "c2VjcmV0")?;
+/// let cookie = gssdk::SigUtils::get_dynamic_session_signature("token|UUID=0123", 300, "c2VjcmV0")?;
 /// assert_eq!(cookie.split('_').count(), 2);
 /// # Ok::<(), gssdk::GSException>(())
 /// ```
 pub fn get_dynamic_session_signature(
-    glt_cookie: &str,
+    glt_cookie: impl Text,
     timeout_in_seconds: i64,
-    secret: &str,
+    secret: impl Text,
 ) -> Result<String, GSException> {
-    session_signature(now_seconds(), glt_cookie, timeout_in_seconds, None, secret)
+    let glt_cookie = given(text(&glt_cookie), NO_COOKIE)?;
+    let secret = given(text(&secret), NO_SECRET)?;
+    session_signature(
+        now_seconds(),
+        &glt_cookie,
+        timeout_in_seconds,
+        None,
+        &secret,
+    )
 }
 
 /// Makes the value of the cookie `gltexp_<API key>`, signed with a user key:
@@ -200,7 +248,8 @@ pub fn get_dynamic_session_signature(
 /// whose `secret` signs.
 ///
 /// # Errors
-/// 400006 when the secret is not base64.
+/// 400002 when the cookie, the user key or the secret is absent, 400006 when the
+/// secret is not base64.
 ///
 /// Mirrors `SigUtils.getDynamicSessionSignatureUserSigned`.
 ///
@@ -211,18 +260,28 @@ pub fn get_dynamic_session_signature(
 /// # Ok::<(), gssdk::GSException>(())
 /// ```
 pub fn get_dynamic_session_signature_user_signed(
-    glt_cookie: &str,
+    glt_cookie: impl Text,
     timeout_in_seconds: i64,
-    user_key: &str,
-    secret: &str,
+    user_key: impl Text,
+    secret: impl Text,
 ) -> Result<String, GSException> {
+    let glt_cookie = given(text(&glt_cookie), NO_COOKIE)?;
+    let user_key = given(text(&user_key), "no user key was given")?;
+    let secret = given(text(&secret), NO_SECRET)?;
     session_signature(
         now_seconds(),
-        glt_cookie,
+        &glt_cookie,
         timeout_in_seconds,
-        Some(user_key),
-        secret,
+        Some(&user_key),
+        &secret,
     )
+}
+
+const NO_COOKIE: &str = "no value of the cookie glt_<API key> was given";
+const NO_SECRET: &str = "no secret key was given";
+
+fn given<T>(text: Option<T>, otherwise: &str) -> Result<T, GSException> {
+    text.ok_or_else(|| GSException::missing(otherwise))
 }
 
 fn session_signature(
@@ -232,18 +291,17 @@ fn session_signature(
     user_key: Option<&str>,
     secret: &str,
 ) -> Result<String, GSException> {
+    let token = login_token(glt_cookie);
     let mut expiry = now.saturating_add(timeout_in_seconds).to_string();
     if let Some(user_key) = user_key {
         expiry.push('_');
         expiry.push_str(user_key);
     }
-    let token = login_token(glt_cookie);
     let signature = calc_signature(&format!("{token}_{expiry}"), secret)?;
     Ok(format!("{expiry}_{signature}"))
 }
 
-/// The login token of a cookie `glt_<API key>`, which is `<login token>|UUID=…`; any other
-/// text is taken as the token.
+/// What is signed of the cookie `glt_<API key>`: the part before `|UUID=`.
 pub(crate) fn login_token(glt_cookie: &str) -> &str {
     let parts = glt_cookie.split_once("|UUID=");
     parts.map_or(glt_cookie, |(token, _)| token)

@@ -166,10 +166,10 @@ fn each_mistake_is_named() {
     let broken = format!("{}!!!{}", &key[..60], &key[60..]);
     bad(
         plain().client_cert(cert, broken),
-        "key content is not valid PEM",
+        "key content is not valid PEM: block 1 is not base64",
     );
     let truncated = format!("{}\n-----END CERTIFICATE-----\n", &cert[..100]);
-    bad(plain().client_cert(truncated, key), "cannot be used");
+    bad(plain().client_cert(truncated, key), "block 1 is cut short");
     assert_eq!(api.connections(), 0);
 
     let debug = format!("{:?}", plain());

@@ -1,6 +1,40 @@
-//! What the documents point to is there.
+//! What the documents point to and tell to run is there.
 
 use std::path::Path;
+
+const DOCUMENTS: [&str; 10] = [
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/porting.md",
+    "docs/differences.md",
+    "docs/bulk.md",
+    "docs/benchmarks.md",
+    "dev/fuzz/README.md",
+    "tests/vectors/README.md",
+];
+
+/// The commands of the program in `cli/`.
+const COMMANDS: [&str; 8] = [
+    "call",
+    "completions",
+    "demo",
+    "export",
+    "help",
+    "login",
+    "update",
+    "verify",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
 
 /// The targets of a document's links, `[text](target)` and `[name]: target`.
 fn links(text: &str) -> Vec<String> {
@@ -26,31 +60,22 @@ fn anchor(heading: &str) -> String {
 
 #[test]
 fn every_link_to_a_file_of_the_project_leads_somewhere() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut followed = 0;
-    for document in [
-        "README.md",
-        "CHANGELOG.md",
-        "CONTRIBUTING.md",
-        "SECURITY.md",
-        "docs/porting.md",
-        "docs/bulk.md",
-        "fuzz/README.md",
-    ] {
-        let path = root.join(document);
-        let text = std::fs::read_to_string(&path).unwrap();
-        for link in links(&text) {
+    for document in DOCUMENTS {
+        let path = root().join(document);
+        for link in links(&read(document)) {
             if link.contains("://") {
                 continue;
             }
             let (file, section) = link.split_once('#').unwrap_or((&link, ""));
-            let target = match file {
-                "" => path.clone(),
-                file => path.parent().unwrap().join(file),
+            let target = if file.is_empty() {
+                path.clone()
+            } else {
+                path.parent().unwrap().join(file)
             };
             assert!(target.exists(), "{document} points to {link}");
             if !section.is_empty() {
-                let text = std::fs::read_to_string(&target).unwrap();
+                let text = read(&target);
                 let mut headings = text.lines().filter(|line| line.starts_with('#'));
                 let found = headings.any(|heading| anchor(heading) == section);
                 assert!(found, "{document} points to {link}");
@@ -58,29 +83,85 @@ fn every_link_to_a_file_of_the_project_leads_somewhere() {
             followed += 1;
         }
     }
-    assert!(followed >= 3, "{followed}");
+    assert!(followed >= 10, "{followed}");
 }
 
-/// The examples that the documents tell to run exist.
+/// What stands after each `option` in a text: the names that a command is given.
+fn named(text: &str, option: &str) -> Vec<String> {
+    let names = text.split(option).skip(1).map(|rest| {
+        let is_part = |c: &char| c.is_alphanumeric() || matches!(c, '_' | '-' | '/');
+        rest.chars().take_while(is_part).collect::<String>()
+    });
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+/// The manifests of the packages, and what they contain.
+fn manifests() -> Vec<(&'static str, String)> {
+    [
+        "",
+        "cli/",
+        "dev/stand-in/",
+        "dev/conformance/",
+        "dev/benches/",
+        "dev/fuzz/",
+    ]
+    .map(|folder| (folder, read(format!("{folder}Cargo.toml"))))
+    .to_vec()
+}
+
 #[test]
-fn every_example_that_is_named_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for document in [
-        "README.md",
-        "CONTRIBUTING.md",
-        "docs/porting.md",
-        "docs/bulk.md",
-    ] {
-        let text = std::fs::read_to_string(root.join(document)).unwrap();
-        for rest in text.split("--example ").skip(1) {
-            let name: String = rest
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
-            if !name.is_empty() {
-                let path = root.join("examples").join(format!("{name}.rs"));
-                assert!(path.exists(), "{document} names the example {name}");
+fn every_command_that_is_named_exists() {
+    let manifests = manifests();
+    let is_named = |name: &str| {
+        let line = format!("name = \"{name}\"");
+        manifests
+            .iter()
+            .any(|(_, manifest)| manifest.contains(&line))
+    };
+    let is_file = |paths: &[String]| {
+        let mut paths = manifests
+            .iter()
+            .flat_map(|(folder, _)| paths.iter().map(move |path| format!("{folder}{path}")));
+        paths.any(|path| root().join(path).exists())
+    };
+    let mut checked = 0;
+    for document in DOCUMENTS {
+        let text = read(document);
+        let mut check = |option: &str, exists: &dyn Fn(&str) -> bool| {
+            for name in named(&text, option) {
+                assert!(exists(&name), "{document} names {option}{name}");
+                checked += 1;
             }
-        }
+        };
+        check("--example ", &|name| {
+            is_file(&[
+                format!("examples/{name}.rs"),
+                format!("examples/{name}/main.rs"),
+            ])
+        });
+        check("--test ", &|name| is_file(&[format!("tests/{name}.rs")]));
+        check("--bench ", &|name| is_named(name));
+        check("--bin ", &|name| {
+            is_named(name) || is_file(&[format!("src/bin/{name}.rs")])
+        });
+        check("cargo test -p ", &|name| is_named(name));
+        check("cargo bench -p ", &|name| is_named(name));
+        check("cargo run -p ", &|name| is_named(name));
+        check("cargo install --path ", &|name| {
+            root().join(name).join("Cargo.toml").exists()
+        });
+        check("cargo update -p ", &|name| {
+            read("Cargo.lock").contains(&format!("\"{name}\""))
+        });
+        check("`gigya ", &|name| COMMANDS.contains(&name));
+        check("\ngigya ", &|name| COMMANDS.contains(&name));
+        check("cargo +nightly fuzz run ", &|name| is_named(name));
     }
+    assert!(checked >= 20, "{checked}");
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 150, "{lines} lines");
 }

@@ -88,11 +88,6 @@ fn a_line_a_try_and_a_warning_for_what_nobody_returns() {
         &tried("reused connection"),
     ]);
 
-    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    let own = format!("{broken}{}", certs::ca_pem());
-    api.set_status().ca_certs(own).send();
-    lines(&[&["WARN 1 of the CA certificates"], &["DEBUG"]]);
-
     // Nobody listens: nothing is made.
     log::set_max_level(log::LevelFilter::Off);
     request.send();

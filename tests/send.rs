@@ -459,3 +459,188 @@ fn the_errors_that_new_users_meet_say_what_to_do() {
         );
     }
 }
+
+#[test]
+fn a_missing_argument_is_named() {
+    let none: Option<&str> = None;
+    let key = "neither an API key nor a user key nor a client certificate was given";
+    let method = "no API method was given";
+    for (request, which) in [
+        (GSRequest::new("key", "c2VjcmV0", "", ()), method),
+        (GSRequest::new("key", "c2VjcmV0", "/", ()), method),
+        (GSRequest::new(None, "c2VjcmV0", "accounts.search", ()), key),
+        (GSRequest::new("", "", "accounts.search", ()), key),
+        (
+            GSRequest::anonymous(none, "accounts.search", ()),
+            "no API key was given",
+        ),
+        (
+            GSRequest::with_session("", "c2VjcmV0", "accounts.search", ()),
+            "no session token was given",
+        ),
+        (
+            GSRequest::with_session("token", none, "accounts.search", ()),
+            "no session secret was given",
+        ),
+        (
+            GSRequest::with_private_key("key", none, "key.pem", "accounts.search", ()),
+            "no user key was given",
+        ),
+        (
+            GSRequest::with_private_key(None, "", "key.pem", "accounts.search", ()),
+            key,
+        ),
+    ] {
+        let response = request.send();
+        assert_eq!(response.outcome(), Outcome::NotSent);
+        let text = format!("Required parameter is missing (error 400002): {which}");
+        for error in [
+            response.into_result().unwrap_err(),
+            request.prepare().unwrap_err(),
+        ] {
+            assert_eq!(error.error_code(), error_codes::MISSING_REQUIRED_PARAMETER);
+            assert_eq!(error.error_message(), "Required parameter is missing");
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_was_not_given_is_said_where_the_api_refuses() {
+    const SAID: &str = "no secret key was given, so the API key went as an access token";
+    let api = StandIn::tls();
+    let refusal = |request: GSRequest, code: i64| {
+        api.fault(Fault::RawKeep(raw_answer(&format!(
+            r#"{{"errorCode": {code}, "errorMessage": "Server says"}}"#
+        ))));
+        api.aim(request)
+            .send()
+            .into_result()
+            .unwrap_err()
+            .to_string()
+    };
+    let unset = std::env::var("GSSDK_TEST_A_SECRET_THAT_IS_NOT_SET").ok();
+    let params = json!({"UID": UID});
+    let without = || GSRequest::new(API_KEY, &unset, "accounts.getAccountInfo", &params);
+    assert_eq!(
+        refusal(without(), 403_003),
+        format!("Server says (error 403003): {SAID}")
+    );
+    for code in [400_006, 403_005, 403_007, 500_001] {
+        let text = refusal(without(), code);
+        assert!(text.contains(SAID), "{text}");
+    }
+    let with_empty = GSRequest::new(API_KEY, "", "accounts.getAccountInfo", &params);
+    assert!(refusal(with_empty, 403_003).ends_with(SAID));
+    for request in [
+        GSRequest::new(API_KEY, SECRET, "accounts.getAccountInfo", &params),
+        GSRequest::anonymous(API_KEY, "accounts.getAccountInfo", &params),
+        GSRequest::with_session("token", SECRET, "accounts.getAccountInfo", &params),
+    ] {
+        let text = refusal(request, 403_003);
+        assert!(!text.contains("access token"), "{text}");
+        assert!(text.contains("check the secret key"), "{text}");
+    }
+    // An answer that a test made up has no request.
+    let made_up = r#"{"errorCode": 403003, "errorMessage": "Server says"}"#;
+    let error = GSResponse::from_text("x.y", made_up).into_result();
+    assert!(!error.unwrap_err().to_string().contains("access token"));
+}
+
+#[test]
+fn an_api_domain_that_is_not_one_is_told_what_to_write() {
+    for (domain, write) in [
+        ("https://eu1.gigya.com", "eu1.gigya.com"),
+        ("eu1.gigya.com/", "eu1.gigya.com"),
+        ("accounts.eu1.gigya.com", "eu1.gigya.com"),
+        ("eu1", "eu1.gigya.com"),
+        ("cn1", "cn1.sapcdm.cn"),
+    ] {
+        for request in [
+            GSRequest::new("key", "c2VjcmV0", "accounts.search", ()),
+            GSRequest::new("key", None, "accounts.search", ()).client_cert("c.pem", "k.pem"),
+        ] {
+            let mut request = request;
+            request.set_api_domain(domain);
+            let response = request.send();
+            assert_eq!(response.outcome(), Outcome::NotSent);
+            assert_eq!(response.get_error_code(), 400_006);
+            let text = response.get_error_message();
+            assert!(text.ends_with(&format!("write {write:?}")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_data_center_lists_the_known_ones() {
+    // A proxy that is not there, so that no name is looked up.
+    let mut request = GSRequest::new("key", "c2VjcmV0", "accounts.search", ());
+    request.set_proxy("127.0.0.1:1");
+    for (domain, listed) in [
+        ("eu9.gigya.com", true),
+        ("eu1.gigya.com", false),
+        ("login.example.com", false),
+    ] {
+        request.set_api_domain(domain);
+        let error = request.send().into_result().unwrap_err();
+        assert_eq!(error.error_code(), 500_000);
+        assert_eq!(error.outcome(), Outcome::NotSent);
+        let text = error.to_string();
+        let known = "\"eu9.gigya.com\" is not among the known data centers: us1.gigya.com, \
+                     eu1.gigya.com, eu2.gigya.com, au1.gigya.com, ru1.gigya.com, \
+                     cn1.sapcdm.cn, global.gigya.com";
+        assert_eq!(text.contains(known), listed, "{text}");
+        assert_eq!(text.contains("data centers"), listed, "{text}");
+    }
+}
+
+#[test]
+fn a_text_may_be_a_string_an_option_or_a_value() {
+    let body = json!({"sessionInfo": {"sessionToken": "token", "sessionSecret": "c2VjcmV0"}, "n": 7, "none": null});
+    let info = &body["sessionInfo"];
+    let owned: Option<String> = Some("c2VjcmV0".to_string());
+    let method = String::from("accounts.getAccountInfo");
+    for request in [
+        GSRequest::with_session(&info["sessionToken"], &info["sessionSecret"], &method, ()),
+        GSRequest::with_session(info.get("sessionToken"), &owned, &*method, json!({})),
+        GSRequest::with_session(
+            info["sessionToken"].clone(),
+            owned.as_ref(),
+            method.clone(),
+            None,
+        ),
+        GSRequest::with_session(Some("token"), owned.clone(), method.as_str(), ()),
+    ] {
+        let prepared = request.prepare().unwrap();
+        assert!(prepared.body().contains("&oauth_token=token&"));
+        assert!(prepared.url().ends_with("/accounts.getAccountInfo"));
+        assert_eq!(request.get_method(), "accounts.getAccountInfo");
+    }
+    let number = GSRequest::anonymous(&body["n"], "x.y", ());
+    assert!(number.prepare().unwrap().body().starts_with("apiKey=7&"));
+    for absent in [body.get("none"), body.get("nowhere"), Some(info)] {
+        let error = GSRequest::anonymous(absent, "x.y", ()).prepare();
+        assert_eq!(error.unwrap_err().error_code(), 400_002);
+    }
+}
+
+#[test]
+fn parameters_are_set_by_the_dozen() {
+    let mut request = GSRequest::new("key", "c2VjcmV0", "x.y", json!({"a": 1, "b": 2}));
+    request.set_params(json!({"b": 3, "c": [4]}));
+    request.set_params(None);
+    request.set_params(r#"{"d": "5"}"#);
+    request.set_params(Map::from_iter([("a".to_string(), json!(6))]));
+    assert_eq!(
+        Value::Object(request.get_params().clone()),
+        json!({"a": 6, "b": 3, "c": [4], "d": "5"})
+    );
+    request.set_params("no JSON");
+    let response = request.send();
+    assert_eq!(response.get_error_code(), 400_006);
+    assert_eq!(response.outcome(), Outcome::NotSent);
+
+    request.add_header(String::from("X-Trace"), String::from("1"));
+    let debug = format!("{request:?}");
+    assert!(debug.contains("X-Trace"), "{debug}");
+}

@@ -68,7 +68,7 @@ fn nothing_else_than_what_was_signed_passes() {
     ));
     assert!(!validate_user_signature(
         "uid",
-        &(now() + 1).to_string(),
+        (now() + 1).to_string(),
         SECRET,
         &signature
     ));
@@ -179,5 +179,148 @@ fn session_cookies_say_when_and_who() {
     );
     for extreme in [i64::MIN, i64::MAX] {
         assert!(get_dynamic_session_signature("", extreme, SECRET).is_ok());
+    }
+}
+
+#[test]
+fn what_is_absent_validates_nothing_and_makes_no_cookie() {
+    let (timestamp, signature) = signed("uid", 0);
+    let none: Option<&str> = None;
+    let all = [
+        Some("uid"),
+        Some(&timestamp),
+        Some(SECRET),
+        Some(&signature),
+    ];
+    let valid = |[uid, timestamp, secret, signature]: [Option<&str>; 4]| {
+        validate_user_signature(uid, timestamp, secret, signature)
+    };
+    assert!(valid(all));
+    for absent in 0..all.len() {
+        let mut some = all;
+        some[absent] = none;
+        assert!(!valid(some), "{absent}");
+    }
+    // Absent is not the same as empty.
+    let (timestamp, signature) = signed("", 0);
+    assert!(valid([
+        Some(""),
+        Some(&timestamp),
+        Some(SECRET),
+        Some(&signature)
+    ]));
+    assert!(!valid([
+        none,
+        Some(&timestamp),
+        Some(SECRET),
+        Some(&signature)
+    ]));
+    assert!(!validate_webhook_signature(b"", SECRET, none));
+    assert!(!validate_webhook_signature(b"", none, &signature));
+
+    for (made, which) in [
+        (
+            get_dynamic_session_signature(none, 1, SECRET),
+            "no value of the cookie glt_<API key> was given",
+        ),
+        (
+            get_dynamic_session_signature("token", 1, none),
+            "no secret key was given",
+        ),
+        (
+            get_dynamic_session_signature_user_signed("token", 1, none, SECRET),
+            "no user key was given",
+        ),
+    ] {
+        let error = made.unwrap_err();
+        assert_eq!(error.error_code(), 400_002);
+        assert_eq!(error.error_message(), "Required parameter is missing");
+        let shown = error.to_string();
+        assert_eq!(
+            shown,
+            format!("Required parameter is missing (error 400002): {which}")
+        );
+    }
+}
+
+#[test]
+fn an_absent_friend_is_nobodys_friend() {
+    let timestamp = now().to_string();
+    let signature = calc_signature(&format!("{timestamp}_friend_uid"), SECRET).unwrap();
+    let all = [
+        Some("uid"),
+        Some(timestamp.as_str()),
+        Some("friend"),
+        Some(SECRET),
+        Some(signature.as_str()),
+    ];
+    let valid = |[uid, timestamp, friend, secret, signature]: [Option<&str>; 5]| {
+        validate_friend_signature(uid, timestamp, friend, secret, signature)
+    };
+    assert!(valid(all));
+    for absent in 0..all.len() {
+        let mut some = all;
+        some[absent] = None;
+        assert!(!valid(some), "{absent}");
+    }
+}
+
+#[test]
+fn of_the_whole_cookie_the_login_token_is_signed() {
+    let expiry = |cookie: &str| cookie.split('_').next().unwrap().to_string();
+    for (glt_cookie, token) in [
+        ("tok|UUID=0123", "tok"),
+        ("tok", "tok"),
+        ("tok|uuid=0123", "tok|uuid=0123"),
+        ("tok|UUID=1|UUID=2", "tok"),
+    ] {
+        let cookie = get_dynamic_session_signature(glt_cookie, 60, SECRET).unwrap();
+        let expiry_of = expiry(&cookie);
+        let signature = calc_signature(&format!("{token}_{expiry_of}"), SECRET).unwrap();
+        assert_eq!(cookie, format!("{expiry_of}_{signature}"));
+
+        let cookie =
+            get_dynamic_session_signature_user_signed(glt_cookie, 60, "AKey", SECRET).unwrap();
+        let expiry_of = expiry(&cookie);
+        let signature = calc_signature(&format!("{token}_{expiry_of}_AKey"), SECRET).unwrap();
+        assert_eq!(cookie, format!("{expiry_of}_AKey_{signature}"));
+    }
+}
+
+#[cfg(feature = "client")]
+#[test]
+fn the_guides_own_line_ports_as_it_stands() {
+    use gssdk::*;
+
+    let (timestamp, signature) = signed("abc", 0);
+    let secret_key = Some(SECRET.to_string());
+    let seconds: i64 = timestamp.parse().unwrap();
+    for timestamp in [json!(timestamp), json!(seconds)] {
+        let answer = json!({
+            "errorCode": 0, "UID": "abc", "signatureTimestamp": timestamp, "UIDSignature": signature,
+        });
+        let response = GSResponse::from_text("accounts.login", &answer.to_string());
+        assert!(SigUtils::validate_user_signature(
+            response.get_object("UID"),
+            response.get_object("signatureTimestamp"),
+            &secret_key,
+            response.get_object("UIDSignature"),
+        ));
+        assert!(!SigUtils::validate_user_signature(
+            response.get_object("UID"),
+            response.get_object("signatureTimestamp"),
+            &secret_key,
+            response.get_object("nowhere"),
+        ));
+    }
+    for uid in [
+        json!(true),
+        json!(null),
+        json!(["abc"]),
+        json!({"a": "abc"}),
+    ] {
+        assert!(!SigUtils::validate_user_signature(
+            &uid, &timestamp, SECRET, &signature
+        ));
     }
 }

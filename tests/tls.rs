@@ -202,7 +202,7 @@ fn servers_without_proper_tls_are_told_apart() {
         (&[21, 3, 2, 0, 2, 2, 70][..], "neither TLS 1.2 nor 1.3"),
         (&[22, 3, 3, 0, 200, 2, 0][..], "closed too early"),
         (&b""[..], "closed too early"),
-        (&[21, 3, 3, 0, 2, 2, 40][..], "HandshakeFailure"),
+        (&[21, 3, 3, 0, 2, 2, 40][..], "handshake failure"),
     ] {
         let mut request = idle.set_status().use_https(true);
         request.set_host_override(scripted(answer).as_str());

@@ -9,7 +9,7 @@
 //! The client runs on one core and the server on another where `taskset` is installed
 //! (Linux). Wall time and CPU time a request are the medians of many short turns. The
 //! server is nginx where it is installed, otherwise a small one in a process of its own.
-//! `cargo bench … -- --seconds 10` measures longer.
+//! `cargo bench -p gssdk-benches --bench end_to_end -- --seconds 10` measures longer.
 //!
 //! Where valgrind is installed, its callgrind counts each client's instructions in user
 //! space, which a busy machine does not change: the difference between 1100 and 100

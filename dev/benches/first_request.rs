@@ -1,5 +1,5 @@
 //! What a process spends before its first https request leaves:
-//! `cargo bench --bench first_request`, on Linux, which tells how many
+//! `cargo bench -p gssdk-benches --bench first_request`, on Linux, which tells how many
 //! nanoseconds of CPU time a process has used.
 //!
 //! Each sample is a process of its own that sends one request with the default

@@ -1,4 +1,4 @@
-//! How time and memory grow with the payload: `cargo bench --bench growth`.
+//! How time and memory grow with the payload: `cargo bench -p gssdk-benches --bench growth`.
 //!
 //! A process of its own answers, so that this one's allocator counts the
 //! client alone.

@@ -1,4 +1,4 @@
-//! Reading answers: `cargo bench --bench response`.
+//! Reading answers: `cargo bench -p gssdk-benches --bench response`.
 
 use divan::{Bencher, black_box};
 use gssdk::*;

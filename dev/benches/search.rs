@@ -1,5 +1,5 @@
 //! How much of a search's waiting is hidden behind the work on its rows:
-//! `cargo bench --bench search`.
+//! `cargo bench -p gssdk-benches --bench search`.
 //!
 //! A page takes the API 100 ms, and its rows take the caller as long.
 
@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use gssdk::*;
-use support::StandIn;
+use support::{Aim, StandIn};
 
 const LATENCY: Duration = Duration::from_millis(100);
 

@@ -1,5 +1,5 @@
 //! Building, signing, encoding and validating, without any network:
-//! `cargo bench --bench sign`. Each group holds the thing itself and what it is
+//! `cargo bench -p gssdk-benches --bench sign`. Each group holds the thing itself and what it is
 //! to be compared with.
 
 use base64::Engine;

@@ -1,5 +1,5 @@
-//! A small HTTP server for the examples that receive something: so many threads,
-//! one request a connection, and a limit for everything that a stranger decides.
+//! A small HTTP server for the examples that receive something: a fixed number of
+//! threads, one request per connection, and a limit for everything that the client sends.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_BODY: usize = 1024 * 1024;
 
-/// A request as it came.
+/// A request as received.
 pub struct Request {
     headers: Vec<(String, String)>,
     pub body: Vec<u8>,

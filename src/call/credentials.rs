@@ -47,19 +47,30 @@ impl<'a> Credentials<'a> {
         authentication: &'a Authentication,
     ) -> Result<Self, GSException> {
         if api_key.is_none() && user_key.is_none() && !has_client_cert {
-            return Err(GSException::missing());
+            return Err(GSException::missing(match authentication {
+                Authentication::Keys | Authentication::PrivateKey(_) => {
+                    "neither an API key nor a user key nor a client certificate was given"
+                }
+                Authentication::Anonymous => "no API key was given",
+                Authentication::Session => "no session token was given",
+            }));
         }
         match authentication {
             Authentication::Keys => {}
             Authentication::Anonymous => return Ok(Credentials::Anonymous),
             Authentication::Session => {
-                let secret = secret_key.filter(|_| api_key.is_some());
-                let secret = secret.ok_or_else(GSException::missing)?;
+                if api_key.is_none() {
+                    return Err(GSException::missing("no session token was given"));
+                }
+                let secret = secret_key
+                    .ok_or_else(|| GSException::missing("no session secret was given"))?;
                 return Ok(Credentials::Session { secret });
             }
             Authentication::PrivateKey(private_key) => {
+                let user_key =
+                    user_key.ok_or_else(|| GSException::missing("no user key was given"))?;
                 return Ok(Credentials::Bearer {
-                    user_key: user_key.ok_or_else(GSException::missing)?,
+                    user_key,
                     private_key,
                 });
             }

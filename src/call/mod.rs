@@ -3,6 +3,7 @@
 //! [`Call`] is what the caller said. Its [`Credentials`] say how it authenticates, its
 //! [`Target`] where it goes; a [`Stamp`] makes one [`Form`] of it.
 
+mod api_domain;
 pub(crate) mod bearer;
 pub(crate) mod credentials;
 pub(crate) mod form;
@@ -12,14 +13,19 @@ pub(crate) mod oauth1;
 pub(crate) mod target;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use crate::error::GSException;
+use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
+use crate::outcome::Outcome;
 use crate::pem::{ClientCert, Pem};
 use credentials::{Authentication, Credentials};
 use form::{Field, Form, SIGNATURE, Stamp};
-use target::{DEFAULT_API_DOMAIN, Target};
+use target::Target;
+
+pub(crate) use api_domain::DEFAULT as DEFAULT_API_DOMAIN;
 
 /// The value of the parameter `sdk`.
 const SDK: &str = concat!("rust_", env!("CARGO_PKG_VERSION"));
@@ -45,6 +51,8 @@ pub(crate) struct Call {
     pub(crate) retries: u32,
     /// Whether executing the call twice does no harm.
     pub(crate) idempotent: bool,
+    /// How long one try may take; the timeout of the whole send is another.
+    pub(crate) try_timeout: Option<Duration>,
     /// Whether the rows of the answer are left to be parsed one by one.
     pub(crate) rows_apart: bool,
     /// Whether to go where a refusal says that the API key is served.
@@ -77,10 +85,19 @@ impl Call {
             ca_certs: None,
             retries: 0,
             idempotent: false,
+            try_timeout: None,
             rows_apart: false,
             follows_data_center: false,
             headers: Vec::new(),
             target: OnceLock::new(),
+        }
+    }
+
+    /// Adds parameters; each replaces the one of its name.
+    pub(crate) fn add_params(&mut self, params: Value) {
+        match read_params(params) {
+            Ok(params) => self.params.extend(params),
+            Err(why) => self.params_error = Some(why),
         }
     }
 
@@ -101,7 +118,7 @@ impl Call {
     /// Where the call goes, once everything that can be checked before anything is sent
     /// has been checked.
     ///
-    /// * `api_domain`: the caller's, or another data centre's.
+    /// * `api_domain`: the caller's, or another data center's.
     ///
     /// # Errors
     /// 400002 when there is no method or nothing to authenticate with, 400006
@@ -111,9 +128,8 @@ impl Call {
         if let Some(why) = &self.params_error {
             return Err(GSException::invalid(why));
         }
-        for (name, value) in &self.headers {
-            headers::check(name, value)?;
-        }
+        let is_anonymous = matches!(credentials, Credentials::Anonymous);
+        headers::check_all(&self.headers, is_anonymous)?;
         let is_callers = api_domain == self.api_domain;
         if let Some(target) = self.target.get().filter(|_| is_callers) {
             return Ok(Arc::clone(target));
@@ -130,6 +146,27 @@ impl Call {
             return Ok(Arc::clone(self.target.get_or_init(|| target)));
         }
         Ok(target)
+    }
+
+    /// What the call itself says about an error: what it lacks, or which data centers
+    /// there are.
+    pub(crate) fn hint(&self, code: i64, outcome: Outcome) -> Option<String> {
+        match outcome {
+            Outcome::NotSent => match self.target(&self.api_domain) {
+                Err(error) => error.hint().map(str::to_string),
+                Ok(_) if code == NETWORK_OR_PROTOCOL_FAILURE && self.host_override.is_none() => {
+                    api_domain::hint(&self.api_domain)
+                }
+                Ok(_) => None,
+            },
+            Outcome::Answered => match self.credentials() {
+                Ok(Credentials::Token) => Some(
+                    "no secret key was given, so the API key went as an access token".to_string(),
+                ),
+                _ => None,
+            },
+            Outcome::Unknown => None,
+        }
     }
 
     /// Must be called before anything changes.

@@ -9,15 +9,17 @@ use std::net::IpAddr;
 use crate::crypto::hmac::Signer;
 use crate::error::GSException;
 
+use super::api_domain;
 use super::form::Form;
 use super::host::{check_host, is_plain, split_port};
 use super::oauth1;
 
-pub(crate) const DEFAULT_API_DOMAIN: &str = "us1.gigya.com";
-
 /// Where a request goes.
 pub(crate) struct Target {
     pub(crate) https: bool,
+    /// Whether no proxy may be used: plain http to loopback, for tests of programs that
+    /// otherwise use https.
+    pub(crate) direct: bool,
     /// Host, with `:port` if one was given.
     pub(crate) host: String,
     pub(crate) url: String,
@@ -30,7 +32,7 @@ pub(crate) struct Target {
 
 impl Target {
     /// * `mtls`: the request authenticates with a client certificate, which Gigya
-    ///   takes at hosts of their own.
+    ///   takes at separate hosts.
     /// * `secret`: what signs the request.
     ///
     /// # Errors
@@ -45,7 +47,7 @@ impl Target {
     ) -> Result<Self, GSException> {
         let method = api_method.strip_prefix('/').unwrap_or(api_method);
         if method.is_empty() {
-            return Err(GSException::missing());
+            return Err(GSException::missing("no API method was given"));
         }
         check_method(method)?;
         let (namespace, path) = match method.split_once('.') {
@@ -53,7 +55,7 @@ impl Target {
             None => ("socialize", ["/socialize.", method].concat()),
         };
 
-        let (https, host) = match host_override {
+        let (https, direct, host) = match host_override {
             Some(text) => {
                 let (plain, host) = split_scheme(text);
                 check_host(host, "host override")?;
@@ -63,10 +65,10 @@ impl Target {
                          only loopback may be: leave out http://, or use https://"
                     )));
                 }
-                (https && !plain, host.to_string())
+                (https && !plain, plain, host.to_string())
             }
             None => {
-                check_api_domain(api_domain)?;
+                api_domain::check(api_domain, namespace)?;
                 let host = if mtls {
                     let label = api_domain.split('.').next().unwrap_or_default();
                     let data_center = if label.is_empty() { "us1" } else { label };
@@ -75,7 +77,7 @@ impl Target {
                     [namespace, ".", api_domain].concat()
                 };
                 check_host(&host, "API method or domain")?;
-                (https, host)
+                (https, false, host)
             }
         };
         let scheme = if https { "https://" } else { "http://" };
@@ -84,6 +86,7 @@ impl Target {
         Ok(Target {
             signer: secret.map(|secret| oauth1::signer(secret, &base_string)),
             https,
+            direct,
             host,
             url,
             base_string,
@@ -134,11 +137,6 @@ fn check_method(method: &str) -> Result<(), GSException> {
              it should be a namespace and a name, as in \"accounts.getAccountInfo\""
         ))),
     }
-}
-
-fn check_api_domain(domain: &str) -> Result<(), GSException> {
-    // An empty first label stands for the default data centre (client certificates).
-    check_host(domain.strip_prefix('.').unwrap_or(domain), "API domain")
 }
 
 #[cfg(test)]

@@ -30,6 +30,13 @@ impl DataCenters {
             self.0.update(api_key.clone(), |_| Some(domain.to_string()));
         }
     }
+
+    /// Where the key is served could not be reached.
+    pub(super) fn forget(&self, call: &Call) {
+        if let Some(api_key) = &call.api_key {
+            self.0.update(api_key.clone(), |_| None);
+        }
+    }
 }
 
 /// The API domain that a refusal names, if the request may go there.
@@ -45,7 +52,7 @@ fn may_follow(call: &Call) -> bool {
 /// Whether a domain is one of Gigya's: a signed request goes nowhere else.
 fn is_gigyas(domain: &str) -> bool {
     let lower = domain.to_ascii_lowercase();
-    let label = [".gigya.com", ".gigya-api.cn"]
+    let label = [".gigya.com", ".sapcdm.cn", ".gigya-api.cn"]
         .iter()
         .find_map(|end| lower.strip_suffix(end));
     label.is_some_and(|label| !label.is_empty() && label.chars().all(is_plain))

@@ -15,6 +15,7 @@ use crate::call::form::Stamp;
 use crate::call::target::Target;
 use crate::log::mask::{self, Mask};
 use crate::log::{Log, shown_params, unescape_masks};
+use crate::outcome::Outcome;
 use crate::response;
 
 /// What happened to one request.
@@ -81,6 +82,10 @@ impl History {
 impl response::History for History {
     fn method(&self) -> &str {
         &self.call.api_method
+    }
+
+    fn hint(&self, code: i64, outcome: Outcome) -> Option<String> {
+        self.call.hint(code, outcome)
     }
 
     /// Python's fields in Python's order.

@@ -1,4 +1,4 @@
-//! Sends a call: stamp, form, post, read; which failure is followed by which try.
+//! Sends a call: stamp, form, exchange, reply; which reply is followed by which try.
 //!
 //! # What is sent twice
 //!
@@ -7,25 +7,27 @@
 //! | a | a reused connection that ended before one byte of the answer | the same bytes, on a fresh connection, if they are signed (the API refuses a nonce that it has seen) or the call is idempotent | once |
 //! | b | a connection that took not one byte | the same bytes, on a fresh connection | once |
 //! | c | 403002, the request's time is refused | signed anew, by the API's clock | once |
-//! | d | 403048, rate limit | signed anew, after a pause | [`Call::retries`] |
-//! | e | 500001, 504001, 409030, and whatever did not get an answer of the API, if the call is idempotent | signed anew, after a pause | [`Call::retries`], d included |
-//! | f | 301001, another data centre | signed anew, for the one that the answer names, if the caller has asked for that | once |
+//! | d | 403048, rate limit, and HTTP 429 | signed anew, after a pause, no sooner than `Retry-After` says | [`Call::retries`] |
+//! | e | 500001, 504001, 409030, HTTP 503 and every failure, if the call is idempotent | signed anew, after a pause | [`Call::retries`], d included |
+//! | f | 301001, another data center | signed anew, for the one that the answer names, if the caller has asked for that | once |
 //!
-//! Nothing else, ever: the caller decides. All of it together stays within the
-//! timeout.
+//! Nothing else, ever: the caller decides. Where an earlier copy may have been executed,
+//! only (e) signs anew. All of it, pauses included, ends by one deadline.
 //!
-//! Where a copy may have arrived, the outcome stays unknown if a later one cannot be
-//! sent, or if the second copy of (a) is refused for a reason of the moment.
+//! What the whole has come to is for [`attempts`] to say.
 
+mod attempts;
 mod clock;
 mod data_centers;
 mod history;
+mod reply;
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use http::HeaderMap;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Request, Uri};
 use log::warn;
 
 use crate::call::credentials::Credentials;
@@ -38,25 +40,46 @@ use crate::error::GSException;
 use crate::error_codes::*;
 use crate::outcome::Outcome;
 use crate::pem::Pem;
-use crate::reading::Parsed;
-use crate::reading::json::parse_value;
 use crate::response::GSResponse;
-use crate::transport::{Answer, FORM, Message, Route, Settings, Transport, TransportError};
-use clock::Clock;
+use crate::transport::{Limits, Reused, Route, Settings, Transport, TransportError};
+use attempts::{Attempts, Fate};
+use clock::{Clock, Correction};
 use data_centers::DataCenters;
 use history::History;
+use reply::Reply;
 
 /// General server error; timeout and lock inside the API: they may be gone a
 /// little later, and do not say whether the call was executed.
 const PASSING: [i64; 3] = [GENERAL_SERVER_ERROR, TIMEOUT, 409_030];
 
-/// Refusals that depend on when a copy arrives: the same bytes may have been executed
-/// a moment before.
-const OF_THE_MOMENT: [i64; 3] = [
-    DUPLICATE_NONCE,
-    API_RATE_LIMIT_EXCEEDED,
-    REQUEST_HAS_EXPIRED,
-];
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+
+const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("gssdk/", env!("CARGO_PKG_VERSION")));
+
+/// The most that the headers of a request may take, in bytes: servers refuse more.
+const MAX_HEADERS: usize = 32 * 1024;
+
+/// How long things may take where the caller sets no timeout.
+#[derive(Clone, Copy)]
+struct DefaultLimits {
+    /// A send in all, pauses included.
+    total: Duration,
+    /// Connecting, with look-up, proxy and TLS.
+    connect: Duration,
+    /// Each read and each write.
+    io: Duration,
+}
+
+impl Default for DefaultLimits {
+    fn default() -> Self {
+        DefaultLimits {
+            total: Duration::from_secs(3600),
+            connect: Duration::from_secs(30),
+            io: Duration::from_secs(120),
+        }
+    }
+}
 
 /// What a process keeps between requests: connections, the API's clock, trust.
 #[derive(Default)]
@@ -64,6 +87,7 @@ pub(crate) struct Sender {
     clock: Clock,
     data_centers: DataCenters,
     transport: Transport,
+    limits: DefaultLimits,
     /// The CA certificates that `GSRequest::set_ca_certs_path` names.
     ca_certs: RwLock<Option<Pem>>,
 }
@@ -72,6 +96,28 @@ pub(crate) struct Sender {
 pub(crate) fn sender() -> &'static Sender {
     static SENDER: LazyLock<Sender> = LazyLock::new(Sender::default);
     &SENDER
+}
+
+/// How far a call has come, and what its next try needs to know.
+#[derive(Default)]
+struct Progress {
+    /// The API domain, if not the caller's.
+    domain: Option<String>,
+    /// Whether (f) has happened.
+    moved: bool,
+    /// What (c) has done.
+    correction: Option<Correction>,
+    /// How often (d) and (e) have happened.
+    retries: u32,
+}
+
+/// A try whose copies have gone out, or were to.
+struct Try {
+    host: String,
+    https: bool,
+    stamp: Stamp,
+    /// Whether a wrong clock can be why the API refuses it.
+    has_time: bool,
 }
 
 impl Sender {
@@ -90,120 +136,221 @@ impl Sender {
         // Clocks cannot count further: a century means none.
         let timeout = timeout.map(|timeout| timeout.min(Duration::from_secs(3_000_000_000)));
         let mut history = History::new(Arc::clone(call), timeout);
-        let left = TimeLeft {
-            started: Instant::now(),
-            timeout,
+        let deadline = Instant::now() + timeout.unwrap_or(self.limits.total);
+        let limits = Limits {
+            deadline,
+            connect: timeout.is_none().then_some(self.limits.connect),
+            io: timeout.is_none().then_some(self.limits.io),
         };
-        let reply = self.exchange(call, &left, &mut history);
-        let reply = reply.unwrap_or_else(|error| Reply::of_error(&error, call));
-        GSResponse::of(
-            reply.parsed,
-            reply.outcome,
-            reply.headers,
-            Arc::new(history),
-        )
+
+        let mut attempts = Attempts::default();
+        let mut progress = Progress {
+            domain: self.data_centers.of(call),
+            ..Default::default()
+        };
+        loop {
+            match self.attempt(call, &progress, limits, &mut attempts, &mut history) {
+                Err(error) => {
+                    attempts.push(Reply::of_exception(&error, call));
+                    break;
+                }
+                Ok(this) => {
+                    let Some(pause) = self.next_try(call, &this, &attempts, &mut progress) else {
+                        break;
+                    };
+                    if Instant::now()
+                        .checked_add(pause)
+                        .is_none_or(|at| at >= deadline)
+                    {
+                        break;
+                    }
+                    let last = attempts.last();
+                    let code = last.map_or(0, |reply| reply.parsed.code);
+                    warn!("{}: sent again after error {code}", call.api_method);
+                    history.answered(last.map_or(String::new(), |reply| reply.parsed.text.clone()));
+                    if !pause.is_zero() {
+                        std::thread::sleep(pause);
+                    }
+                }
+            }
+        }
+        let nothing = || {
+            let reply = Reply::of_exception(&GSException::missing("the request"), call);
+            (reply, Outcome::NotSent)
+        };
+        let (reply, outcome) = attempts.finish().unwrap_or_else(nothing);
+        GSResponse::of(reply.parsed, outcome, reply.headers, Arc::new(history))
     }
 
-    /// From the call to the answer, try by try.
-    fn exchange(
+    /// One try: signs the call and sends it, and the same bytes once more where rows a
+    /// and b say so.
+    ///
+    /// # Errors
+    /// What is wrong with the call, before anything of this try is sent.
+    fn attempt(
         &self,
         call: &Call,
-        left: &TimeLeft,
+        progress: &Progress,
+        limits: Limits,
+        attempts: &mut Attempts,
         history: &mut History,
-    ) -> Result<Reply, GSException> {
-        let mut domain = self.data_centers.of(call);
-        let mut way = self.way(call, domain.as_deref())?;
+    ) -> Result<Try, GSException> {
+        let domain = progress.domain.as_ref();
+        let target = call.target(domain.unwrap_or(&call.api_domain))?;
+        let credentials = call.credentials()?;
+        let route = self.route(call, &target)?;
+        let bearer = Bearer::of(&credentials)?;
         history.routed();
 
-        let mut moved = false;
-        let mut correction = None;
-        let mut retries = 0;
-        let mut may_have_arrived = false;
-        loop {
-            let (host, https) = (way.target.host.as_str(), way.target.https);
-            let stamp = self.clock.stamp(host);
-            let form = call.form(&way.credentials, stamp);
-            let signature = way.target.sign(&form)?;
-            let body = match &signature {
-                Some(signature) => form.signed(signature),
-                None => form.text,
-            };
-            let authorization = way.bearer.as_ref().map(|bearer| bearer.sign(&stamp));
-            let authorization = authorization.transpose()?;
-            history.sending(stamp, signature, domain.clone());
-            let message = Message {
-                url: &way.target.url,
-                form: &body,
-                authorization: authorization.as_deref(),
-                headers: &call.headers,
-            };
-            let reply = way.once_or_twice(call, &message, left, may_have_arrived);
+        let stamp = self.clock.stamp(&target.host);
+        let form = call.form(&credentials, stamp);
+        let signature = target.sign(&form)?;
+        let body = match &signature {
+            Some(signature) => form.signed(signature),
+            None => form.text,
+        };
+        let authorization = bearer.map(|bearer| bearer.sign(&stamp)).transpose()?;
+        let request = request(call, &target, body, authorization.as_deref())?;
+        history.sending(stamp, signature, domain.cloned());
 
-            match reply.parsed.code {
-                REQUEST_HAS_EXPIRED if way.credentials.has_time() => {
-                    if let Some(correction) = correction {
-                        // The server's Date was no help: do not spoil later requests.
-                        self.clock.undo(host, correction);
-                        return Ok(reply);
-                    }
-                    correction = self.clock.learn(host, https, &stamp, reply.date());
-                    if correction.is_none() {
-                        return Ok(reply);
-                    }
+        let limits = match call
+            .try_timeout
+            .and_then(|time| Instant::now().checked_add(time))
+        {
+            None => limits,
+            Some(at) => Limits {
+                deadline: at.min(limits.deadline),
+                connect: None,
+                io: None,
+            },
+        };
+        let may_have_arrived = credentials.has_nonce() || call.idempotent;
+        let (mut a, mut b) = (false, false);
+        loop {
+            let started = Instant::now();
+            let answer = self.transport.exchange(&route, &request, limits, a || b);
+            log_try(call, &target, &answer, started);
+            let again = match &answer {
+                Err(TransportError::Untouched(_)) => !std::mem::replace(&mut b, true),
+                Err(TransportError::Unanswered(_)) if may_have_arrived => {
+                    !std::mem::replace(&mut a, true)
                 }
-                INVALID_DATA_CENTER if !moved => {
-                    match data_centers::named_by(&reply.parsed.data, call) {
-                        None => return Ok(reply),
-                        Some(named) => {
-                            way = self.way(call, Some(&named))?;
-                            self.data_centers.learn(call, &named);
-                            (moved, domain) = (true, Some(named));
-                        }
-                    }
-                }
-                _ if retries < call.retries && may_be_retried(&reply, call) => {
-                    let pause = pause(retries);
-                    if left.get().is_some_and(|left| left <= pause) {
-                        return Ok(reply);
-                    }
-                    std::thread::sleep(pause);
-                    retries += 1;
-                    may_have_arrived |= reply.outcome == Outcome::Unknown;
-                }
-                _ => return Ok(reply),
+                _ => false,
+            };
+            attempts.push(match answer {
+                Ok(answer) => Reply::of_answer(answer, call),
+                Err(error) => Reply::of_failure(error, call),
+            });
+            if !again {
+                break;
             }
-            warn!(
-                "{}: sent again after error {}",
-                call.api_method, reply.parsed.code
-            );
-            history.answered(reply.parsed.text);
+            warn!("{}: sent again, a connection had ended", call.api_method);
+        }
+        Ok(Try {
+            host: target.host.clone(),
+            https: target.https,
+            stamp,
+            has_time: credentials.has_time(),
+        })
+    }
+
+    /// Whether another try follows, and after which pause: rows c to f.
+    fn next_try(
+        &self,
+        call: &Call,
+        this: &Try,
+        attempts: &Attempts,
+        progress: &mut Progress,
+    ) -> Option<Duration> {
+        let reply = attempts.last()?;
+        let fate = Fate::of(reply);
+        let code = reply.parsed.code;
+        if fate == Fate::NotSent && progress.domain.take().is_some() {
+            self.data_centers.forget(call);
+        }
+
+        let may_retry = progress.retries < call.retries;
+        let is_rate_limit = code == API_RATE_LIMIT_EXCEEDED || reply.status == Some(429);
+        let may_pass = matches!(fate, Fate::NotSent | Fate::Open)
+            || PASSING.contains(&code)
+            || reply.status == Some(503)
+            || attempts.is_open();
+        let e = may_retry && call.idempotent && may_pass;
+        if attempts.is_open() && !e {
+            return None;
+        }
+        let c = fate == Fate::Refused
+            && code == REQUEST_HAS_EXPIRED
+            && this.has_time
+            && self.correct_clock(this, reply, progress);
+        let f = fate == Fate::Refused
+            && code == INVALID_DATA_CENTER
+            && self.change_data_center(call, this, reply, progress);
+        if (c || f) && !attempts.is_open() {
+            return Some(Duration::ZERO);
+        }
+        let d = may_retry && is_rate_limit && fate == Fate::Refused;
+        if !d && !e {
+            return None;
+        }
+        let pause = pause(progress.retries).max(reply.retry_after().unwrap_or_default());
+        progress.retries += 1;
+        Some(pause)
+    }
+
+    /// Row c: takes over the API's clock, once.
+    fn correct_clock(&self, this: &Try, reply: &Reply, progress: &mut Progress) -> bool {
+        match progress.correction.take() {
+            // The server's Date was no help: later requests must not suffer from it.
+            Some(correction) => {
+                self.clock.undo(&this.host, correction);
+                false
+            }
+            None => {
+                let (host, https) = (this.host.as_str(), this.https);
+                progress.correction = self.clock.learn(host, https, &this.stamp, reply.date());
+                progress.correction.is_some()
+            }
         }
     }
 
-    /// Where a call goes, and how; `domain`: if not where the caller says.
-    fn way<'a>(&self, call: &'a Call, domain: Option<&str>) -> Result<Way<'a>, GSException> {
-        let target = call.target(domain.unwrap_or(&call.api_domain))?;
-        let credentials = call.credentials()?;
-        Ok(Way {
-            route: self.route(call, &credentials, &target)?,
-            bearer: Bearer::of(&credentials)?,
-            credentials,
-            target,
-        })
+    /// Row f: goes to the data center that the answer names, once.
+    fn change_data_center(
+        &self,
+        call: &Call,
+        this: &Try,
+        reply: &Reply,
+        progress: &mut Progress,
+    ) -> bool {
+        let named = data_centers::named_by(&reply.parsed.data, call);
+        // An answer that names a bad one is an answer.
+        let named = named.filter(|named| !progress.moved && call.target(named).is_ok());
+        let Some(named) = named else {
+            return false;
+        };
+        // Whoever sits on the wire could send later requests elsewhere.
+        if this.https {
+            self.data_centers.learn(call, &named);
+        }
+        (progress.moved, progress.domain) = (true, Some(named));
+        true
     }
 
     /// What `send` would post, for an HTTP client of the caller's.
     pub(crate) fn prepare(&self, call: &Call) -> Result<Prepared, GSException> {
         if call.client_cert.is_some() {
             return Err(GSException::invalid(
-                "a client certificate is for the connection, and cannot be prepared",
+                "a client certificate belongs to the connection, and cannot be prepared",
             ));
         }
         let target = call.target(&call.api_domain)?;
         let credentials = call.credentials()?;
         let bearer = Bearer::of(&credentials)?;
         let stamp = self.clock.stamp(&target.host);
-        let mut headers = vec![("Content-Type".to_string(), FORM.to_string())];
+        let mut headers = vec![(
+            "Content-Type".to_string(),
+            "application/x-www-form-urlencoded".to_string(),
+        )];
         if let Some(bearer) = bearer {
             headers.push(("Authorization".to_string(), bearer.sign(&stamp)?));
         }
@@ -220,12 +367,7 @@ impl Sender {
     }
 
     /// The way to where a call goes.
-    fn route(
-        &self,
-        call: &Call,
-        credentials: &Credentials,
-        target: &Target,
-    ) -> Result<Route, GSException> {
+    fn route(&self, call: &Call, target: &Target) -> Result<Route, GSException> {
         let process_wide = self
             .ca_certs
             .read()
@@ -234,12 +376,65 @@ impl Sender {
         self.transport.route(&Settings {
             https: target.https,
             host: &target.host,
+            direct: target.direct,
             ca_certs: call.ca_certs.as_ref().or(process_wide.as_ref()),
             client_cert: call.client_cert.as_ref(),
             proxy: call.proxy.as_deref(),
-            probes: !may_go_out_again(credentials, call),
         })
     }
+}
+
+/// The HTTP request.
+///
+/// # Errors
+/// 400006 for headers that are too large.
+fn request(
+    call: &Call,
+    target: &Target,
+    body: String,
+    authorization: Option<&str>,
+) -> Result<Request<String>, GSException> {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.insert(header::CONTENT_TYPE, FORM);
+    headers.insert(header::USER_AGENT, USER_AGENT);
+    let mut size = 0;
+    for (name, value) in &call.headers {
+        size += name.len() + value.len() + 4;
+        let header = HeaderName::from_bytes(name.as_bytes());
+        let (Ok(header), Ok(value)) = (header, HeaderValue::from_str(value)) else {
+            return Err(GSException::invalid("a header cannot be sent"));
+        };
+        // What we say ourselves is replaced, the rest is the caller's.
+        match header {
+            header::ACCEPT | header::USER_AGENT => {
+                headers.insert(header, value);
+            }
+            header => {
+                headers.append(header, value);
+            }
+        }
+    }
+    if let Some(value) = authorization {
+        size += value.len();
+        let value = HeaderValue::from_str(value);
+        let mut value =
+            value.map_err(|_| GSException::invalid("the user key cannot be sent in a header"))?;
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    if size > MAX_HEADERS {
+        return Err(GSException::invalid(format_args!(
+            "the headers take {size} bytes, and {MAX_HEADERS} may be sent"
+        )));
+    }
+    let uri = target.url.parse::<Uri>();
+    let uri = uri.map_err(|error| GSException::invalid(format_args!("the URL {error}")))?;
+    let mut request = Request::new(body);
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
 }
 
 /// A request, signed and encoded.
@@ -247,57 +442,6 @@ pub(crate) struct Prepared {
     pub(crate) url: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
-}
-
-/// Where a call goes, and how: found once, and good for all its tries there.
-struct Way<'a> {
-    credentials: Credentials<'a>,
-    target: Arc<Target>,
-    route: Route,
-    bearer: Option<Bearer<'a>>,
-}
-
-impl Way<'_> {
-    /// Posts the same bytes once, and once more where that does no harm: rows a and b.
-    ///
-    /// * `may_have_arrived`: an earlier try of the call.
-    fn once_or_twice(
-        &self,
-        call: &Call,
-        message: &Message,
-        left: &TimeLeft,
-        may_have_arrived: bool,
-    ) -> Reply {
-        let post = |fresh| {
-            let started = Instant::now();
-            let answer = self.route.post(message, left.get(), fresh);
-            log_try(call, &self.target, &answer, started);
-            answer
-        };
-        let (answer, is_second) = match post(false) {
-            Err(TransportError::Untouched(_)) => (post(true), false),
-            Err(TransportError::Unanswered(_)) if may_go_out_again(&self.credentials, call) => {
-                warn!(
-                    "{}: sent again, a kept connection had ended",
-                    call.api_method
-                );
-                (post(true), true)
-            }
-            first => (first, false),
-        };
-        match answer {
-            Ok(answer) => match Reply::of_answer(answer, call) {
-                reply if is_second && OF_THE_MOMENT.contains(&reply.parsed.code) => {
-                    Reply::of_error(&second_was_refused(reply.parsed.code), call)
-                }
-                reply => reply,
-            },
-            Err(error) if is_second || may_have_arrived => {
-                Reply::of_error(&exception(error.of_a_later_copy(), &self.route.via), call)
-            }
-            Err(error) => Reply::of_error(&exception(error, &self.route.via), call),
-        }
-    }
 }
 
 /// Who signs tokens, and with which key: read once a send.
@@ -341,127 +485,11 @@ fn unusable(key: &Pem, why: &str) -> GSException {
     GSException::invalid(format_args!("the private key {key} {why}"))
 }
 
-/// Row a: whether a request may go out again that may have arrived.
-fn may_go_out_again(credentials: &Credentials, call: &Call) -> bool {
-    credentials.has_nonce() || call.idempotent
-}
-
-/// Rows d and e: whether the caller's retries are meant for this.
-fn may_be_retried(reply: &Reply, call: &Call) -> bool {
-    let may_pass = reply.outcome != Outcome::Answered || PASSING.contains(&reply.parsed.code);
-    reply.parsed.code == API_RATE_LIMIT_EXCEEDED || (call.idempotent && may_pass)
-}
-
-fn second_was_refused(code: i64) -> GSException {
-    let first = match code {
-        DUPLICATE_NONCE => "had reached the API, which",
-        _ => "had gone out; the API",
-    };
-    let message = format!(
-        "The answer did not arrive: a kept connection was closed after the request {first} \
-         refused its second copy ({code}). The outcome is unknown: the API may have executed \
-         the request"
-    );
-    GSException::of(Outcome::Unknown, NETWORK_OR_PROTOCOL_FAILURE, message)
-}
-
-/// A response in the making.
-struct Reply {
-    parsed: Parsed,
-    outcome: Outcome,
-    headers: HeaderMap,
-}
-
-impl Reply {
-    /// What a server answered.
-    fn of_answer(answer: Answer, call: &Call) -> Self {
-        let failure = |message: String| {
-            let xml_of = call.wants_xml().then_some(call.api_method.as_str());
-            Parsed::of_error(NETWORK_OR_PROTOCOL_FAILURE, &message, xml_of)
-        };
-        let (status, reason) = (answer.status, answer.reason);
-        let parsed = match String::from_utf8(answer.body) {
-            _ if (300..400).contains(&status) => failure(format!(
-                "HTTP {status} {reason}: the server redirects to {:?}, and redirects of signed \
-                 requests are not followed (is the API domain right?)",
-                text_of(&answer.headers, "location").unwrap_or("nowhere")
-            )),
-            Ok(text) => match Parsed::read(text, call.rows_apart) {
-                parsed if status >= 400 && !parsed.is_answer => {
-                    failure(format!("HTTP Error {status}: {reason}"))
-                }
-                parsed => parsed,
-            },
-            Err(_) if status >= 400 => failure(format!("HTTP Error {status}: {reason}")),
-            Err(error) => Parsed {
-                text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
-                ..failure(format!(
-                    "The response is not valid UTF-8: {}",
-                    error.utf8_error()
-                ))
-            },
-        };
-        let outcome = if parsed.is_answer {
-            Outcome::Answered
-        } else {
-            Outcome::Unknown
-        };
-        Reply {
-            parsed,
-            outcome,
-            headers: answer.headers,
-        }
-    }
-
-    /// An error of this side.
-    fn of_error(error: &GSException, call: &Call) -> Self {
-        let xml_of = call.wants_xml().then_some(call.api_method.as_str());
-        Reply {
-            parsed: Parsed::of_error(error.error_code(), error.error_message(), xml_of),
-            outcome: error.outcome(),
-            headers: HeaderMap::new(),
-        }
-    }
-
-    /// When the server says it is.
-    fn date(&self) -> Option<SystemTime> {
-        httpdate::parse_http_date(text_of(&self.headers, "date")?).ok()
-    }
-}
-
-fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
-}
-
-/// A failure of the transport as the caller is told of it.
-///
-/// * `via`: the proxy, if there is one.
-fn exception(error: TransportError, via: &str) -> GSException {
-    use Outcome::{NotSent, Unknown};
-    let (outcome, message) = match error {
-        TransportError::Timeout { sent } => {
-            let outcome = if sent { Unknown } else { NotSent };
-            return GSException::of(outcome, REQUEST_TIMEOUT, "Request Timeout");
-        }
-        TransportError::NotSent(why) | TransportError::Untouched(why) => {
-            (NotSent, format!("Nothing was sent: {why}{via}"))
-        }
-        TransportError::Unanswered(why) | TransportError::Lost(why) => (
-            Unknown,
-            format!(
-                "The answer did not arrive: {why}{via}. The outcome is unknown: \
-                 the server may have executed the request"
-            ),
-        ),
-    };
-    GSException::of(outcome, NETWORK_OR_PROTOCOL_FAILURE, message)
-}
-
 /// One line per try for the crate `log`; nothing is formatted unless it listens.
 fn log_try(
     call: &Call,
     target: &Target,
-    answer: &Result<Answer, TransportError>,
+    answer: &Result<http::Response<Vec<u8>>, TransportError>,
     started: Instant,
 ) {
     if !log::log_enabled!(log::Level::Debug) {
@@ -472,31 +500,25 @@ fn log_try(
     match answer {
         Err(error) => log::debug!("{method} at {host}: {milliseconds} ms, failed: {error}"),
         Ok(answer) => {
-            let text = String::from_utf8_lossy(&answer.body);
-            let value = parse_value(&text).unwrap_or_default();
+            let text = String::from_utf8_lossy(answer.body());
+            let value = crate::reading::json::parse_value(&text).unwrap_or_default();
             let (code, call_id) = (&value["errorCode"], &value["callId"]);
-            let connection = if answer.reused { "reused" } else { "new" };
+            let connection = if answer
+                .extensions()
+                .get::<Reused>()
+                .is_some_and(|reused| reused.0)
+            {
+                "reused"
+            } else {
+                "new"
+            };
             log::debug!(
                 "{method} at {host}: {milliseconds} ms, HTTP {}, errorCode {code}, callId {call_id}, \
                  {} bytes, {connection} connection",
-                answer.status,
-                answer.body.len(),
+                answer.status().as_u16(),
+                answer.body().len(),
             );
         }
-    }
-}
-
-/// How much of the caller's timeout is left.
-struct TimeLeft {
-    started: Instant,
-    timeout: Option<Duration>,
-}
-
-impl TimeLeft {
-    /// `None` where the caller sets no timeout.
-    fn get(&self) -> Option<Duration> {
-        let timeout = self.timeout?;
-        Some(timeout.saturating_sub(self.started.elapsed()))
     }
 }
 
@@ -512,6 +534,51 @@ fn pause(retries: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
+    use std::net::TcpListener;
+
+    /// A call to a server that accepts and says nothing.
+    fn to_a_silent_server(listener: &TcpListener) -> Call {
+        let mut call = Call::new("accounts.search", Value::Null);
+        call.api_key = Some("key".into());
+        call.secret_key = Some("c2VjcmV0".into());
+        call.host_override = listener
+            .local_addr()
+            .ok()
+            .map(|address| address.to_string());
+        (call.idempotent, call.retries) = (true, 5);
+        call
+    }
+
+    #[test]
+    fn all_tries_and_pauses_end_by_one_deadline() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let call = Arc::new(to_a_silent_server(&listener));
+        let mut sender = Sender::default();
+        sender.limits.total = Duration::from_secs(3);
+        let started = Instant::now();
+        let response = sender.send(&call, None);
+        assert_eq!(response.get_error_code(), REQUEST_TIMEOUT);
+        assert_eq!(response.outcome(), Outcome::Unknown);
+        let took = started.elapsed();
+        assert!(
+            took >= Duration::from_secs(3) && took < Duration::from_secs(9),
+            "{took:?}"
+        );
+    }
+
+    #[test]
+    fn a_limit_for_a_try_leaves_time_for_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut call = to_a_silent_server(&listener);
+        (call.retries, call.try_timeout) = (1, Some(Duration::from_millis(300)));
+        let response = Sender::default().send(&Arc::new(call), None);
+        assert_eq!(response.get_error_code(), REQUEST_TIMEOUT);
+        let copies = 2;
+        for _ in 0..copies {
+            listener.accept().unwrap();
+        }
+    }
 
     #[test]
     fn pauses_double_up_to_half_a_minute() {

@@ -1,13 +1,14 @@
-//! What can go wrong on the way, by what it means for the request, and in words.
+//! Failures: what each means for the request, and in words.
 
 use std::fmt;
 use std::io;
 
 use ureq::Error;
 
-use super::tls;
+use super::proxy::Proxy;
+use super::tls_error;
 
-/// What went wrong, by what it means for the request.
+/// A failure, by what it means for the request.
 #[derive(Debug)]
 pub(crate) enum TransportError {
     /// No connection came about.
@@ -29,21 +30,23 @@ pub(crate) enum TransportError {
 impl TransportError {
     /// What failed before any of the request could go out.
     pub(super) fn before_sending(what: impl fmt::Display, error: &io::Error) -> Self {
-        match is_timeout(error) {
-            true => TransportError::Timeout { sent: false },
-            false => TransportError::NotSent(format!("{what}: {}", describe(error))),
+        if is_timeout(error) {
+            TransportError::Timeout { sent: false }
+        } else {
+            TransportError::NotSent(format!("{what}: {}", describe(error)))
         }
     }
 
-    /// The same where an earlier copy of the request may have arrived.
-    pub(crate) fn of_a_later_copy(self) -> Self {
-        match self {
-            TransportError::Timeout { .. } => TransportError::Timeout { sent: true },
-            TransportError::NotSent(why) | TransportError::Untouched(why) => {
-                TransportError::Lost(format!("the request was to be sent again, but {why}"))
+    /// The same, naming the proxy.
+    pub(super) fn through(mut self, proxy: &Proxy) -> Self {
+        use TransportError::{Lost, NotSent, Timeout, Unanswered, Untouched};
+        match &mut self {
+            NotSent(why) | Untouched(why) | Unanswered(why) | Lost(why) => {
+                why.push_str(&format!(" (through the proxy {proxy})"));
             }
-            fault => fault,
+            Timeout { .. } => {}
         }
+        self
     }
 }
 
@@ -53,7 +56,7 @@ impl From<Error> for TransportError {
             // Where ureq itself looks at the time, some of the request may be out.
             Error::Timeout(_) => TransportError::Timeout { sent: true },
             Error::Other(other) => match other.downcast::<TransportError>() {
-                Ok(fault) => *fault,
+                Ok(error) => *error,
                 Err(other) => TransportError::Lost(other.to_string()),
             },
             Error::Io(error) if is_timeout(&error) => TransportError::Timeout { sent: true },
@@ -67,9 +70,6 @@ impl From<Error> for TransportError {
             }
             Error::Protocol(error) => {
                 TransportError::Lost(format!("it is not proper HTTP ({error})"))
-            }
-            Error::Decompress(_, error) => {
-                TransportError::Lost(format!("its compressed body is damaged ({error})"))
             }
             Error::BadUri(_)
             | Error::Http(_)
@@ -125,7 +125,7 @@ pub(super) fn is_end(error: &io::Error) -> bool {
 pub(super) fn describe(error: &io::Error) -> String {
     let inner = error.get_ref();
     if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return tls::describe(error);
+        return tls_error::describe(error);
     }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused (is the address right?)".into(),

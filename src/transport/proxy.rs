@@ -1,8 +1,6 @@
 //! Which proxy a request goes through: the caller's, or the environment's.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -54,12 +52,10 @@ impl Proxy {
         let authorization = match user {
             Some(user) => {
                 let (name, password) = user.split_once(':').unwrap_or((user, ""));
-                let decode = |text| {
-                    percent_decode(text).ok_or_else(|| invalid("has a broken %-escape in its user"))
-                };
-                let mut basic = decode(name)?;
+                // A `%` that begins no escape stands for itself.
+                let mut basic: Vec<u8> = percent_decode_str(name).collect();
                 basic.push(b':');
-                basic.extend(decode(password)?);
+                basic.extend(percent_decode_str(password));
                 Some(format!("Basic {}", STANDARD.encode(basic)))
             }
             None => None,
@@ -72,7 +68,15 @@ impl Proxy {
         })
     }
 
+    /// The proxy that the environment names for a request, chosen as Python's `urllib`
+    /// does: `https_proxy` or `http_proxy` by the request's scheme, lower case first,
+    /// unless `no_proxy` lists the host. `all_proxy` stands in for either.
+    ///
     /// * `host`: the target, with its port if the URL has one.
+    pub(super) fn of_environment(https: bool, host: &str) -> Result<Option<Self>, GSException> {
+        Self::from_variables(https, host, cfg!(windows), |name| std::env::var(name).ok())
+    }
+
     /// * `caseless`: whether `http_proxy` and `HTTP_PROXY` are the same variable.
     fn from_variables(
         https: bool,
@@ -80,20 +84,19 @@ impl Proxy {
         caseless: bool,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, GSException> {
-        // A CGI program gets the header `Proxy:` of its caller as HTTP_PROXY.
-        let is_cgi = variable("REQUEST_METHOD").is_some();
-        let names = match https {
-            true => ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
-            false => ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
+        let names = if https {
+            ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+        } else {
+            ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
         };
+        // A CGI program gets the header `Proxy:` of its caller as HTTP_PROXY.
         let trusted = names.into_iter().filter(|name| {
             let callers = *name == "HTTP_PROXY" || (caseless && *name == "http_proxy");
-            !(is_cgi && callers)
+            !callers || variable("REQUEST_METHOD").is_none()
         });
         // The first that is set decides: set and empty, it switches proxies off.
-        let found = trusted
-            .filter_map(|name| Some((name, variable(name)?)))
-            .next();
+        let mut trusted = trusted;
+        let found = trusted.find_map(|name| Some((name, variable(name)?)));
         let found = found.filter(|(_, value)| !value.is_empty());
         let Some((name, text)) = found else {
             return Ok(None);
@@ -109,61 +112,6 @@ impl Proxy {
                 format!("{} (from the variable {name})", error.error_message()),
             )),
         }
-    }
-}
-
-/// The variables that name proxies, read once a second: looking them all up costs more
-/// than signing a request.
-#[derive(Default)]
-pub(super) struct Environment {
-    read: Mutex<Option<(Instant, Variables)>>,
-}
-
-/// The names and values of those that are set.
-type Variables = Arc<[(&'static str, String)]>;
-
-const VARIABLES: [&str; 9] = [
-    "http_proxy",
-    "HTTP_PROXY",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "all_proxy",
-    "ALL_PROXY",
-    "no_proxy",
-    "NO_PROXY",
-    "REQUEST_METHOD",
-];
-
-impl Environment {
-    /// The proxy that the environment names for a request, chosen as Python's
-    /// `urllib` does: `https_proxy` or `http_proxy` by the request's scheme,
-    /// lower case first, unless `no_proxy` lists the host. `all_proxy` stands
-    /// in for either.
-    pub(super) fn proxy(&self, https: bool, host: &str) -> Result<Option<Proxy>, GSException> {
-        let variables = self.variables();
-        if variables.is_empty() {
-            return Ok(None);
-        }
-        Proxy::from_variables(https, host, cfg!(windows), |name| {
-            let mut known = variables.iter();
-            known
-                .find(|(known, _)| *known == name)
-                .map(|(_, value)| value.clone())
-        })
-    }
-
-    fn variables(&self) -> Variables {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if let Some((when, variables)) = &*read {
-            if now.saturating_duration_since(*when) < Duration::from_secs(1) {
-                return Arc::clone(variables);
-            }
-        }
-        let set = |name| Some((name, std::env::var(name).ok()?));
-        let variables: Variables = VARIABLES.into_iter().filter_map(set).collect();
-        *read = Some((now, Arc::clone(&variables)));
-        variables
     }
 }
 
@@ -202,18 +150,6 @@ fn bypassed(host: &str, exceptions: &str) -> bool {
     })
 }
 
-/// `None` where a `%` is not followed by two hexadecimal digits.
-fn percent_decode(text: &str) -> Option<Vec<u8>> {
-    let mut escapes = text.split('%').skip(1);
-    let is_escape = |rest: &str| {
-        let digits = rest.as_bytes().get(..2);
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-    };
-    escapes
-        .all(is_escape)
-        .then(|| percent_decode_str(text).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,6 +181,10 @@ mod tests {
         let proxy = Proxy::parse("http://us%3aer:p%40s:s@proxy:1").unwrap();
         let expected = format!("Basic {}", STANDARD.encode("us:er:p@s:s"));
         assert_eq!(proxy.authorization, Some(expected));
+        // A `%` that begins no escape is itself.
+        let proxy = Proxy::parse("http://us%er:100%4@proxy:1").unwrap();
+        let expected = format!("Basic {}", STANDARD.encode("us%er:100%4"));
+        assert_eq!(proxy.authorization, Some(expected));
     }
 
     #[test]
@@ -256,7 +196,6 @@ mod tests {
             "user:hunter2@proxy:99999",
             "http://user:hunter2@pro xy:1",
             "http://user:hunter2@proxy:1/path",
-            "http://user:hunter2%4@proxy:1",
             "://",
             "http://",
             "proxy\r\n:1",

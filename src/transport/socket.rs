@@ -1,115 +1,188 @@
-//! TCP with deadlines, the ground of every connection.
+//! TCP with a deadline: the bottom of every connection.
+//!
+//! The socket never blocks: whoever has to wait does so in [`Socket::wait`], for the
+//! peer's bytes, for room to write, or for both. So no timeout of the socket is ever set,
+//! and a write that has to wait notices an answer that comes first.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::error::is_timeout;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
-/// How long the peer may take nothing before [`super::wire`] looks whether it has
-/// answered already.
-const UNEASE: Duration = Duration::from_millis(200);
+/// The most that is read while connecting: a proxy's answer, handshakes.
+const MAX_CONNECTING: u64 = 1024 * 1024;
+
+/// The most that is read of a connection at rest: TLS session tickets.
+pub(super) const MAX_LOOK: u64 = 64 * 1024;
 
 /// A byte stream over another, down to the socket.
-pub(super) trait Layer: Read + Write + Send + Sync {
+pub(super) trait Stream: Read + Write + Send + Sync {
     fn socket(&mut self) -> &mut Socket;
 
-    /// Whether the peer has neither closed the connection nor sent what nobody
-    /// asked for.
-    fn is_open(&mut self) -> bool;
+    /// Whether the peer has neither ended the connection nor sent anything but TLS
+    /// session tickets. Does not wait, and reads no more than [`MAX_LOOK`].
+    fn is_quiet(&mut self) -> bool;
 }
 
-/// How long may be waited.
+/// How long things may take.
 #[derive(Clone, Copy)]
-pub(super) struct Patience {
-    /// For everything.
-    pub(super) deadline: Instant,
-    /// For one read or write.
-    pub(super) silence: Option<Duration>,
+pub(crate) struct Limits {
+    /// Everything.
+    pub(crate) deadline: Instant,
+    /// Connecting, with look-up, proxy and TLS.
+    pub(crate) connect: Option<Duration>,
+    /// Each read and each write.
+    pub(crate) io: Option<Duration>,
 }
 
-/// TCP with a deadline instead of timeouts, and a count of the bytes accepted.
+/// A TCP connection that counts its bytes.
 pub(super) struct Socket {
-    pub(super) stream: TcpStream,
-    pub(super) patience: Patience,
-    /// Whether a write that the peer does not take is interrupted by `WouldBlock`.
-    pub(super) uneasy: bool,
-    /// Total bytes that the kernel has taken from us.
-    pub(super) accepted: u64,
-    /// The timeouts that the stream has now, to spare system calls.
-    read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
+    stream: TcpStream,
+    pub(super) limits: Limits,
+    /// Bytes that the kernel has taken in this exchange.
+    pub(super) sent: u64,
+    /// How many more bytes may come in this exchange.
+    pub(super) may_come: u64,
+    /// Whether more may have come already, so that reading comes before waiting.
+    more: bool,
+    mode: Mode,
+}
+
+/// What happens where an operation would have to wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Wait,
+    /// A write gives up with `WouldBlock` when something comes first.
+    Watch,
+    /// Everything gives up with `WouldBlock`.
+    Look,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, patience: Patience) -> Self {
-        Socket {
+    pub(super) fn new(stream: TcpStream, limits: Limits) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Socket {
             stream,
-            patience,
-            uneasy: false,
-            accepted: 0,
-            read_timeout: None,
-            write_timeout: None,
-        }
+            limits,
+            sent: 0,
+            may_come: MAX_CONNECTING,
+            more: false,
+            mode: Mode::Wait,
+        })
     }
 
-    /// How long the next call may block, or that the time is up.
-    fn time_left(&self) -> io::Result<Duration> {
-        let left = self
-            .patience
-            .deadline
-            .saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
+    /// A new exchange begins.
+    ///
+    /// * `may_come`: the most bytes that are read in it.
+    pub(super) fn begin(&mut self, limits: Limits, may_come: u64) {
+        (self.limits, self.may_come, self.sent) = (limits, may_come, 0);
+    }
+
+    /// Waits until the socket can be read or written.
+    fn wait(&self, interest: PollFlags) -> io::Result<PollFlags> {
+        let now = Instant::now();
+        let limit = self.limits.io.and_then(|io| now.checked_add(io));
+        let until = limit.map_or(self.limits.deadline, |limit| {
+            limit.min(self.limits.deadline)
+        });
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            // A wait too long to be told to the kernel is cut, and begins again.
+            let left = left.min(Duration::from_secs(24 * 3600));
+            let left = Timespec::try_from(left).map_err(io::Error::other)?;
+            let mut sockets = [PollFd::new(&self.stream, interest)];
+            match poll(&mut sockets, Some(&left)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(sockets[0].revents()),
+                Err(error) => return Err(error.into()),
+            }
         }
-        // Zero would mean forever; the kernel counts in microseconds.
-        let left = left.max(Duration::from_millis(1));
-        Ok(self
-            .patience
-            .silence
-            .map_or(left, |silence| silence.min(left)))
     }
 
     fn write_with(
         &mut self,
         write: impl Fn(&mut TcpStream) -> io::Result<usize>,
     ) -> io::Result<usize> {
+        let mut ready = PollFlags::empty();
         loop {
-            let left = self.time_left()?;
-            let uneasy = self.uneasy && left > UNEASE;
-            let timeout = Some(if uneasy { UNEASE } else { left });
-            if self.write_timeout != timeout {
-                self.stream.set_write_timeout(timeout)?;
-                self.write_timeout = timeout;
-            }
             match write(&mut self.stream) {
                 Ok(written) => {
-                    self.accepted += written as u64;
+                    self.sent += written as u64;
+                    self.more = false;
                     return Ok(written);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) && uneasy => {
-                    return Err(io::ErrorKind::WouldBlock.into());
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.mode == Mode::Look || ready.contains(PollFlags::IN) {
+                        return Err(error);
+                    }
+                    // Kernels may say that there is room, and take nothing all the same.
+                    let spurious = ready.contains(PollFlags::OUT);
+                    let watched = if self.mode == Mode::Watch {
+                        PollFlags::OUT | PollFlags::IN
+                    } else {
+                        PollFlags::OUT
+                    };
+                    ready = self.wait(watched)?;
+                    if spurious {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
                 }
-                Err(error) if is_timeout(&error) => return Err(io::ErrorKind::TimedOut.into()),
                 Err(error) => return Err(error),
             }
         }
     }
 }
 
+/// Does something with a stream whose writes give up when something comes first.
+pub(super) fn watching<T>(stream: &mut dyn Stream, act: impl FnOnce(&mut dyn Stream) -> T) -> T {
+    in_mode(Mode::Watch, stream, act)
+}
+
+/// Does something with a stream that never waits.
+pub(super) fn looking<T>(stream: &mut dyn Stream, act: impl FnOnce(&mut dyn Stream) -> T) -> T {
+    in_mode(Mode::Look, stream, act)
+}
+
+fn in_mode<T>(mode: Mode, stream: &mut dyn Stream, act: impl FnOnce(&mut dyn Stream) -> T) -> T {
+    stream.socket().mode = mode;
+    let done = act(stream);
+    stream.socket().mode = Mode::Wait;
+    done
+}
+
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.may_come).unwrap_or(usize::MAX);
+        if most == 0 && !buffer.is_empty() {
+            return Err(io::Error::other("the peer sends without an end"));
+        }
+        let most = most.min(buffer.len());
         loop {
-            let left = Some(self.time_left()?);
-            if self.read_timeout != left {
-                self.stream.set_read_timeout(left)?;
-                self.read_timeout = left;
+            if !self.more && self.mode != Mode::Look {
+                self.wait(PollFlags::IN)?;
+            } else if self.limits.deadline <= Instant::now() && self.mode != Mode::Look {
+                return Err(io::ErrorKind::TimedOut.into());
             }
-            match self.stream.read(buffer) {
+            match self.stream.read(&mut buffer[..most]) {
+                Ok(read) => {
+                    self.may_come -= read as u64;
+                    self.more = read == most;
+                    return Ok(read);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) => return Err(io::ErrorKind::TimedOut.into()),
-                read => return read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.more = false;
+                    if self.mode == Mode::Look {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -130,12 +203,12 @@ impl Write for Socket {
     }
 }
 
-impl Layer for Socket {
+impl Stream for Socket {
     fn socket(&mut self) -> &mut Socket {
         self
     }
 
-    fn is_open(&mut self) -> bool {
+    fn is_quiet(&mut self) -> bool {
         // Nothing to read is the one good answer.
         matches!(self.stream.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }

@@ -1,68 +1,51 @@
-//! TLS over another layer.
+//! TLS over another stream.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection};
 
-use super::error::is_timeout;
-use super::socket::{Layer, Socket};
+use super::socket::{Socket, Stream, looking};
 
-/// TLS over another layer.
+/// TLS over another stream.
 pub(super) struct Tls {
     connection: ClientConnection,
-    layer: Box<dyn Layer>,
+    below: Box<dyn Stream>,
+    /// What is wrong with what has come, told once everything before it has been read.
+    failure: Option<rustls::Error>,
 }
 
 impl Tls {
-    /// Shakes hands over `layer` with the server of this name.
+    /// Performs the handshake with the server of this name.
     pub(super) fn handshake(
         config: &Arc<ClientConfig>,
         name: ServerName<'static>,
-        layer: Box<dyn Layer>,
+        below: Box<dyn Stream>,
     ) -> io::Result<Self> {
         let connection =
             ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
-        let mut tls = Tls { connection, layer };
+        let mut tls = Tls {
+            connection,
+            below,
+            failure: None,
+        };
         while tls.connection.is_handshaking() {
-            tls.connection.complete_io(&mut tls.layer)?;
+            tls.connection.complete_io(&mut tls.below)?;
         }
         Ok(tls)
     }
-}
 
-impl Read for Tls {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        rustls::Stream::new(&mut self.connection, &mut self.layer).read(buffer)
-    }
-}
-
-impl Write for Tls {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        rustls::Stream::new(&mut self.connection, &mut self.layer).write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        rustls::Stream::new(&mut self.connection, &mut self.layer).flush()
-    }
-}
-
-impl Layer for Tls {
-    fn socket(&mut self) -> &mut Socket {
-        self.layer.socket()
-    }
-
-    fn is_open(&mut self) -> bool {
-        // What waits on the wire may be a session ticket, which is welcome, or
-        // a closure alert: only rustls can tell.
+    /// Reads what has come, which may be session tickets, until nothing is left. Only
+    /// rustls can tell them from an answer or a closure.
+    fn has_only_tickets(connection: &mut ClientConnection, below: &mut dyn Stream) -> bool {
         loop {
-            match self.connection.process_new_packets() {
+            match connection.process_new_packets() {
                 Ok(state) if !state.peer_has_closed() && state.plaintext_bytes_to_read() == 0 => {}
                 _ => return false,
             }
-            match self.connection.read_tls(&mut self.layer) {
-                Err(error) => return is_timeout(&error),
+            match connection.read_tls(&mut &mut *below) {
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
                 Ok(0) => return false,
                 Ok(_) => {}
             }
@@ -70,43 +53,112 @@ impl Layer for Tls {
     }
 }
 
-/// A TLS error in words that a person can act on.
-pub(super) fn describe(error: &rustls::Error) -> String {
-    let certificate = "the server's certificate is refused: ";
-    match error {
-        rustls::Error::InvalidCertificate(error) => match error {
-            CertificateError::UnknownIssuer => format!(
-                "{certificate}unknown issuer, no trusted CA vouches for it \
-                 (a private CA can be trusted with set_ca_certs_path or ca_certs)"
-            ),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                format!("{certificate}it has expired ({error})")
+// `rustls::Stream` reads while it writes and writes while it reads; here each does one
+// thing, so that the answer to a request that is not out yet is noticed and read.
+impl Read for Tls {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.connection.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
             }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                format!(
-                    "{certificate}it is not valid yet, is this machine's clock right? ({error})"
-                )
+            if let Some(failure) = &self.failure {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, failure.clone()));
             }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                format!("{certificate}it is for another host name ({error})")
+            self.connection.read_tls(&mut self.below)?;
+            if let Err(failure) = self.connection.process_new_packets() {
+                self.failure = Some(failure);
+                // The alert, if there is room for it: the connection is lost anyway.
+                let connection = &mut self.connection;
+                looking(&mut *self.below, |mut below| {
+                    connection.write_tls(&mut below).ok()
+                });
             }
-            _ => format!("{certificate}{error}"),
-        },
-        rustls::Error::AlertReceived(alert) => match alert {
-            AlertDescription::ProtocolVersion => {
-                "the server speaks neither TLS 1.2 nor 1.3 (alert ProtocolVersion)".into()
-            }
-            AlertDescription::CertificateRequired => {
-                "the server requires a client certificate (alert CertificateRequired)".into()
-            }
-            alert => format!("the server refused the TLS connection with the alert {alert:?}"),
-        },
-        rustls::Error::PeerIncompatible(why) => {
-            format!("the server speaks no TLS that is secure enough ({why:?})")
         }
-        rustls::Error::InvalidMessage(_) => {
-            format!("the server does not speak TLS, is this a plain http port? ({error})")
+    }
+}
+
+impl Write for Tls {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.flush()?;
+        self.connection.writer().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while self.connection.wants_write() {
+            self.connection.write_tls(&mut self.below)?;
         }
-        _ => error.to_string(),
+        self.below.flush()
+    }
+}
+
+impl Stream for Tls {
+    fn socket(&mut self) -> &mut Socket {
+        self.below.socket()
+    }
+
+    fn is_quiet(&mut self) -> bool {
+        let connection = &mut self.connection;
+        looking(&mut *self.below, |below| {
+            Self::has_only_tickets(connection, below)
+        })
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pem::Pem;
+    use crate::transport::Limits;
+    use crate::transport::trust::TlsSettings;
+    use rustls::ServerConnection;
+    use stand_in::certs;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::channel;
+    use std::time::{Duration, Instant};
+
+    /// A connection on which so many session tickets wait.
+    fn with_tickets(count: usize) -> Tls {
+        let mut server = (*certs::server_config(&certs::server(), None)).clone();
+        server.send_tls13_tickets = count;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sent, all_sent) = channel();
+        std::thread::spawn(move || {
+            let (mut tcp, _) = listener.accept().unwrap();
+            let mut session = ServerConnection::new(Arc::new(server)).unwrap();
+            while session.is_handshaking() || session.wants_write() {
+                session.complete_io(&mut tcp).unwrap();
+            }
+            sent.send(tcp).unwrap();
+        });
+        let ca = Pem::from(certs::ca_pem().as_bytes());
+        let config = TlsSettings::read(Some(&ca), None)
+            .unwrap()
+            .config()
+            .unwrap();
+        let limits = Limits {
+            deadline: Instant::now() + Duration::from_secs(60),
+            connect: None,
+            io: None,
+        };
+        let socket = Socket::new(TcpStream::connect(address).unwrap(), limits).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut tls = Tls::handshake(&config, name, Box::new(socket)).unwrap();
+        // The connection stays open.
+        std::mem::forget(all_sent.recv().unwrap());
+        tls.socket().may_come = crate::transport::socket::MAX_LOOK;
+        tls
+    }
+
+    #[test]
+    fn session_tickets_are_welcome_and_a_flood_of_them_is_not() {
+        assert!(with_tickets(4).is_quiet());
+        let mut flooded = with_tickets(1_000);
+        assert!(!flooded.is_quiet());
+        let left = flooded.socket().may_come;
+        assert!(
+            left < 16 * 1024,
+            "what is read is bounded: {left} of 64 KB left"
+        );
     }
 }

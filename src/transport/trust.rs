@@ -1,37 +1,41 @@
-//! Whom to believe: CA certificates → trust anchors; and who we are: client
-//! certificates, checked before use.
+//! Trust anchors and client certificates, read and checked before use.
 //!
-//! The default trust store is read once a process, when the first https request
-//! is sent: Mozilla's roots as compiled in from `cacert.pem`, joined with those
-//! of the `webpki-roots` crate, so that `cargo update` alone brings new ones.
+//! The default trust store is read once per process, when the first https request is
+//! sent: Mozilla's roots as compiled in from `cacert.pem`, joined with those of the
+//! `webpki-roots` crate, so that `cargo update` alone brings new ones.
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::WantsClientCert;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, ConfigBuilder, InconsistentKeys, RootCertStore};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, RootCertStore};
+use rustls::{ConfigBuilder, SignatureScheme, client::WantsClientCert};
 
-use crate::crypto::der::{certificates, contains, private_key};
+use crate::crypto::pem::{certificates, signing_key};
 use crate::crypto::provider;
 use crate::error::GSException;
 use crate::pem::{ClientCert, Pem};
 
-/// Mozilla's CA certificates; `cargo run --example update_cacert` renews them.
+use super::tls_error;
+
+/// Mozilla's CA certificates; dev/conformance/examples/update_cacert.rs renews them.
 static BUNDLED: &[u8] = include_bytes!("../../cacert.pem");
 
 /// The file of trusted CA certificates is missing or empty: Python's code for it.
 const CA_CERTS: i64 = 400_003;
 
-/// Whom to believe and who we are, as read from where the caller said.
+/// Trusted CA certificates and the client certificate, as read from where the caller
+/// said.
 #[derive(PartialEq, Eq)]
 pub(super) struct TlsSettings {
     trust: Trust,
     identity: Option<Identity>,
 }
 
-/// Whose certificates a server may show.
+/// The CAs that may vouch for a server.
 #[derive(PartialEq, Eq)]
 enum Trust {
     Default,
@@ -46,7 +50,7 @@ struct Identity {
     key: Text,
 }
 
-/// A PEM text, and where it is from: what errors call it.
+/// A PEM text and its source, by which errors name it.
 struct Text {
     source: Pem,
     pem: Arc<Vec<u8>>,
@@ -61,7 +65,7 @@ impl Text {
     }
 }
 
-/// The same text from elsewhere is the same.
+/// Texts are compared, not where they are from.
 impl PartialEq for Text {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.pem, &other.pem) || self.pem == other.pem
@@ -107,15 +111,6 @@ impl TlsSettings {
         Ok(TlsSettings { trust, identity })
     }
 
-    /// TLS 1.2 and 1.3 for an https proxy: trusted like the API, and not shown our
-    /// certificate, which is for the API.
-    ///
-    /// # Errors
-    /// As [`config`](Self::config).
-    pub(super) fn config_for_proxy(&self) -> Result<Arc<ClientConfig>, GSException> {
-        Ok(Arc::new(self.builder()?.with_no_client_auth()))
-    }
-
     /// TLS 1.2 and 1.3 with these settings.
     ///
     /// # Errors
@@ -125,30 +120,87 @@ impl TlsSettings {
         let Some(identity) = &self.identity else {
             return Ok(Arc::new(builder.with_no_client_auth()));
         };
-        let (chain, key) = identity.parse()?;
-        let config = builder.with_client_auth_cert(chain, key);
-        Ok(Arc::new(config.map_err(|error| match error {
-            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => GSException::invalid(
-                "the client certificate and the client key do not belong together \
-                 (the certificate's own must come first in its file)",
-            ),
-            other => GSException::invalid(format_args!(
-                "the client certificate or key cannot be used: {other}"
-            )),
-        })?))
+        let identity = SingleCertAndKey::from(identity.parse()?);
+        Ok(Arc::new(
+            builder.with_client_cert_resolver(Arc::new(identity)),
+        ))
     }
 
     fn builder(&self) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, GSException> {
         let roots = match &self.trust {
             Trust::Default => default_roots(),
-            Trust::Own(text) => own_roots(text)?,
+            Trust::Own(text) => {
+                Arc::new(read_roots(&text.pem).map_err(|why| ca_certs_error(&text.source, &why))?)
+            }
         };
+        let unusable =
+            |error| GSException::invalid(format_args!("the TLS settings cannot be used: {error}"));
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
+            .map_err(unusable)?;
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider())
+            .build()
+            .map_err(|error| unusable(Error::General(error.to_string())))?;
+        Ok(builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Verifier { webpki, roots })))
+    }
+}
+
+/// `webpki`, whose errors get the details that messages give. It decides alone.
+#[derive(Debug)]
+struct Verifier {
+    webpki: Arc<WebPkiServerVerifier>,
+    roots: Arc<RootCertStore>,
+}
+
+impl Verifier {
+    fn with_details(&self, error: Error, chain: &[&[u8]]) -> Error {
+        let trusted = self.roots.roots.iter();
+        let keys = trusted.map(|anchor| anchor.subject_public_key_info.as_ref());
+        tls_error::with_details(error, chain, keys)
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.webpki
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
             .map_err(|error| {
-                GSException::invalid(format_args!("the TLS settings cannot be used: {error}"))
-            })?;
-        Ok(builder.with_root_certificates(roots))
+                let chain = std::iter::once(end_entity).chain(intermediates);
+                self.with_details(error, &chain.map(AsRef::as_ref).collect::<Vec<_>>())
+            })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let verified = self.webpki.verify_tls12_signature(message, cert, dss);
+        verified.map_err(|error| self.with_details(error, &[cert]))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let verified = self.webpki.verify_tls13_signature(message, cert, dss);
+        verified.map_err(|error| self.with_details(error, &[cert]))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
     }
 }
 
@@ -159,7 +211,8 @@ fn default_roots() -> Arc<RootCertStore> {
 }
 
 fn read_default_roots() -> RootCertStore {
-    let (mut roots, _) = read_roots(BUNDLED);
+    // A test shows that the bundle is usable.
+    let mut roots = read_roots(BUNDLED).unwrap_or_else(|_| RootCertStore::empty());
     let mut known: HashSet<_> = roots.roots.iter().map(key_of).collect();
     let others = webpki_roots::TLS_SERVER_ROOTS.iter();
     roots.extend(
@@ -180,39 +233,27 @@ fn key_of(anchor: &Anchor) -> (Vec<u8>, Vec<u8>) {
     )
 }
 
-/// The usable certificates of a PEM text, and how many were not usable.
-fn read_roots(pem: &[u8]) -> (RootCertStore, usize) {
-    let mut roots = RootCertStore::empty();
-    let mut unusable = 0;
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        match certificate.map(|certificate| roots.add(certificate)) {
-            Ok(Ok(())) => {}
-            _ => unusable += 1,
-        }
-    }
-    (roots, unusable)
-}
-
-/// The caller's own CA certificates: these, and no others.
+/// The CA certificates of a PEM text.
 ///
 /// # Errors
-/// 400003 when not one usable certificate is in them.
-fn own_roots(text: &Text) -> Result<Arc<RootCertStore>, GSException> {
-    let (roots, unusable) = read_roots(&text.pem);
+/// Why they cannot be used: one that cannot be is enough.
+fn read_roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        if certificate.vouches_for_servers {
+            roots.add(certificate.der).map_err(|_| {
+                format!(
+                    "holds no usable certificate in block {}: it is damaged, or not encoded \
+                     as the standard demands",
+                    certificate.number
+                )
+            })?;
+        }
+    }
     if roots.is_empty() {
-        let why = match unusable {
-            0 => "holds no certificate in PEM form".to_string(),
-            _ => format!("holds no usable certificate ({unusable} could not be read)"),
-        };
-        return Err(ca_certs_error(&text.source, &why));
+        return Err("holds no usable certificate: none is trusted for servers".into());
     }
-    if unusable > 0 {
-        log::warn!(
-            "{unusable} of the CA certificates in {} could not be read",
-            text.source
-        );
-    }
-    Ok(Arc::new(roots))
+    Ok(roots)
 }
 
 fn ca_certs_error(source: &Pem, why: &str) -> GSException {
@@ -224,21 +265,29 @@ impl Identity {
     ///
     /// # Errors
     /// 400006 that says which of the two is at fault and why.
-    fn parse(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), GSException> {
+    fn parse(&self) -> Result<CertifiedKey, GSException> {
         let invalid = |what: &str, text: &Text, why: &str| {
             GSException::invalid(format_args!("the client {what} {} {why}", text.source))
         };
-        let chain = certificates(&self.cert.pem)
-            .ok_or_else(|| invalid("certificate", &self.cert, "is not valid PEM"))?;
-        if chain.is_empty() {
-            let why = match contains(&self.cert.pem, "PRIVATE KEY-----") {
-                true => "holds a private key and no certificate: are the arguments swapped?",
-                false => "holds no certificate in PEM form",
-            };
-            return Err(invalid("certificate", &self.cert, why));
+        let chain =
+            certificates(&self.cert.pem).map_err(|why| invalid("certificate", &self.cert, &why))?;
+        let chain = chain.into_iter().map(|certificate| certificate.der);
+        let key = signing_key(&self.key.pem).map_err(|why| invalid("key", &self.key, &why))?;
+        let identity = CertifiedKey::new(chain.collect(), key);
+        match identity.keys_match() {
+            Ok(()) => Ok(identity),
+            Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+                Err(GSException::invalid(
+                    "the client certificate and the client key do not belong together \
+                     (the certificate's own must come first in its file)",
+                ))
+            }
+            Err(error) => Err(invalid(
+                "certificate",
+                &self.cert,
+                &format!("cannot be used: {}", tls_error::refusal_of(&error)),
+            )),
         }
-        let key = private_key(&self.key.pem).map_err(|why| invalid("key", &self.key, why))?;
-        Ok((chain, key))
     }
 }
 
@@ -248,11 +297,7 @@ mod tests {
 
     #[test]
     fn the_bundle_is_usable_and_complete() {
-        let (roots, unusable) = read_roots(BUNDLED);
-        assert_eq!(
-            unusable, 0,
-            "certificates of cacert.pem that rustls cannot use"
-        );
+        let roots = read_roots(BUNDLED).unwrap();
         let bundled: HashSet<_> = roots.roots.iter().map(key_of).collect();
         let missing = webpki_roots::TLS_SERVER_ROOTS.iter();
         let missing = missing
@@ -260,7 +305,8 @@ mod tests {
             .count();
         assert_eq!(
             missing, 0,
-            "roots of webpki-roots that cacert.pem lacks: run `cargo run --example update_cacert`"
+            "roots of webpki-roots that cacert.pem lacks: run \
+             dev/conformance/examples/update_cacert.rs"
         );
         assert!(default_roots().len() >= webpki_roots::TLS_SERVER_ROOTS.len());
     }

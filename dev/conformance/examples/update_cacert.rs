@@ -5,7 +5,7 @@
 //! ```text
 //! cargo update webpki-roots
 //! cargo update webpki-root-certs --precise <the version of webpki-roots>
-//! cargo run --example update_cacert
+//! cargo run -p gssdk-conformance --example update_cacert
 //! ```
 
 use std::fmt::Write;
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut pem = format!(
         "# Mozilla's CA certificates that may issue TLS server certificates: {} of them,\n\
          # from the crate webpki-root-certs {version} (licence: CDLA-Permissive-2.0).\n\
-         # Written by `cargo run --example update_cacert`; do not edit.\n",
+         # Written by dev/conformance/examples/update_cacert.rs; do not edit.\n",
         roots.len(),
     );
     for root in roots {

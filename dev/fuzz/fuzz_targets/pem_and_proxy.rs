@@ -18,7 +18,30 @@ fuzz_target!(|input: (&[u8], &[u8], &str)| {
     let new = || GSRequest::new("key", "c2VjcmV0", "accounts.search", ()).use_https(true);
     send(new().ca_certs(cert));
     send(new().client_cert(cert, key));
-    send(GSRequest::with_private_key("key", "user", key, "accounts.search", ()));
+    send(GSRequest::with_private_key(
+        "key",
+        "user",
+        key,
+        "accounts.search",
+        (),
+    ));
+    // In blocks, so that what is between their lines is decoded, too.
+    let block = |label: &str, body: &[u8]| {
+        let lines = |line: &str| format!("-----{line} {label}-----").into_bytes();
+        [&lines("BEGIN"), body, &lines("END")].concat()
+    };
+    for label in ["CERTIFICATE", "TRUSTED CERTIFICATE"] {
+        send(new().ca_certs([block(label, cert), block("CERTIFICATE", key)].concat()));
+    }
+    let (cert, key) = (block("CERTIFICATE", cert), block("PRIVATE KEY", key));
+    send(new().client_cert(cert, key.as_slice()));
+    send(GSRequest::with_private_key(
+        "key",
+        "user",
+        key,
+        "accounts.search",
+        (),
+    ));
     let mut proxied = new();
     proxied.set_proxy(text);
     send(proxied);

@@ -12,7 +12,7 @@ use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::sign::SigningKey;
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, SignatureScheme, SupportedProtocolVersion};
 
 /// A certificate chain and its key, as PEM.
@@ -74,10 +74,17 @@ impl Ca {
 
     /// A CA below this one, for chains with an intermediate.
     pub fn intermediate(&self, name: &str) -> Self {
+        self.intermediate_until(name, (2100, 1, 1))
+    }
+
+    pub fn intermediate_until(&self, name: &str, not_after: Date) -> Self {
         let key = new_key();
-        let identity = self.issue_for_key(CertParams::new(name, Usage::Ca), &key);
+        let params = CertParams {
+            not_after,
+            ..CertParams::new(name, Usage::Ca)
+        };
         Ca {
-            pem: identity.cert,
+            pem: self.issue_for_key(params, &key).cert,
             name: name.to_string(),
             key: signing_key(&key),
         }
@@ -303,10 +310,7 @@ pub fn versioned_config(
     };
     let chain = CertificateDer::pem_slice_iter(identity.cert.as_bytes());
     let chain = chain.collect::<Result<_, _>>().expect("a chain");
-    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
-    Arc::new(
-        builder
-            .with_single_cert(chain, key)
-            .expect("matching certificate and key"),
-    )
+    // Unlike `with_single_cert`, this takes certificates that no client accepts.
+    let identity = CertifiedKey::new(chain, signing_key(&identity.key));
+    Arc::new(builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity))))
 }

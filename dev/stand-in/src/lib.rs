@@ -20,6 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 pub use folder::Folder;
+pub use httpdate::fmt_http_date as http_date;
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use socket2::SockRef;

@@ -1,0 +1,384 @@
+//! PEM (RFC 7468), as people have it → certificates and private keys.
+//!
+//! A text is cut at its `-----`. Each piece is a first line, an END line, or neither:
+//!
+//! | so far | piece | then |
+//! |---|---|---|
+//! | outside | first line | a block begins |
+//! | outside | END line | error: it has no first line |
+//! | outside | a text with `--BEGIN ` or `--END ` | error: its dashes are not five |
+//! | outside | another text | skipped |
+//! | in a block | a text, then the END line of its label | a block |
+//! | in a block | anything else, or the end | error: it has no END line |
+//!
+//! In the text of a block, everything that stands for a line end is skipped: white
+//! space, its escapes (`\n`, `\r\n`, `\\n` …), quotes, byte order marks. The rest must
+//! be base64 of one DER sequence. Errors count all blocks, from 1. Blocks of which
+//! nothing is wanted, such as `DH PARAMETERS` or a key among CA certificates, are told
+//! by their labels and are not decoded.
+//!
+//! A text without any such line is base64 of DER alone, as SAP's console shows keys.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::SigningKey;
+
+use super::der::{self, BIT_STRING, INTEGER, OCTET_STRING, SEQUENCE, Values};
+use super::provider;
+
+const DASHES: &str = "-----";
+
+/// Secret stores cut off the `=` at the end.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What can be signed with.
+const USABLE: &str =
+    "RSA of 2048, 3072 or 4096 bits, EC (P-256), EC (P-384) and Ed25519 can be used";
+
+/// The base64 of `-----BEGIN `, as Kubernetes shows the data of a secret.
+const ENCODED_TWICE: &str = "LS0tLS1CRUdJTi";
+
+const ENCRYPTED: &str =
+    "is encrypted: decrypt it first, for instance with `openssl pkey -in … -out …`";
+
+/// A certificate of a PEM text.
+pub(crate) struct Certificate {
+    /// Which block it is, counted from 1.
+    pub(crate) number: usize,
+    pub(crate) der: CertificateDer<'static>,
+    /// Whether OpenSSL's trust settings, if there are any, let it vouch for servers.
+    pub(crate) vouches_for_servers: bool,
+}
+
+struct Block<'a> {
+    number: usize,
+    /// Without white space; of a text without lines, what its DER looks like.
+    label: String,
+    body: &'a str,
+}
+
+/// The certificates of a PEM text, at least one.
+///
+/// # Errors
+/// What is wrong with the text, to be put after its name.
+pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, String> {
+    let text = text_of(pem)?;
+    let blocks = blocks(&text)?;
+    let mut certificates = Vec::new();
+    for block in &blocks {
+        let has_settings = match block.label.as_str() {
+            "CERTIFICATE" | "X509CERTIFICATE" => false,
+            "TRUSTEDCERTIFICATE" => true,
+            _ => continue,
+        };
+        let (der, settings) = block.decode(has_settings)?;
+        certificates.push(Certificate {
+            number: block.number,
+            der: der.into(),
+            vouches_for_servers: der::vouches_for_servers(&settings),
+        });
+    }
+    if !certificates.is_empty() {
+        return Ok(certificates);
+    }
+    let has = |label: &str| blocks.iter().any(|block| block.label.ends_with(label));
+    let why = if has("PRIVATEKEY") {
+        "holds a private key and no certificate: are certificate and key swapped?"
+    } else if has("CERTIFICATEREQUEST") {
+        "holds a certificate request: what is needed is the certificate that a CA makes of it"
+    } else if has("PKCS7") {
+        "holds PKCS#7: convert it with `openssl pkcs7 -print_certs -in … -out …`"
+    } else {
+        "holds no certificate in PEM form"
+    };
+    Err(why.into())
+}
+
+/// The first private key of a PEM text.
+///
+/// # Errors
+/// What is wrong with the text or the key, to be put after its name.
+pub(crate) fn signing_key(pem: &[u8]) -> Result<Arc<dyn SigningKey>, String> {
+    let text = text_of(pem)?;
+    let blocks = blocks(&text)?;
+    let mut keys = (blocks.iter()).filter(|block| block.label.ends_with("PRIVATEKEY"));
+    let Some(block) = keys.next() else {
+        let has = |label: &str| blocks.iter().any(|block| block.label.ends_with(label));
+        let why = if has("CERTIFICATE") {
+            "holds a certificate and no private key: are certificate and key swapped?"
+        } else if has("PUBLICKEY") {
+            "holds a public key and no private key"
+        } else {
+            "holds no private key in PEM form"
+        };
+        return Err(why.into());
+    };
+    if block.label.starts_with("ENCRYPTED") || block.body.contains("Proc-Type") {
+        return Err(ENCRYPTED.into());
+    }
+    if block.label.starts_with("OPENSSH") {
+        return Err("is in OpenSSH's own form: \
+                    convert a copy with `ssh-keygen -p -m PKCS8 -f …`"
+            .into());
+    }
+    let (der, _) = block.decode(false)?;
+    if label_of(&der) == "ENCRYPTEDPRIVATEKEY" {
+        return Err(ENCRYPTED.into());
+    }
+    let kind = der::private_key_kind(&der);
+    let key = PrivateKeyDer::try_from(der).ok();
+    key.and_then(|key| provider().key_provider.load_private_key(key).ok())
+        .ok_or_else(|| match kind {
+            None => format!("is not a private key of a known kind: {USABLE}"),
+            Some(kind) if is_usable(&kind) => format!(
+                "is of the kind {kind}, but damaged or incomplete: \
+                 `openssl pkey -in … -out …` may mend it"
+            ),
+            Some(kind) => format!("is of the kind {kind}, which cannot be used: {USABLE}"),
+        })
+}
+
+/// Whether keys of this kind can be used, if nothing is wrong with them.
+fn is_usable(kind: &str) -> bool {
+    matches!(
+        kind,
+        "RSA of 2048 bits" | "RSA of 3072 bits" | "RSA of 4096 bits"
+    ) || matches!(kind, "EC (P-256)" | "EC (P-384)" | "Ed25519")
+}
+
+/// Whether a text is PEM, or base64 of DER, rather than the path of a file.
+pub(crate) fn is_pem(text: &str) -> bool {
+    let digits = without_line_ends(text);
+    text.contains("-----BEGIN") || is_bare_der(&digits) || digits.starts_with(ENCODED_TWICE)
+}
+
+/// Whether this could be base64 of a DER sequence of 45 bytes or more, which no key is
+/// below: its first byte makes an `M`, the length that follows a `C` to `I`.
+fn is_bare_der(digits: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    digits.len() >= 60
+        && matches!(digits.as_bytes(), [b'M', b'C'..=b'I', ..])
+        && digits.bytes().all(is_digit)
+}
+
+/// Whether a text that should be a path may be a key, or a piece of one.
+pub(crate) fn could_be_key(text: &str) -> bool {
+    let longest = |others: &str| {
+        let is_digit = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
+        let runs = text.split(|c| !is_digit(c)).map(str::len);
+        runs.max().unwrap_or_default()
+    };
+    let has = |class: fn(&char) -> bool| text.chars().any(|c| class(&c));
+    let is_mixed =
+        has(char::is_ascii_uppercase) && has(char::is_ascii_lowercase) && has(char::is_ascii_digit);
+    // The second is base64url, whose `-` and `_` are usual in paths, too.
+    text.contains(DASHES) || longest("+/=") >= 56 || is_mixed && longest("+/=-_") >= 56
+}
+
+/// The bytes as text. What is not UTF-8 may stand between blocks.
+///
+/// # Errors
+/// What it is instead, if it is known.
+fn text_of(pem: &[u8]) -> Result<String, String> {
+    if der::sequence_length(pem) == Some(pem.len()) {
+        return Err("is binary (DER or PKCS#12) and not PEM: \
+                    convert it with `openssl x509`, `openssl pkey` or `openssl pkcs12`"
+            .into());
+    }
+    let text = String::from_utf8_lossy(pem);
+    let has_mark = pem.starts_with(&[0xff, 0xfe]) || pem.starts_with(&[0xfe, 0xff]);
+    // A file in the middle of others, too.
+    match text.find("-\0").or(has_mark.then_some(0)) {
+        None => Ok(text.into_owned()),
+        Some(start) => {
+            let before = text.get(..start).unwrap_or_default();
+            let number = before.matches("-----BEGIN").count() + 1;
+            Err(block_error(number, "is UTF-16 text: save it as UTF-8"))
+        }
+    }
+}
+
+fn block_error(number: usize, why: &str) -> String {
+    format!("is not valid PEM: block {number} {why}")
+}
+
+/// The blocks of a text, by the table above.
+fn blocks(text: &str) -> Result<Vec<Block<'_>>, String> {
+    let mut blocks = Vec::new();
+    let mut pieces = text.split(DASHES);
+    let mut has_lines = false;
+    while let Some(piece) = pieces.next() {
+        let number = blocks.len() + 1;
+        let error = |why: &str| Err(block_error(number, why));
+        match line(piece) {
+            Some(Line::First(label)) => {
+                has_lines = true;
+                let body = pieces.next().unwrap_or_default().trim_matches('-');
+                match pieces.next().and_then(line) {
+                    Some(Line::End(end)) if end == label => {}
+                    Some(Line::End(_)) => return error("has an END line of another label"),
+                    _ => return error("has no END line"),
+                }
+                blocks.push(Block {
+                    number,
+                    label,
+                    body,
+                });
+            }
+            Some(Line::End(_)) => return error("has an END line and no first line"),
+            None if piece.contains("--BEGIN ") || piece.contains("--END ") => {
+                return error("has a first or END line without five dashes on each side");
+            }
+            None => {}
+        }
+    }
+    if has_lines {
+        return Ok(blocks);
+    }
+    let digits = without_line_ends(text);
+    if digits.starts_with(ENCODED_TWICE) {
+        return Err("is base64 of a PEM text: decode it first (`base64 -d`)".into());
+    }
+    if is_bare_der(&digits) {
+        let mut block = Block {
+            number: 1,
+            label: String::new(),
+            body: text,
+        };
+        block.label = label_of(&block.decode(true)?.0).into();
+        blocks.push(block);
+    }
+    Ok(blocks)
+}
+
+/// A line that begins or ends a block, with its label.
+enum Line {
+    First(String),
+    End(String),
+}
+
+/// What stands between two `-----`, if it is such a line. Some stores remove all white
+/// space, and more than five dashes do no harm.
+fn line(piece: &str) -> Option<Line> {
+    let text = piece.trim_matches('-').replace(char::is_whitespace, "");
+    let is_label = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
+    if !text.chars().all(is_label) {
+        return None;
+    }
+    match text.strip_prefix("BEGIN") {
+        Some(label) => Some(Line::First(label.into())),
+        None => Some(Line::End(text.strip_prefix("END")?.into())),
+    }
+}
+
+/// The label that fits a DER sequence.
+fn label_of(der: &[u8]) -> &'static str {
+    let values = Values(der).enter(SEQUENCE).unwrap_or(Values(&[]));
+    let tags: Vec<u8> = values.map(|(tag, _)| tag).take(2).collect();
+    match tags.as_slice() {
+        [INTEGER, ..] => "PRIVATEKEY",
+        [SEQUENCE, OCTET_STRING] => "ENCRYPTEDPRIVATEKEY",
+        [SEQUENCE, BIT_STRING] => "PUBLICKEY",
+        _ => "CERTIFICATE",
+    }
+}
+
+impl Block<'_> {
+    /// The DER sequence, and what follows it.
+    ///
+    /// # Errors
+    /// What is wrong with it; also that something follows, where nothing may.
+    fn decode(&self, may_go_on: bool) -> Result<(Vec<u8>, Vec<u8>), String> {
+        let error = |why: &str| Err(block_error(self.number, why));
+        let Ok(mut der) = BASE64.decode(without_line_ends(self.body)) else {
+            return error("is not base64, or is cut short");
+        };
+        match der::sequence_length(&der) {
+            None => error("holds no usable certificate or key: it is not DER"),
+            Some(length) if length > der.len() => error("is cut short"),
+            Some(length) if length < der.len() && !may_go_on => error("goes on after its end"),
+            Some(length) => {
+                let rest = der.split_off(length);
+                Ok((der, rest))
+            }
+        }
+    }
+}
+
+/// A text without its line ends, whatever stands for them, and without quotes.
+fn without_line_ends(text: &str) -> String {
+    let mut rest = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                while chars.next_if_eq(&'\\').is_some() {}
+                chars.next_if(|c| matches!(c, 'n' | 'r' | 't'));
+            }
+            // A byte order mark, a space without width.
+            '"' | '\'' | '\u{feff}' | '\u{200b}' => {}
+            c if c.is_whitespace() => {}
+            c => rest.push(c),
+        }
+    }
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stand_in::certs;
+
+    #[test]
+    fn whatever_is_cut_off_or_changed_is_an_error_or_the_same() {
+        let server = certs::server();
+        for (pem, is_key) in [(&server.cert, false), (&server.key, true)] {
+            let read = |bytes: &[u8]| {
+                let der = certificates(bytes).map(|all| all.first().map(|one| one.der.to_vec()));
+                (der, signing_key(bytes).map(|key| key.algorithm()))
+            };
+            let whole = read(pem.as_bytes());
+            assert_eq!((whole.0.is_ok(), whole.1.is_ok()), (!is_key, is_key));
+            // The last dashes are not missed.
+            for end in 0..pem.trim_end().trim_end_matches('-').len() {
+                let (cert, key) = read(&pem.as_bytes()[..end]);
+                assert!(cert.is_err() && key.is_err(), "{end}");
+                let (_, _) = read(&pem.as_bytes()[end..]);
+                for byte in [0, b'\\', b'-', b'A', 0xff] {
+                    let mut changed = pem.clone().into_bytes();
+                    changed[end] = byte;
+                    let _ = read(&changed);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn der_of_any_bytes_is_read_without_panic() {
+        let server = certs::server();
+        for pem in [&server.cert, &server.key] {
+            let text = text_of(pem.as_bytes()).unwrap();
+            let (der, _) = blocks(&text).unwrap()[0].decode(false).unwrap();
+            for at in 0..der.len() {
+                for byte in [0, 1, 2, 0x30, 0x7f, 0x80, 0x84, 0xa0, 0xff] {
+                    let mut changed = der.clone();
+                    changed[at] = byte;
+                    for der in [&changed[..], &changed[at..], &changed[..at]] {
+                        let _ = (der::private_key_kind(der), label_of(der));
+                        let _ = (der::vouches_for_servers(der), der::name_text(der));
+                        let certificate = der::Certificate::read(der);
+                        let _ = certificate.map(|it| (der::rsa_bits(it.key), it.issuer.len()));
+                        let _ = (der::oid_name(der), der::key_kind(der));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! An HTTP answer, or why there is none → the reply to one copy of a call.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, Response};
+
+use crate::call::Call;
+use crate::error::GSException;
+use crate::error_codes::{DUPLICATE_NONCE, NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
+use crate::reading::Parsed;
+use crate::transport::{TransportError, decode};
+
+/// The reply to one copy.
+pub(super) struct Reply {
+    pub(super) parsed: Parsed,
+    /// Of the HTTP answer, if there was one.
+    pub(super) status: Option<u16>,
+    pub(super) headers: HeaderMap,
+    /// Whether not one byte of the copy reached the API.
+    pub(super) not_sent: bool,
+    xml_of: Option<String>,
+}
+
+impl Reply {
+    /// What a server answered.
+    pub(super) fn of_answer(answer: Response<Vec<u8>>, call: &Call) -> Self {
+        let (parts, body) = answer.into_parts();
+        let status = parts.status.as_u16();
+        let reason = parts.status.canonical_reason().unwrap_or("unknown status");
+        let (text, flaw) = match decode(&parts.headers, &body) {
+            Err(why) => (lossy(body), Some(why)),
+            Ok(decoded) => match String::from_utf8(decoded.unwrap_or(body)) {
+                Ok(text) => (text, None),
+                Err(error) => {
+                    let why = format!("it is not valid UTF-8: {}", error.utf8_error());
+                    (lossy(error.into_bytes()), Some(why))
+                }
+            },
+        };
+        let failure = |text: String, message: String| Parsed {
+            text,
+            ..Parsed::of_error(NETWORK_OR_PROTOCOL_FAILURE, &message, None)
+        };
+        let http_error = format!("HTTP Error {status}: {reason}");
+        let parsed = match (status, flaw) {
+            (300..400, _) => {
+                let location = text_of(&parts.headers, "location");
+                failure(text, redirect(status, reason, location))
+            }
+            (400.., Some(_)) => failure(text, http_error),
+            (_, Some(why)) => failure(text, format!("The response cannot be read: {why}")),
+            (_, None) => match Parsed::read(text, call.rows_apart) {
+                parsed if status >= 400 && !parsed.is_answer => failure(parsed.text, http_error),
+                parsed => parsed,
+            },
+        };
+        Reply {
+            parsed,
+            status: Some(status),
+            headers: parts.headers,
+            not_sent: false,
+            xml_of: xml_of(call),
+        }
+    }
+
+    /// A failure of the transport.
+    pub(super) fn of_failure(error: TransportError, call: &Call) -> Self {
+        let not_sent = match error {
+            TransportError::NotSent(_) | TransportError::Untouched(_) => true,
+            TransportError::Timeout { sent } => !sent,
+            TransportError::Unanswered(_) | TransportError::Lost(_) => false,
+        };
+        let (code, message) = match error {
+            TransportError::Timeout { .. } => (REQUEST_TIMEOUT, "Request Timeout".to_string()),
+            TransportError::NotSent(why) | TransportError::Untouched(why) => (
+                NETWORK_OR_PROTOCOL_FAILURE,
+                format!("Nothing was sent: {why}"),
+            ),
+            TransportError::Unanswered(why) | TransportError::Lost(why) => (
+                NETWORK_OR_PROTOCOL_FAILURE,
+                format!(
+                    "The answer did not arrive: {why}. The outcome is unknown: \
+                     the server may have executed the request"
+                ),
+            ),
+        };
+        Self::of_error(code, &message, not_sent, xml_of(call))
+    }
+
+    /// A refusal on this side.
+    pub(super) fn of_exception(error: &GSException, call: &Call) -> Self {
+        Self::of_error(
+            error.error_code(),
+            error.error_message(),
+            true,
+            xml_of(call),
+        )
+    }
+
+    fn of_error(code: i64, message: &str, not_sent: bool, xml_of: Option<String>) -> Self {
+        Reply {
+            parsed: Parsed::of_error(code, message, xml_of.as_deref()),
+            status: None,
+            headers: HeaderMap::new(),
+            not_sent,
+            xml_of,
+        }
+    }
+
+    /// The same reply where an earlier copy may have been executed.
+    pub(super) fn refused_after_open(self) -> Self {
+        let code = match self.status {
+            Some(429) if !self.parsed.is_answer => "HTTP 429".to_string(),
+            _ => self.parsed.code.to_string(),
+        };
+        let first = if self.parsed.code == DUPLICATE_NONCE {
+            "the request had reached the API, which refused its second copy"
+        } else {
+            "the request had gone out before, and the API refused a later copy"
+        };
+        let message = format!(
+            "The answer did not arrive: {first} ({code}). The outcome is unknown: the API may \
+             have executed the request"
+        );
+        Self::of_error(NETWORK_OR_PROTOCOL_FAILURE, &message, false, self.xml_of)
+    }
+
+    pub(super) fn is_timeout(&self) -> bool {
+        self.status.is_none() && self.parsed.code == REQUEST_TIMEOUT
+    }
+
+    /// When the server says it is.
+    pub(super) fn date(&self) -> Option<SystemTime> {
+        httpdate::parse_http_date(text_of(&self.headers, "date")?).ok()
+    }
+
+    /// How long the server asks to wait (RFC 9110, 10.2.3).
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let text = text_of(&self.headers, "retry-after")?.trim();
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            // More than 64 bits hold is for ever.
+            return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+        }
+        let at = httpdate::parse_http_date(text).ok()?;
+        let now = self.date().unwrap_or_else(SystemTime::now);
+        Some(at.duration_since(now).unwrap_or_default())
+    }
+}
+
+/// The method, if errors of this side are to be worded as XML.
+fn xml_of(call: &Call) -> Option<String> {
+    call.wants_xml().then(|| call.api_method.clone())
+}
+
+fn redirect(status: u16, reason: &str, location: Option<&str>) -> String {
+    format!(
+        "HTTP {status} {reason}: the server redirects to {:?}, and redirects of signed \
+         requests are not followed (is the API domain right?)",
+        location.unwrap_or("nowhere")
+    )
+}
+
+fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
+}
+
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
