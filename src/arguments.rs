@@ -148,6 +148,10 @@ mod client {
     /// a `Value`, a `Map`, a vector or an array, or an `Option` of it, whose `None` leaves
     /// the parameter out; each of them also by reference.
     ///
+    /// An `f32` is sent in its shortest decimal form. `send` refuses NaN and infinity
+    /// with 400006; `json!`, however, makes `null` of them, and so leaves them out, and
+    /// casts an `f32` before it is seen here.
+    ///
     /// This trait is sealed: it cannot be implemented outside this crate.
     ///
     /// ```
@@ -181,7 +185,8 @@ mod client {
         }
 
         pub trait ParamValue {
-            fn into_value(self) -> Value;
+            /// `None` for NaN and infinity.
+            fn into_value(self) -> Option<Value>;
         }
     }
 
@@ -190,7 +195,8 @@ mod client {
         sealed::Params::into_params(params)
     }
 
-    pub(crate) fn value(value: impl ParamValue) -> Value {
+    /// As a value; `None` for NaN and infinity, which JSON does not have.
+    pub(crate) fn value(value: impl ParamValue) -> Option<Value> {
         sealed::ParamValue::into_value(value)
     }
 
@@ -282,29 +288,30 @@ mod client {
         [] Option<&Value>, params => params.cloned().unwrap_or_default();
     }
 
-    takes! { ParamValue, into_value -> Value:
-        [] Value, value => value;
-        [] Map<String, Value>, value => Value::Object(value);
-        [] &str, value => Value::from(value);
-        [] String, value => Value::from(value);
-        [] Cow<'_, str>, value => Value::from(value.into_owned());
-        [] Number, value => Value::from(value);
-        [] bool, value => Value::from(value);
-        [] i8, value => Value::from(value);
-        [] i16, value => Value::from(value);
-        [] i32, value => Value::from(value);
-        [] i64, value => Value::from(value);
-        [] isize, value => Value::from(value);
-        [] u8, value => Value::from(value);
-        [] u16, value => Value::from(value);
-        [] u32, value => Value::from(value);
-        [] u64, value => Value::from(value);
-        [] usize, value => Value::from(value);
-        [] f32, value => Value::from(value);
-        [] f64, value => Value::from(value);
-        [] (), _none => Value::Null;
+    takes! { ParamValue, into_value -> Option<Value>:
+        [] Value, value => Some(value);
+        [] Map<String, Value>, value => Some(Value::Object(value));
+        [] &str, value => Some(Value::from(value));
+        [] String, value => Some(Value::from(value));
+        [] Cow<'_, str>, value => Some(Value::from(value.into_owned()));
+        [] Number, value => Some(Value::from(value));
+        [] bool, value => Some(Value::from(value));
+        [] i8, value => Some(Value::from(value));
+        [] i16, value => Some(Value::from(value));
+        [] i32, value => Some(Value::from(value));
+        [] i64, value => Some(Value::from(value));
+        [] isize, value => Some(Value::from(value));
+        [] u8, value => Some(Value::from(value));
+        [] u16, value => Some(Value::from(value));
+        [] u32, value => Some(Value::from(value));
+        [] u64, value => Some(Value::from(value));
+        [] usize, value => Some(Value::from(value));
+        // Its shortest decimal form: 0.1, where a cast has 0.10000000149011612.
+        [] f32, value => value.to_string().parse::<f64>().ok()?.into_value();
+        [] f64, value => Number::from_f64(value).map(Value::Number);
+        [] (), _none => Some(Value::Null);
         [T: ParamValue + Clone] &T, value => value.clone().into_value();
-        [T: ParamValue] Option<T>, value => value.map_or(Value::Null, T::into_value);
+        [T: ParamValue] Option<T>, value => value.map_or(Some(Value::Null), T::into_value);
         [T: ParamValue] Vec<T>, values => values.into_iter().map(T::into_value).collect();
         [T: ParamValue + Clone] &[T], values => values.iter().cloned().map(T::into_value).collect();
         [T: ParamValue, const N: usize] [T; N], values => values.into_iter().map(T::into_value).collect();

@@ -44,9 +44,15 @@
 //!
 //! * `client` (default): everything. Without it, [`sig_utils`] and
 //!   [`GSException`] alone, for servers that only check signatures.
-//! * `preserve_order`: nested JSON parameters keep insertion order, as in Python.
-//! * `arbitrary_precision`: numbers of answers and parameters keep every digit, as in
-//!   Python. Without it, integers beyond 64 bits are read as floats.
+//! * `preserve_order`: nested JSON parameters keep insertion order.
+//! * `arbitrary_precision`: numbers keep every digit in answers, results of a search,
+//!   parameters and claims, as Python's integers do. Without it, as everywhere in
+//!   `serde_json`, integers beyond 64 bits are read as floats and floats are rounded to
+//!   64 bits; a parameter given as JSON text is then refused (400006) if it holds such
+//!   an integer, and a field that exceeds even a float, such as `1e400`, is kept as the
+//!   text of its JSON.
+//!
+//! The last two pass through to `serde_json`, and so hold for the whole program.
 //!
 //! # What is logged
 //!
@@ -112,7 +118,7 @@ pub use {
     pem::Pem,
     request::{GSRequest, PreparedRequest},
     response::GSResponse,
-    search::{SearchResults, search_all},
+    search::{SearchResults, TextRows, search_all},
     serde_json::{self, Value, json},
 };
 

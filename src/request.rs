@@ -13,10 +13,10 @@ use crate::call::form::write_value;
 use crate::call::{Call, DEFAULT_API_DOMAIN, oauth1};
 use crate::encoding::percent::text;
 use crate::error::GSException;
-use crate::log::mask;
+use crate::log::address;
 use crate::pem::{ClientCert, Pem};
 use crate::response::GSResponse;
-use crate::send::{Prepared, sender};
+use crate::send::{Prepared, mask_of, sender};
 
 /// A request to the Gigya API.
 ///
@@ -336,9 +336,8 @@ impl GSRequest {
     /// assert_eq!(request.get_params()["status"], "I feel great");
     /// ```
     pub fn set_param(&mut self, param: impl Into<String>, value: impl ParamValue) {
-        self.call_mut()
-            .params
-            .insert(param.into(), arguments::value(value));
+        let value = arguments::value(value);
+        self.call_mut().set_param(param.into(), value);
     }
 
     /// Adds parameters; each replaces the one of its name.
@@ -662,6 +661,11 @@ impl GSRequest {
         };
     }
 
+    /// The time limit of one try.
+    pub(crate) fn set_try_timeout(&mut self, timeout: Duration) {
+        self.call_mut().try_timeout = Some(timeout);
+    }
+
     fn call_mut(&mut self) -> &mut Call {
         let call = Arc::make_mut(&mut self.call);
         call.forget_target();
@@ -669,30 +673,39 @@ impl GSRequest {
     }
 }
 
-/// Shows what is called and how, but no secret key, client key or password.
+/// Shows what is called and how; hides the same as the log, and all values of parameters
+/// and headers.
 impl fmt::Debug for GSRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let call = &*self.call;
+        let mask = mask_of(call);
+        let address = |text: &String| mask.text(&address::address(text)).into_owned();
+        let names = |names: Vec<&str>| -> Vec<_> {
+            names
+                .into_iter()
+                .map(|name| mask.text(name).into_owned())
+                .collect()
+        };
+        let headers = call.headers.iter().map(|(name, _)| address::name(name));
         f.debug_struct("GSRequest")
-            .field("api_method", &call.api_method)
-            .field("api_domain", &call.api_domain)
-            .field("host_override", &call.host_override)
+            .field("api_method", &mask.text(address::name(&call.api_method)))
+            .field("api_domain", &address(&call.api_domain))
+            .field("host_override", &call.host_override.as_ref().map(address))
             .field("use_https", &call.use_https)
-            .field("user_key", &call.user_key)
+            .field(
+                "user_key",
+                &call.user_key.as_deref().map(|key| mask.text(key)),
+            )
             .field(
                 "client_cert",
                 &call.client_cert.as_ref().map(|client| &client.cert),
             )
-            .field("proxy", &call.proxy.as_deref().map(mask::proxy))
-            .field("params", &call.params.keys().collect::<Vec<_>>())
+            .field("proxy", &call.proxy.as_ref().map(address))
             .field(
-                "headers",
-                &call
-                    .headers
-                    .iter()
-                    .map(|(name, _)| name)
-                    .collect::<Vec<_>>(),
+                "params",
+                &names(call.params.keys().map(String::as_str).collect()),
             )
+            .field("headers", &names(headers.collect()))
             .finish_non_exhaustive()
     }
 }

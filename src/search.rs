@@ -10,12 +10,12 @@ use serde_json::Value;
 use crate::error::GSException;
 use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
 use crate::outcome::Outcome;
-use crate::reading::rows;
+use crate::reading::{json, rows};
 use crate::request::GSRequest;
 use crate::response::GSResponse;
 
-/// How long a page may take where the caller does not say.
-const TIMEOUT: Duration = Duration::from_secs(120);
+/// The time limit of one try of a page where the caller sets none.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How many empty pages in a row may name another one.
 const MOST_EMPTY_PAGES: u32 = 100;
@@ -25,17 +25,25 @@ const MOST_EMPTY_PAGES: u32 = 100;
 /// * `request`: a request for `accounts.search` or `ds.search` with a `query`;
 ///   its other parameters, keys and [`retries`](GSRequest::retries) hold for
 ///   every page. Searches only read, so retries also repeat a page that got lost
-///   on the way.
+///   on the way or exceeded its [`timeout`](SearchResults::timeout).
 ///
-/// Each item is a result, or the error that ends the iteration: an error of the
-/// API, of the network, or an answer without `results`. After an error
-/// [`cursor`](SearchResults::cursor) says where to [`resume`](SearchResults::resume).
+/// Each item is a result or an error:
+///
+/// | error | then |
+/// | --- | --- |
+/// | a result that no [`Value`] can hold: 1e400, 128 levels of nesting, more than 512 MB | the next result follows |
+/// | of the API, of the network, an answer without `results`, more than 100 empty pages in a row | the iteration ends, and [`cursor`](SearchResults::cursor) says where to [`resume`](SearchResults::resume) |
+///
+/// Without the feature `arbitrary_precision`, integers beyond 64 bits become floats and
+/// lose digits, and floats are rounded to 64 bits, as everywhere in `serde_json`. With
+/// it numbers keep every digit. [`text_rows`](SearchResults::text_rows) returns the
+/// results as the API wrote them, either way.
 ///
 /// A page is held as text, and its results are parsed one by one as they are
 /// taken. While they are, a thread asks for the next page, and no further: an
 /// export runs at the speed of the slower of both sides, with the texts of two
-/// pages in memory. Who stops within the first tenth of the first page causes one
-/// request; the thread ends with its request when the iterator is dropped.
+/// pages in memory. A caller who stops within the first tenth of the first page causes
+/// one request; the thread ends with its request when the iterator is dropped.
 ///
 /// The API forgets a cursor that is not used for some minutes: take results
 /// steadily, or collect them first.
@@ -62,7 +70,6 @@ pub struct SearchResults {
     /// Asks for the page that comes next.
     request: GSRequest,
     cursor: Option<String>,
-    timeout: Duration,
     total: Option<u64>,
     page: Page,
     /// The page that comes next, asked for.
@@ -75,8 +82,6 @@ pub struct SearchResults {
 /// The text of a page, and where in it the results are that have not been taken.
 #[derive(Default)]
 struct Page {
-    /// Names it; `None` for the first.
-    cursor: Option<String>,
     text: String,
     rest: Range<usize>,
 }
@@ -84,10 +89,10 @@ struct Page {
 impl SearchResults {
     fn new(mut request: GSRequest, cursor: Option<&str>) -> Self {
         request.set_page(cursor);
+        request.set_try_timeout(TIMEOUT);
         SearchResults {
             request,
             cursor: cursor.map(str::to_string),
-            timeout: TIMEOUT,
             total: None,
             page: Page::default(),
             ahead: None,
@@ -112,7 +117,8 @@ impl SearchResults {
         Self::new(request, Some(cursor))
     }
 
-    /// How long one page may take, its retries included. The default is 120 s.
+    /// The time limit of one try of a page; the default is 60 s. With
+    /// [`retries`](GSRequest::retries), a page that exceeds it is asked for again.
     ///
     /// ```
     /// use gssdk::*;
@@ -120,7 +126,7 @@ impl SearchResults {
     /// let results = search_all(request).timeout(std::time::Duration::from_secs(20));
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.request.set_try_timeout(timeout);
         self
     }
 
@@ -148,11 +154,53 @@ impl SearchResults {
         self.cursor.as_deref()
     }
 
+    /// The results as the API wrote them: each as its own JSON text, on one line.
+    ///
+    /// Every result can be read so, also one that no [`Value`] can hold, and its numbers
+    /// keep every digit. Takes over where this iterator is.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use gssdk::*;
+    ///
+    /// fn export(request: GSRequest, mut file: impl Write) -> Result<(), Box<dyn std::error::Error>> {
+    ///     for account in search_all(request).text_rows() {
+    ///         writeln!(file, "{}", account?)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn text_rows(self) -> TextRows {
+        TextRows(self)
+    }
+
+    /// The next result, read in this way.
+    fn next_as<T>(
+        &mut self,
+        read: impl Fn(&str) -> Result<T, GSException>,
+    ) -> Option<Result<T, GSException>> {
+        loop {
+            if let Some(row) = rows::next(&self.page.text, &mut self.page.rest) {
+                let result = read(row);
+                self.look_ahead();
+                return Some(result);
+            }
+            self.page = Page::default();
+            // An empty page is not the end while it names a next cursor.
+            if self.ended {
+                return None;
+            }
+            if let Err(error) = self.turn_the_page() {
+                self.ended = true;
+                return Some(Err(error));
+            }
+        }
+    }
+
     /// Takes the next page, asked for already or not.
     fn turn_the_page(&mut self) -> Result<(), GSException> {
-        self.page = Page::default();
         let response = match self.ahead.take() {
-            None => self.request.send_timeout(self.timeout),
+            None => self.request.send(),
             Some(ahead) => ahead
                 .join()
                 .map_err(|_| fault("The thread of the search panicked"))?,
@@ -161,10 +209,18 @@ impl SearchResults {
         if let Some(total) = response.get_object("totalCount").and_then(Value::as_u64) {
             self.total.get_or_insert(total);
         }
-        let next = response
-            .get_str("nextCursorId")
-            .filter(|cursor| !cursor.is_empty());
-        let next = next.map(str::to_string);
+        let next = match response.get_object("nextCursorId") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(cursor)) if cursor.is_empty() => None,
+            Some(Value::String(cursor)) => Some(cursor.clone()),
+            Some(Value::Number(cursor)) if !cursor.is_f64() => Some(cursor.to_string()),
+            // Nor may it be a float: digits of it may be lost.
+            Some(_) => {
+                return Err(fault(
+                    "The search cannot go on: its nextCursorId is neither a text nor an integer of 64 bits",
+                ));
+            }
+        };
         let Some((text, rest)) = response.into_rows() else {
             return Err(fault(
                 "The answer to the search has no results: is the method accounts.search or ds.search?",
@@ -184,8 +240,8 @@ impl SearchResults {
             Some(cursor) => self.request.set_page(Some(cursor)),
             None => self.ended = true,
         }
-        let cursor = std::mem::replace(&mut self.cursor, next);
-        self.page = Page { cursor, text, rest };
+        self.cursor = next;
+        self.page = Page { text, rest };
         Ok(())
     }
 
@@ -196,10 +252,10 @@ impl SearchResults {
             return;
         }
         self.is_first = false;
-        let (request, timeout) = (self.request.clone(), self.timeout);
+        let request = self.request.clone();
         let thread = thread::Builder::new().name("gssdk-search".into());
-        // Where there is no thread to be had, the page is asked for when it is wanted.
-        self.ahead = thread.spawn(move || request.send_timeout(timeout)).ok();
+        // Where no thread can be started, the page is asked for when it is wanted.
+        self.ahead = thread.spawn(move || request.send()).ok();
     }
 }
 
@@ -221,30 +277,55 @@ impl Iterator for SearchResults {
     type Item = Result<Value, GSException>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match rows::next(&self.page.text, &mut self.page.rest) {
-                Some(Ok(result)) => {
-                    self.look_ahead();
-                    return Some(Ok(result));
-                }
-                Some(Err(error)) => {
-                    self.ended = true;
-                    let page = std::mem::take(&mut self.page);
-                    self.cursor = page.cursor;
-                    return Some(Err(fault(&format!("A result cannot be read: {error}"))));
-                }
-                None => {}
-            }
-            // An empty page is not the end while it names a next cursor.
-            if self.ended {
-                self.page = Page::default();
-                return None;
-            }
-            if let Err(error) = self.turn_the_page() {
-                self.ended = true;
-                return Some(Err(error));
-            }
-        }
+        self.next_as(|row| {
+            json::row(row).map_err(|error| fault(&format!("A result cannot be read: {error}")))
+        })
+    }
+}
+
+/// An iterator over the results of a search as JSON texts, made by
+/// [`SearchResults::text_rows`].
+///
+/// ```
+/// use gssdk::*;
+/// let request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", ());
+/// let rows: TextRows = search_all(request).text_rows();
+/// assert_eq!((rows.total_count(), rows.cursor()), (None, None));
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is fetched until the results are asked for"]
+pub struct TextRows(SearchResults);
+
+impl TextRows {
+    /// As [`SearchResults::total_count`].
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", ());
+    /// assert_eq!(search_all(request).text_rows().total_count(), None);
+    /// ```
+    pub fn total_count(&self) -> Option<u64> {
+        self.0.total_count()
+    }
+
+    /// As [`SearchResults::cursor`].
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", ());
+    /// assert_eq!(search_all(request).text_rows().cursor(), None);
+    /// ```
+    pub fn cursor(&self) -> Option<&str> {
+        self.0.cursor()
+    }
+}
+
+impl Iterator for TextRows {
+    type Item = Result<String, GSException>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // Line breaks stand between tokens alone: in JSON strings they are escaped.
+        self.0.next_as(|row| Ok(row.replace(['\r', '\n'], " ")))
     }
 }
 
@@ -261,7 +342,6 @@ mod tests {
         let text = json!((0..100).map(|i| i + 1000).collect::<Vec<_>>()).to_string();
         let mut results = SearchResults {
             page: Page {
-                cursor: None,
                 rest: 0..text.len(),
                 text,
             },

@@ -596,12 +596,10 @@ fn a_page_that_gets_lost_is_asked_for_again_with_retries() {
 fn a_search_that_finds_nothing_for_ever_ends() {
     let api = StandIn::plain();
     for i in 0..300 {
-        let body = format!(
-            r#"{{"errorCode":0,"results":[],"nextCursorId":"{}"}}"#,
+        api.fault(answer(&format!(
+            r#""results":[],"nextCursorId":"{}""#,
             i % 2
-        );
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-        api.fault(Fault::RawKeep(format!("{head}{body}").into_bytes()));
+        )));
     }
     let mut results = search_all(api.request("accounts.search", json!({"query": "x"})));
     let error = results.next().unwrap().unwrap_err();
@@ -610,27 +608,146 @@ fn a_search_that_finds_nothing_for_ever_ends() {
     assert_eq!(api.received().len(), 101);
 }
 
-/// It is no row less: JSON that is whole can still hold what nothing can hold here.
+/// An answer with these fields, and the connection kept.
+fn answer(fields: &str) -> Fault {
+    let body = format!(r#"{{"errorCode":0,{fields}}}"#);
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+    Fault::RawKeep(format!("{head}{body}").into_bytes())
+}
+
+/// A row that no `Value` can hold, with every feature set.
+fn unreadable_rows() -> [String; 3] {
+    let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+    let reserved = r#"{"a":{"$serde_json::private::RawValue":"1"}}"#;
+    let deeper = "[".repeat(50_000) + &"]".repeat(50_000);
+    [deep, reserved.to_string(), deeper]
+}
+
 #[test]
-fn a_row_that_cannot_be_read_is_an_error() {
-    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-    for row in [r#"{"x": 1e999}"#, deep.as_str()] {
+fn a_row_that_cannot_be_read_is_one_error_and_the_next_rows_follow() {
+    let mut rows = unreadable_rows().to_vec();
+    if cfg!(not(feature = "arbitrary_precision")) {
+        rows.push(r#"{"x": 1e400}"#.to_string());
+    }
+    for row in rows {
         let api = StandIn::plain();
-        let page = |rows: &str| {
-            let body = format!(r#"{{"errorCode":0,"results":[{rows}],"nextCursorId":"next"}}"#);
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-            Fault::RawKeep(format!("{head}{body}").into_bytes())
-        };
-        api.fault(page(&format!("1, {row}, 3")));
+        api.fault(answer(&format!(
+            r#""results":[1, {row}, 3],"nextCursorId":"next""#
+        )));
+        api.fault(answer(&format!(r#""results":[{row},{row}, "last"]"#)));
         let request = api.request("accounts.search", json!({}));
         let mut results = SearchResults::resume(request, "this");
         assert_eq!(results.next().unwrap().unwrap(), 1);
         let error = results.next().unwrap().unwrap_err();
         assert_eq!(error.error_code(), 500_000);
+        assert_eq!(error.outcome(), Outcome::Answered);
         assert!(error.to_string().contains("cannot be read"), "{error}");
-        assert_eq!(results.cursor(), Some("this"), "the page that failed");
+        assert_eq!(results.cursor(), Some("next"), "not the page that it is on");
+        assert_eq!(results.next().unwrap().unwrap(), 3);
+        assert!(results.next().unwrap().is_err());
+        assert!(results.next().unwrap().is_err());
+        assert_eq!(results.next().unwrap().unwrap(), "last");
         assert!(results.next().is_none());
+        assert_eq!(results.cursor(), None);
+        assert_eq!(api.received().len(), 2, "no page is asked for twice");
     }
+}
+
+#[test]
+fn text_rows_are_the_json_that_came_each_on_one_line() {
+    let api = StandIn::plain();
+    let [deep, ..] = unreadable_rows();
+    let page = format!(
+        "\"totalCount\":5,\"nextCursorId\":\"next\",\"results\" : [ {{\"n\": 1.50}} ,\n{deep},98765432109876543210 , \
+         {{\r\n  \"b\":\t\"\\ud83d\\n\"\n}}\n]"
+    );
+    api.fault(answer(&page));
+    api.fault(answer(r#""results":[[1e400]]"#));
+    let mut rows = search_all(api.request("accounts.search", json!({"query": "x"}))).text_rows();
+    assert_eq!((rows.total_count(), rows.cursor()), (None, None));
+    assert_eq!(rows.next().unwrap().unwrap(), r#"{"n": 1.50}"#);
+    assert_eq!((rows.total_count(), rows.cursor()), (Some(5), Some("next")));
+    let rest: Vec<String> = rows.by_ref().map(Result::unwrap).collect();
+    assert_eq!(
+        rest,
+        [
+            deep.as_str(),
+            "98765432109876543210",
+            "{    \"b\":\t\"\\ud83d\\n\" }",
+            "[1e400]"
+        ]
+    );
+    assert!(rows.next().is_none());
+    assert_eq!((rows.total_count(), rows.cursor()), (Some(5), None));
+
+    // An error ends them, too, and says where to go on.
+    api.fault(answer(r#""results":[1],"nextCursorId":"failing""#));
+    api.state.refusals.lock().unwrap().push_back(403_007);
+    let mut rows = search_all(api.request("accounts.search", json!({"query": "x"}))).text_rows();
+    assert_eq!(rows.next().unwrap().unwrap(), "1");
+    assert_eq!(rows.next().unwrap().unwrap_err().error_code(), 403_007);
+    assert!(rows.next().is_none());
+    assert_eq!(rows.cursor(), Some("failing"));
+}
+
+#[test]
+fn rows_keep_every_digit_with_arbitrary_precision() {
+    let api = StandIn::plain();
+    api.fault(answer(r#""results":[{"n":98765432109876543210}]"#));
+    let mut results = search_all(api.request("accounts.search", json!({"query": "x"})));
+    let row = results.next().unwrap().unwrap();
+    let expected = if cfg!(feature = "arbitrary_precision") {
+        r#"{"n":98765432109876543210}"#
+    } else {
+        r#"{"n":9.876543210987654e+19}"#
+    };
+    assert_eq!(row.to_string(), expected);
+}
+
+#[test]
+fn a_cursor_may_be_a_number() {
+    for (cursor, next) in [
+        ("17", Some("17")),
+        ("0", Some("0")),
+        ("18446744073709551615", Some("18446744073709551615")),
+        (r#""17""#, Some("17")),
+        (r#""""#, None),
+        ("null", None),
+    ] {
+        let api = StandIn::plain();
+        api.fault(answer(&format!(
+            r#""nextCursorId": {cursor} ,"results":[1]"#
+        )));
+        api.fault(answer(r#""results":[2]"#));
+        let results = search_all(api.request("accounts.search", json!({"query": "x"})));
+        let rows: Vec<Value> = results.map(Result::unwrap).collect();
+        assert_eq!(rows.len(), if next.is_some() { 2 } else { 1 }, "{cursor}");
+        assert_eq!(rows.len(), api.received().len());
+        assert_eq!(api.last().param("cursorId").as_deref(), next);
+    }
+    for cursor in ["true", "{}", "[17]", "1e30"] {
+        let api = StandIn::plain();
+        api.fault(answer(&format!(r#""nextCursorId":{cursor},"results":[1]"#)));
+        let mut results = search_all(api.request("accounts.search", json!({"query": "x"})));
+        let error = results.next().unwrap().unwrap_err();
+        assert!(error.to_string().contains("nextCursorId"), "{error}");
+        assert!(results.next().is_none(), "an error, not a silent end");
+    }
+}
+
+/// One try of a page has the limit; the retries come after it.
+#[test]
+fn a_page_that_stalls_is_asked_for_again_with_retries() {
+    let api = StandIn::tls();
+    *api.state.accounts.lock().unwrap() = 300;
+    api.fault(Fault::Stall);
+    let request = api.request("accounts.search", json!({"query": "x"}));
+    let results = search_all(request.retries(2)).timeout(Duration::from_millis(500));
+    let rows: Vec<Value> = results.map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 300);
+    let received = api.received();
+    assert_eq!(received.len(), 2);
+    assert_ne!(received[0].param("nonce"), received[1].param("nonce"));
 }
 
 /// The next page is on its way while the rows of this one are taken.

@@ -5,6 +5,7 @@ mod support;
 
 use std::io::Write;
 
+use gssdk::*;
 use support::*;
 
 /// The most memory that this process has had, in MB.
@@ -16,10 +17,17 @@ fn peak() -> usize {
 }
 
 fn gzip(unit: &[u8], times: usize) -> Fault {
+    gzip_between("", unit, times, "")
+}
+
+/// `times` the unit between two texts.
+fn gzip_between(start: &str, unit: &[u8], times: usize, end: &str) -> Fault {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(start.as_bytes()).unwrap();
     for _ in 0..times {
         encoder.write_all(unit).unwrap();
     }
+    encoder.write_all(end.as_bytes()).unwrap();
     let body = encoder.finish().unwrap();
     let mut answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
@@ -33,12 +41,17 @@ fn gzip(unit: &[u8], times: usize) -> Fault {
 /// Sends a request that is answered so, and returns the message and how many MB
 /// more than before the process has had at its peak.
 fn cost_of(answer: Fault) -> (String, usize) {
+    let (response, grown) = response_and_cost(answer);
+    assert_eq!(response.get_error_code(), 500_000);
+    (response.get_error_message().to_string(), grown)
+}
+
+fn response_and_cost(answer: Fault) -> (GSResponse, usize) {
     let api = StandIn::plain();
     api.fault(answer);
     let before = peak();
     let response = api.set_status().send();
-    assert_eq!(response.get_error_code(), 500_000);
-    (response.get_error_message().to_string(), peak() - before)
+    (response, peak() - before)
 }
 
 /// One test, because the peak is the process's.
@@ -58,7 +71,44 @@ fn no_answer_costs_more_than_it_may() {
     assert!(grown < 150, "1 GB in disguise took {grown} MB");
     // 49 KB that would be 25 million values, and 800 MB.
     let zeros = b"0,".repeat(1024);
-    let (message, grown) = cost_of(gzip(&[b"{\"a\":[", &zeros[..]].concat(), 25_000));
+    let start = r#"{"errorCode":0,"a":["#;
+    let (message, grown) = cost_of(gzip_between(start, &zeros, 25_000, "0]}"));
     assert!(message.contains("512 MB"), "{message}");
     assert!(grown < 150, "many zeros took {grown} MB");
+    // What no value can hold is kept as its text, once.
+    let brackets = |bracket: &[u8]| bracket.repeat(1024 * 1024);
+    let close = format!("{}]}}", "]".repeat(20 * 1024 * 1024));
+    let deep = gzip_between(start, &brackets(b"["), 20, &close);
+    let (response, grown) = response_and_cost(deep);
+    assert_eq!(response.get_error_code(), 0, "{response:?}");
+    assert!(grown < 200, "many brackets took {grown} MB");
+    drop(response);
+    // XML, of which two texts are kept: 49 MB of children of the root, and of elements
+    // in each other.
+    let code = "<r><errorCode>0</errorCode>";
+    let children = b"<a/>".repeat(1024);
+    let (response, grown) = response_and_cost(gzip_between(code, &children, 12_500, "</r>"));
+    assert_eq!(response.get_error_code(), 0, "{response:?}");
+    assert!(grown < 200, "many children took {grown} MB");
+    drop(response);
+    let (open, close) = (b"<a>".repeat(1024), "</a>".repeat(1024 * 6_900));
+    let nested = gzip_between(code, &open, 6_900, &format!("{close}</r>"));
+    let (response, grown) = response_and_cost(nested);
+    assert_eq!(response.get_error_code(), 0, "{response:?}");
+    assert!(grown < 200, "elements in each other took {grown} MB");
+    drop(response);
+
+    // A row of a search that would be 25 million values is one error.
+    let api = StandIn::plain();
+    let row = r#"{"errorCode":0,"results":[1,["#;
+    api.fault(gzip_between(row, &zeros, 25_000, "0],3]}"));
+    let before = peak();
+    let mut rows = search_all(api.request("accounts.search", json!({"query": "x"})));
+    assert_eq!(rows.next().unwrap().unwrap(), 1);
+    let error = rows.next().unwrap().unwrap_err();
+    assert!(error.to_string().contains("512 MB"), "{error}");
+    assert_eq!(rows.next().unwrap().unwrap(), 3);
+    assert!(rows.next().is_none());
+    let grown = peak() - before;
+    assert!(grown < 150, "a large row took {grown} MB");
 }

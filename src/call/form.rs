@@ -1,9 +1,9 @@
 //! Parameters → the sorted form, percent-encoded.
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use crate::encoding::percent::{Out, Percent, text};
-use crate::encoding::python_json::{write_float, write_json};
+use crate::encoding::python_json::{write_json, write_number};
 
 /// The timestamp and the nonce of one try.
 #[derive(Clone, Copy, Debug)]
@@ -104,16 +104,9 @@ pub(crate) fn write_value(value: &Value, out: &mut Vec<u8>) {
         Value::Null => {}
         Value::Bool(true) => out.put(b"True"),
         Value::Bool(false) => out.put(b"False"),
-        Value::Number(number) => write_number(number, &mut Percent(out)),
+        Value::Number(number) => write_number(&number.to_string(), &mut Percent(out)),
         Value::String(text) => Percent(out).put(text.as_bytes()),
         Value::Array(_) | Value::Object(_) => write_json(value, &mut Percent(out)),
-    }
-}
-
-fn write_number(number: &Number, out: &mut impl Out) {
-    match number.as_f64() {
-        Some(float) if number.is_f64() => write_float(float, out),
-        _ => out.put(number.to_string().as_bytes()),
     }
 }
 

@@ -12,15 +12,19 @@ pub(crate) mod host;
 pub(crate) mod oauth1;
 pub(crate) mod target;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_core::de::Error;
+use serde_json::value::RawValue;
+use serde_json::{Map, Number, Value};
 
 use crate::error::GSException;
 use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
 use crate::outcome::Outcome;
 use crate::pem::{ClientCert, Pem};
+use crate::reading::json;
 use credentials::{Authentication, Credentials};
 use form::{Field, Form, SIGNATURE, Stamp};
 use target::Target;
@@ -37,6 +41,8 @@ pub(crate) struct Call {
     pub(crate) params: Map<String, Value>,
     /// Why the parameters that the caller passed are not used.
     pub(crate) params_error: Option<String>,
+    /// The parameters that are NaN or infinite, and so not among the others.
+    not_finite: BTreeSet<String>,
     pub(crate) api_key: Option<String>,
     pub(crate) secret_key: Option<String>,
     pub(crate) user_key: Option<String>,
@@ -49,10 +55,10 @@ pub(crate) struct Call {
     pub(crate) ca_certs: Option<Pem>,
     /// How often to send again what may be sent again.
     pub(crate) retries: u32,
+    /// The time limit of one try, within that of the whole call.
+    pub(crate) try_timeout: Option<Duration>,
     /// Whether executing the call twice does no harm.
     pub(crate) idempotent: bool,
-    /// How long one try may take; the timeout of the whole send is another.
-    pub(crate) try_timeout: Option<Duration>,
     /// Whether the rows of the answer are left to be parsed one by one.
     pub(crate) rows_apart: bool,
     /// Whether to go where a refusal says that the API key is served.
@@ -73,6 +79,7 @@ impl Call {
             api_method: api_method.to_string(),
             params,
             params_error,
+            not_finite: BTreeSet::new(),
             api_key: None,
             secret_key: None,
             user_key: None,
@@ -96,7 +103,11 @@ impl Call {
     /// Adds parameters; each replaces the one of its name.
     pub(crate) fn add_params(&mut self, params: Value) {
         match read_params(params) {
-            Ok(params) => self.params.extend(params),
+            Ok(params) => {
+                for (name, value) in params {
+                    self.set_param(name, Some(value));
+                }
+            }
             Err(why) => self.params_error = Some(why),
         }
     }
@@ -126,6 +137,10 @@ impl Call {
     pub(crate) fn target(&self, api_domain: &str) -> Result<Arc<Target>, GSException> {
         let credentials = self.credentials()?;
         if let Some(why) = &self.params_error {
+            return Err(GSException::invalid(why));
+        }
+        if let Some(name) = self.not_finite.first() {
+            let why = format_args!("the parameter {name:?} is NaN or infinite");
             return Err(GSException::invalid(why));
         }
         let is_anonymous = matches!(credentials, Credentials::Anonymous);
@@ -169,6 +184,22 @@ impl Call {
         }
     }
 
+    /// Sets a parameter, in place of any other of its name.
+    ///
+    /// * `value`: `None` for NaN and infinity.
+    pub(crate) fn set_param(&mut self, name: String, value: Option<Value>) {
+        match value {
+            Some(value) => {
+                self.not_finite.remove(&name);
+                self.params.insert(name, value);
+            }
+            None => {
+                self.params.remove(&name);
+                self.not_finite.insert(name);
+            }
+        }
+    }
+
     /// Must be called before anything changes.
     pub(crate) fn forget_target(&mut self) {
         self.target = OnceLock::new();
@@ -199,53 +230,41 @@ fn read_params(params: Value) -> Result<Map<String, Value>, String> {
     match params {
         Value::Object(params) => Ok(params),
         Value::Null => Ok(Map::new()),
-        Value::String(text) => match text.trim_start().chars().next() {
-            Some('{') => match serde_json::from_str(&text) {
-                Err(error) => Err(format!("the parameters are not valid JSON text: {error}")),
-                Ok(_) if has_large_integer(&text) => Err(
-                    "the parameters hold an integer that does not fit 64 bits: send it as text"
-                        .to_string(),
-                ),
-                Ok(params) => Ok(params),
-            },
-            _ => Err(format!("{EXPECTED}, or the text of one")),
-        },
+        Value::String(text) => {
+            let text = json::trimmed(&text);
+            if !text.starts_with('{') {
+                return Err(format!("{EXPECTED}, or the text of one"));
+            }
+            let not_json = |why| format!("the parameters are not valid JSON text: {why}");
+            let params = json::parse_strictly(text).map_err(not_json)?;
+            check_integers(text).map_err(not_json)?;
+            read_params(params)
+        }
         Value::Array(_) => Err(format!("{EXPECTED}, not an array")),
         Value::Number(_) => Err(format!("{EXPECTED}, not a number")),
         Value::Bool(_) => Err(format!("{EXPECTED}, not a boolean")),
     }
 }
 
-/// Whether valid JSON holds an integer that serde_json would read as a float.
-fn has_large_integer(json: &str) -> bool {
-    let mut rest = json;
-    while let Some(start) = rest.find(['"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
-    {
-        rest = &rest[start..];
-        let end = match rest.as_bytes()[0] {
-            b'"' => {
-                let mut escaped = false;
-                let closing = rest[1..].find(|c| {
-                    let closes = c == '"' && !escaped;
-                    escaped = c == '\\' && !escaped;
-                    closes
-                });
-                closing.map_or(rest.len(), |at| at + 2)
+/// Whether every integer in a JSON text is one as a value, too: serde_json makes a float
+/// of what does not fit 64 bits, unless `arbitrary_precision` is on.
+fn check_integers(json: &str) -> serde_json::Result<()> {
+    let parts: Vec<&RawValue> = match json.chars().next() {
+        Some('[') => serde_json::from_str(json)?,
+        Some('{') => serde_json::from_str::<BTreeMap<String, &RawValue>>(json)?
+            .into_values()
+            .collect(),
+        Some('-' | '0'..='9') if !json.contains(['.', 'e', 'E']) && json != "-0" => {
+            if serde_json::from_str::<Number>(json)?.is_f64() {
+                return Err(Error::custom(
+                    "an integer does not fit 64 bits: send it as text",
+                ));
             }
-            _ => {
-                let is_number = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
-                let end = rest.find(|c| !is_number(c)).unwrap_or(rest.len());
-                let number = &rest[..end];
-                let is_float = number.contains(['.', 'e', 'E']);
-                if !is_float && number.parse::<i64>().is_err() && number.parse::<u64>().is_err() {
-                    return true;
-                }
-                end
-            }
-        };
-        rest = &rest[end..];
-    }
-    false
+            return Ok(());
+        }
+        _ => return Ok(()),
+    };
+    parts.iter().try_for_each(|part| check_integers(part.get()))
 }
 
 #[cfg(test)]
@@ -255,8 +274,9 @@ mod tests {
     use crate::sig_utils::calc_signature;
 
     #[test]
-    fn an_integer_beyond_64_bits_is_no_float_in_disguise() {
+    fn an_integer_beyond_64_bits_is_refused_or_keeps_every_digit() {
         let refused = |json: &str| read_params(Value::from(json)).is_err();
+        let keeps_digits = cfg!(feature = "arbitrary_precision");
         for good in [
             r#"{"a": 18446744073709551615, "b": [-9223372036854775808, 1e99, 0.5]}"#,
             r#"{"123456789012345678901234567890": "-99999999999999999999999\" 1"}"#,
@@ -267,7 +287,7 @@ mod tests {
             r#"{"a": 18446744073709551616}"#,
             r#"{"a\"": {"b": [1, -9223372036854775809]}}"#,
         ] {
-            assert!(refused(bad), "{bad}");
+            assert_eq!(refused(bad), !keeps_digits, "{bad}");
         }
     }
 

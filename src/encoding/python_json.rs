@@ -22,8 +22,35 @@ pub(crate) fn write_json_string(text: &str, out: &mut impl Out) {
     let _ = text.serialize(&mut serializer);
 }
 
+/// Writes a number as Python does: integers digit by digit, floats by their `repr`,
+/// unless that has other digits. With `arbitrary_precision` a number may have more
+/// digits than a float holds, and none of them is lost.
+///
+/// | JSON | written |
+/// | --- | --- |
+/// | `98765432109876543210` | `98765432109876543210` |
+/// | `1e5`, `1.50` | `100000.0`, `1.5` |
+/// | `0.12345678901234567890`, `1e+400` | as it is |
+pub(crate) fn write_number(number: &str, out: &mut impl Out) {
+    let is_integer = !number.contains(['.', 'e', 'E']);
+    match number.parse::<f64>() {
+        Ok(float) if !is_integer && digits(&format!("{float:e}")) == digits(number) => {
+            write_float(float, out);
+        }
+        _ => out.put(number.as_bytes()),
+    }
+}
+
+/// The digits of a number that count: without its sign, its exponent and the zeros
+/// around them.
+fn digits(number: &str) -> String {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').to_string()
+}
+
 /// Writes a float as Python's `repr`, and so its JSON, does.
-pub(crate) fn write_float(float: f64, out: &mut impl Out) {
+fn write_float(float: f64, out: &mut impl Out) {
     let scientific = format!("{float:e}");
     match scientific.split_once('e') {
         // Python counts in powers of ten from 1e16 up and below 1e-4.
@@ -51,7 +78,7 @@ impl<O: Out> Write for Sink<'_, O> {
     }
 }
 
-/// What Python does otherwise than serde_json's compact form.
+/// Where Python differs from serde_json's compact form.
 struct Python;
 
 impl Formatter for Python {
@@ -71,6 +98,13 @@ impl Formatter for Python {
         let mut text = Vec::new();
         write_float(value, &mut text);
         out.write_all(&text)
+    }
+
+    /// With `arbitrary_precision`.
+    fn write_number_str<W: ?Sized + Write>(&mut self, out: &mut W, text: &str) -> io::Result<()> {
+        let mut number = Vec::new();
+        write_number(text, &mut number);
+        out.write_all(&number)
     }
 
     /// serde_json has escaped quotes, backslashes and control characters.
@@ -133,6 +167,36 @@ mod tests {
             (5e-324, "5e-324"),
         ] {
             assert_eq!(dumps(&json!(float)), text);
+        }
+    }
+
+    #[test]
+    fn numbers_keep_every_digit_and_floats_are_pythons() {
+        let written = |number: &str| {
+            let mut out = Vec::new();
+            write_number(number, &mut out);
+            text(out)
+        };
+        for (number, expected) in [
+            ("0", "0"),
+            ("-17", "-17"),
+            ("98765432109876543210", "98765432109876543210"),
+            ("-1.0", "-1.0"),
+            ("-0.0", "-0.0"),
+            ("0e0", "0.0"),
+            ("1e5", "100000.0"),
+            ("1E-5", "1e-05"),
+            ("1.50", "1.5"),
+            ("0012.5e3", "12500.0"),
+            ("1e+16", "1e+16"),
+            // A float would have other digits.
+            ("0.12345678901234567890", "0.12345678901234567890"),
+            ("9007199254740993.0", "9007199254740993.0"),
+            ("4.9e-324", "4.9e-324"),
+            ("1e-400", "1e-400"),
+            ("1e+400", "1e+400"),
+        ] {
+            assert_eq!(written(number), expected);
         }
     }
 

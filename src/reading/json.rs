@@ -1,45 +1,42 @@
-//! JSON, bounded in what it costs, and with half surrogate pairs mended.
+//! JSON as it comes from servers and people.
 
-use serde_core::de::DeserializeOwned;
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 
-use super::{cost, surrogates};
+use super::value;
 
-/// Parses JSON; U+FFFD replaces half a surrogate pair.
-pub(super) fn parse<T: DeserializeOwned>(json: &str) -> serde_json::Result<T> {
-    serde_json::from_str(json).or_else(|error| match surrogates::mend(json) {
-        Some(mended) => serde_json::from_str(&mended),
-        None => Err(error),
-    })
-}
-
-/// The fields of an object.
+/// The fields of an object. A field that no `Value` can hold is kept as the text of
+/// its JSON.
 ///
 /// # Errors
 /// Why there are none.
 pub(super) fn object(body: &str) -> Result<Map<String, Value>, String> {
-    if cost::is_too_high(body) {
-        let limit = cost::LIMIT / 1024 / 1024;
-        return Err(format!(
-            "its data would take more than {limit} MB of memory"
-        ));
+    match value::read(body, true) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err("its JSON is not an object".to_string()),
+        Err(error) => Err(match error.classify() {
+            Category::Data => error.to_string(),
+            Category::Eof => format!("its JSON is cut short ({error})"),
+            Category::Syntax | Category::Io => format!("its JSON is broken ({error})"),
+        }),
     }
-    parse(body).map_err(|error: serde_json::Error| {
-        if error.is_eof() {
-            format!("its JSON is cut short ({error})")
-        } else {
-            format!("its JSON is broken ({error})")
-        }
-    })
+}
+
+/// A row of a search.
+///
+/// # Errors
+/// When no `Value` can hold it.
+pub(crate) fn row(json: &str) -> serde_json::Result<Value> {
+    value::read(json, false)
 }
 
 /// A JSON object or array, if the text is one.
 pub(crate) fn parse_value(text: &str) -> Option<Value> {
     let body = trimmed(text);
-    if !body.starts_with(['{', '[']) || cost::is_too_high(body) {
+    if !body.starts_with(['{', '[']) {
         return None;
     }
-    parse(body).ok()
+    value::read(body, true).ok()
 }
 
 /// A JSON object, if these bytes are one.
@@ -50,7 +47,15 @@ pub(crate) fn parse_object(bytes: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
+/// JSON that a caller wrote: nothing in it is mended or kept as text.
+///
+/// # Errors
+/// When it is not JSON, or no `Value` can hold it.
+pub(crate) fn parse_strictly(json: &str) -> serde_json::Result<Value> {
+    value::read_strictly(json)
+}
+
 /// Without a byte order mark and surrounding white space.
-pub(super) fn trimmed(text: &str) -> &str {
+pub(crate) fn trimmed(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text).trim()
 }

@@ -1,30 +1,26 @@
 //! The rows of a page of results, found in its text and parsed one by one.
 
-use std::fmt;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde_core::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::json;
+use super::value::Name;
 
 /// Where the text of `"results": […]` stands in an answer, brackets included.
 pub(super) fn find(text: &str) -> Option<Range<usize>> {
-    let Outline(rows) = serde_json::from_str(json::trimmed(text)).ok()?;
-    let rows = rows?;
+    let mut fields: BTreeMap<Name, &RawValue> = serde_json::from_str(json::trimmed(text)).ok()?;
+    let rows = fields.remove(&Name("results".to_string()))?.get();
     // Both are parts of the same text.
     let start = rows.as_ptr().addr() - text.as_ptr().addr();
     rows.starts_with('[').then(|| start..start + rows.len())
 }
 
-/// The next row of a page, taken from its text; `None` after the last.
+/// The JSON of the next row of a page; `None` after the last.
 ///
 /// * `rest`: what has not been taken, as [`find`] found it.
-///
-/// # Errors
-/// For a row whose numbers are too large or whose arrays too deep to be a value.
-pub(crate) fn next(text: &str, rest: &mut Range<usize>) -> Option<serde_json::Result<Value>> {
+pub(crate) fn next<'t>(text: &'t str, rest: &mut Range<usize>) -> Option<&'t str> {
     // Before each row stands a bracket or a comma.
     let row = text.get(rest.start + 1..rest.end)?.trim_start();
     let start = rest.end - row.len();
@@ -34,75 +30,20 @@ pub(crate) fn next(text: &str, rest: &mut Range<usize>) -> Option<serde_json::Re
         return None;
     };
     let after = start + rows.byte_offset();
-    let gap = text[after..rest.end].find([',', ']']).unwrap_or(0);
+    let gap = text.get(after..rest.end)?.find([',', ']'])?;
     rest.start = after + gap;
-    Some(json::parse(raw.get()))
-}
-
-/// An object of which nothing but the text of its results is kept.
-struct Outline<'a>(Option<&'a str>);
-
-impl<'de> Deserialize<'de> for Outline<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Outline<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Outline<'de>, A::Error> {
-                let mut rows = None;
-                while let Some(IsResults(is_results)) = fields.next_key()? {
-                    match is_results {
-                        // Of several the last counts, as in a map.
-                        true => rows = Some(fields.next_value::<&RawValue>()?.get()),
-                        false => {
-                            fields.next_value::<IgnoredAny>()?;
-                        }
-                    }
-                }
-                Ok(Outline(rows))
-            }
-        }
-
-        deserializer.deserialize_map(Fields)
-    }
-}
-
-/// A field's name, looked at and dropped.
-struct IsResults(bool);
-
-impl<'de> Deserialize<'de> for IsResults {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Name;
-
-        impl Visitor<'_> for Name {
-            type Value = IsResults;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a name")
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<IsResults, E> {
-                Ok(IsResults(name == "results"))
-            }
-        }
-
-        deserializer.deserialize_str(Name)
-    }
+    Some(raw.get())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn rows(text: &str) -> Option<Vec<Value>> {
         let mut rest = find(text)?;
-        Some(std::iter::from_fn(|| next(text, &mut rest)?.ok()).collect())
+        let rows = std::iter::from_fn(|| next(text, &mut rest));
+        Some(rows.map(|row| json::row(row).unwrap()).collect())
     }
 
     #[test]
@@ -112,14 +53,15 @@ mod tests {
             (r#"{"results" : [ ] }"#, json!([])),
             ("\u{feff} {\"a\":[1,{}],\"results\":[1]}\n", json!([1])),
             (
-                r#"{"results": [ {"a": "],["} , [2,[3]] ,"x,]" , null, -1.5e3 ], "z": [9]}"#,
+                r#"{"results": [ {"a": "],["} , [2,[3]] ,"x,]" , null, -1500.0 ], "z": [9]}"#,
                 json!([{"a": "],["}, [2, [3]], "x,]", null, -1500.0]),
             ),
             (
-                r#"{"results":["\ud83d"],"x":"\ud83d"}"#,
+                r#"{"results":["\ud83d"],"x":"\ud83d","\ud83d":1}"#,
                 json!(["\u{fffd}"]),
             ),
-            (r#"{"a":{"results":[1]},"results":[2]}"#, json!([2])),
+            (r#"{"a":{"results":[1]},"r\u0065sults":[2]}"#, json!([2])),
+            (r#"{"results":[1],"results":[2]}"#, json!([2])),
         ] {
             assert_eq!(rows(text).map(Value::from), Some(expected), "{text}");
         }
@@ -127,6 +69,7 @@ mod tests {
             "",
             "[]",
             r#"{"results":{}}"#,
+            r#"{"results":[1],"results":{}}"#,
             r#"{"results":[1,]}"#,
             r#"{"results":[1"#,
         ] {

@@ -4,39 +4,38 @@ use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::Event;
 
-/// A child of the root: its name and its text.
-struct Child {
-    name: Vec<u8>,
-    text: String,
-}
+const BROKEN: &str = "its XML is cut short or broken";
+
+/// The children of the root whose text is kept.
+const KEPT: [&[u8]; 2] = [b"errorCode", b"errorMessage"];
 
 /// Gigya's XML: the first `<errorCode>` and the first `<errorMessage>` that are
-/// children of the root. A document cut short or broken is no success.
+/// children of the root; nothing else of it is kept. A document cut short or broken
+/// is not a success.
 ///
 /// # Errors
 /// Why it is not an answer.
 pub(super) fn read(body: &str) -> Result<(i64, String), &'static str> {
-    let children = children(body)?;
-    let first = |name: &[u8]| children.iter().find(|child| child.name == name);
-    let code = first(b"errorCode").and_then(|code| code.text.trim().parse().ok());
-    let message = first(b"errorMessage").map(|message| message.text.clone());
+    let [code, message] = texts(body)?;
+    let code = code.and_then(|code| code.trim().parse().ok());
     Ok((
         code.ok_or("it is XML without a usable errorCode")?,
         message.unwrap_or_default(),
     ))
 }
 
-fn children(body: &str) -> Result<Vec<Child>, &'static str> {
-    const BROKEN: &str = "its XML is cut short or broken";
-
+/// The texts of the first children of these names.
+fn texts(body: &str) -> Result<[Option<String>; 2], &'static str> {
     let mut reader = Reader::from_str(body);
     reader.config_mut().expand_empty_elements = true;
-    let mut children: Vec<Child> = Vec::new();
+    let mut texts: [Option<String>; 2] = [None, None];
+    // Which of the texts is being read.
+    let mut open = None;
     let (mut depth, mut closed) = (0, false);
     loop {
         let event = reader.read_event().map_err(|_| BROKEN)?;
-        let child = children.last_mut().filter(|_| depth == 2);
-        match (event, child) {
+        let text = open.and_then(|open: usize| texts.get_mut(open)?.as_mut());
+        match (event, text) {
             (Event::Start(root), _) if depth == 0 => {
                 if root.name().as_ref().eq_ignore_ascii_case(b"html") {
                     return Err("it is an HTML page");
@@ -46,21 +45,23 @@ fn children(body: &str) -> Result<Vec<Child>, &'static str> {
                 }
                 depth = 1;
             }
-            (Event::Start(tag), child) => {
-                match child {
-                    // A number that holds an element is none.
-                    Some(child) => child.text.push('<'),
-                    None if depth == 1 => children.push(Child {
-                        name: tag.name().as_ref().to_vec(),
-                        text: String::new(),
-                    }),
-                    None => {}
+            (Event::Start(tag), text) => {
+                if let Some(text) = text.filter(|_| depth == 2) {
+                    text.push('<'); // a number that holds an element is not one
+                }
+                if depth == 1 {
+                    let kept = KEPT.iter().position(|name| *name == tag.name().as_ref());
+                    open = kept.filter(|kept| texts.get(*kept) == Some(&None));
+                    if let Some(text) = open.and_then(|open| texts.get_mut(open)) {
+                        *text = Some(String::new());
+                    }
                 }
                 depth += 1;
             }
             (Event::End(_), _) => {
                 depth -= 1;
                 closed = depth == 0;
+                open = open.filter(|_| depth > 1);
             }
             (Event::DocType(name), _) if name.to_ascii_lowercase().starts_with(b"html") => {
                 return Err("it is an HTML page");
@@ -68,21 +69,21 @@ fn children(body: &str) -> Result<Vec<Child>, &'static str> {
             (Event::Text(text), None) if depth == 0 && !text.trim_ascii().is_empty() => {
                 return Err(BROKEN);
             }
-            (Event::Text(text), Some(child)) => {
-                child.text.push_str(&text.decode().map_err(|_| BROKEN)?);
+            (Event::Text(part), Some(text)) if depth == 2 => {
+                text.push_str(&part.decode().map_err(|_| BROKEN)?);
             }
-            (Event::CData(text), Some(child)) => {
-                child.text.push_str(&text.decode().map_err(|_| BROKEN)?);
+            (Event::CData(part), Some(text)) if depth == 2 => {
+                text.push_str(&part.decode().map_err(|_| BROKEN)?);
             }
-            (Event::GeneralRef(entity), Some(child)) => {
+            (Event::GeneralRef(entity), Some(text)) if depth == 2 => {
                 let name = entity.decode().map_err(|_| BROKEN)?;
                 match (entity.resolve_char_ref(), resolve_predefined_entity(&name)) {
-                    (Ok(Some(c)), _) => child.text.push(c),
-                    (_, Some(text)) => child.text.push_str(text),
-                    _ => child.text.push_str(&format!("&{name};")),
+                    (Ok(Some(c)), _) => text.push(c),
+                    (_, Some(resolved)) => text.push_str(resolved),
+                    _ => text.push_str(&format!("&{name};")),
                 }
             }
-            (Event::Eof, _) if closed => return Ok(children),
+            (Event::Eof, _) if closed => return Ok(texts),
             (Event::Eof, _) => return Err(BROKEN),
             _ => {}
         }

@@ -34,6 +34,33 @@ fn name() -> impl Strategy<Value = String> {
     ]
 }
 
+/// The text of whole JSON, with everything that JSON allows: white space, escapes,
+/// half surrogate pairs, numbers that no type can hold, names that come twice.
+fn json_text() -> impl Strategy<Value = String> {
+    let number = "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?";
+    let string = r#""([ !#-\[\]-~é😹]|\\[bfnrt"/\\]|\\u[0-9a-fA-F]{4}|\\ud8[0-9a-f]{2}){0,6}""#;
+    let name = prop_oneof![Just("\"a\"".to_string()), string];
+    let leaf = prop_oneof![
+        Just("null".to_string()),
+        Just("true".to_string()),
+        number,
+        string
+    ];
+    leaf.prop_recursive(4, 32, 5, move |inner| {
+        let fields = (name.clone(), "[ \n\r\t]{0,2}", inner.clone());
+        prop_oneof![
+            prop::collection::vec(inner, 0..5).prop_map(|items| format!("[{}]", items.join(" ,"))),
+            prop::collection::vec(fields, 0..5).prop_map(|fields| {
+                let fields = fields.iter();
+                let fields: Vec<_> = fields
+                    .map(|(n, gap, v)| format!("{n}{gap}:{gap}{v}"))
+                    .collect();
+                format!("{{{}}}", fields.join(","))
+            }),
+        ]
+    })
+}
+
 fn params() -> impl Strategy<Value = Map<String, Value>> {
     prop::collection::vec((name(), json_value()), 0..8)
         .prop_map(|fields| fields.into_iter().collect())
@@ -108,56 +135,6 @@ fn python_b64decode(text: &str) -> Option<Vec<u8>> {
     (quad == 0).then_some(out)
 }
 
-/// Parameters and fields that carry secrets, from the reference of the API's
-/// methods: accounts.login, register, resetPassword, setAccountInfo, finalizeTFA,
-/// tfa.*, otp.*, getJWT, exchangeUIDSignature, fidm.*, socialize.*.
-const SECRET_NAMES: &[&str] = &[
-    "password",
-    "newPassword",
-    "passwordResetToken",
-    "secretAnswer",
-    "secretQuestionAnswer",
-    "regToken",
-    "sessionToken",
-    "sessionSecret",
-    "cookieValue",
-    "login_token",
-    "x_app_sessionToken",
-    "refresh_token",
-    "access_token",
-    "id_token",
-    "authorizationCode",
-    "client_secret",
-    "clientSecret",
-    "oauth_token",
-    "gigyaAssertion",
-    "assertion",
-    "phvToken",
-    "vToken",
-    "providerToken",
-    "captchaToken",
-    "UIDSignature",
-    "friendshipSignature",
-    "signature",
-    "code",
-    "otp",
-    "pin",
-    "PIN",
-    "jwtToken",
-    "authToken",
-    "deviceToken",
-    "credentials",
-    "private_key",
-    "privateKey",
-    "Set-Cookie",
-    "sig_cookie",
-    "passkeyCredential",
-    "hashedPassword",
-    "authTokenSecret",
-    "emailVerificationToken",
-    "nextToken",
-];
-
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
@@ -171,7 +148,12 @@ proptest! {
         if value.is_object() || value.is_array() {
             let json = decode(&GSRequest::url_encode(&value));
             prop_assert!(json.is_ascii());
-            prop_assert_eq!(serde_json::from_slice::<Value>(&json).unwrap(), value);
+            let read: Value = serde_json::from_slice(&json).unwrap();
+            prop_assert_eq!(GSRequest::url_encode(&read), GSRequest::url_encode(&value));
+            // With it, numbers are equal as they are written: 1e-7 is not Python's 1e-07.
+            if cfg!(not(feature = "arbitrary_precision")) {
+                prop_assert_eq!(read, value);
+            }
         }
     }
 
@@ -280,35 +262,24 @@ proptest! {
     }
 
     #[test]
-    fn the_log_never_shows_a_secret(
-        params in params(), name in prop::sample::select(SECRET_NAMES), before in any::<String>(), after in any::<String>(),
-    ) {
-        // Recognizable whatever surrounds it and however it is encoded.
-        let canary = "Qx7kCanaryZ93";
-        let secret = format!("{before}{canary}{after}");
-        for placed in [
-            json!({name: secret}),
-            json!({"data": {"inner": [{name: secret}]}}),
-            json!({"text": json!({name: secret}).to_string()}),
-            json!({name: {"nested": secret}}),
-            json!({name: [secret]}),
-        ] {
-            let mut params = params.clone();
-            params.extend(placed.as_object().unwrap().clone());
-            let mut request = GSRequest::new("key", "c2VjcmV0", "accounts.login", params);
-            // Refused before anything is sent, and, for the whole log, after.
-            for host in ["not a host", "127.0.0.1:1"] {
-                request.set_host_override(host);
-                let response = request.send();
-                let log = response.get_log();
-                prop_assert!(!log.contains(canary), "{}", log);
-                let shown = format!("{request:?}{response:?}{response}");
-                prop_assert!(!shown.contains(canary), "{}", shown);
+    fn answers_are_read_as_serde_json_reads_them(fields in prop::collection::vec(json_text(), 0..6)) {
+        let named: Vec<_> = fields.iter().zip('b'..).map(|(json, name)| format!("\"{name}\": {json}")).collect();
+        let text = format!("{{\"errorCode\":0,\"UID\":\"u\",{}\"end\":1}}",
+            named.iter().map(|field| format!("{field},")).collect::<String>());
+        let response = GSResponse::from_text("x.y", &text);
+        prop_assert_eq!(response.get_error_code(), 0, "{}", text);
+        prop_assert_eq!(response.get_data().len(), fields.len() + 3);
+        if let Ok(expected) = serde_json::from_str::<Map>(&text) {
+            prop_assert_eq!(response.get_data(), &expected);
+        }
+        for (json, name) in fields.iter().zip('b'..) {
+            let read = &response.get_data()[&name.to_string()];
+            match serde_json::from_str::<Value>(json) {
+                Ok(expected) => prop_assert_eq!(read, &expected),
+                // Mended, or kept as it is.
+                Err(_) if read.is_string() && json.starts_with('"') => {}
+                Err(_) => prop_assert!(!read.is_string() || read == json, "{} from {}", read, json),
             }
-            // What the API answers with.
-            let answer = json!({"errorCode": 0, "echo": placed}).to_string();
-            let log = GSResponse::from_text("accounts.login", &answer).get_log();
-            prop_assert!(!log.contains(canary), "{}", log);
         }
     }
 

@@ -1,0 +1,457 @@
+//! Answers and parameters of any shape: what is read of them, digit by digit.
+#![cfg(feature = "client")]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use gssdk::*;
+use serde::Deserialize;
+use support::*;
+
+const KEEPS_DIGITS: bool = cfg!(feature = "arbitrary_precision");
+
+fn read(text: &str) -> GSResponse {
+    GSResponse::from_text("x.y", text)
+}
+
+fn nested(depth: usize) -> String {
+    "[".repeat(depth) + &"]".repeat(depth)
+}
+
+/// serde_json parses what is under this name as JSON, to any depth.
+fn reserved(mark: &str, json: &str) -> String {
+    format!(
+        r#"{{"\u0024serde_json::private::{mark}":{}}}"#,
+        Value::from(json)
+    )
+}
+
+/// JSON which is whole and which no `Value` can hold.
+fn unreadable() -> Vec<String> {
+    // 100 × 100 levels, which overflow the stack of whoever parses texts inside texts.
+    let mut bomb = String::from("1");
+    for _ in 0..100 {
+        let inner = bomb.replace('\\', "\\u005c").replace('"', "\\u0022");
+        let outer = format!(r#"{{"$serde_json::private::RawValue":"{inner}"}}"#);
+        bomb = "[".repeat(100) + &outer + &"]".repeat(100);
+    }
+    let mut unreadable = vec![
+        nested(200),
+        nested(100_000),
+        format!(r#"{{"a":[{},"b"]}}"#, nested(127)),
+        reserved("RawValue", "[1]"),
+        reserved("Number", "12"),
+        reserved("Number", "twelve"),
+        format!("[1,{}]", reserved("RawValue", "{")),
+        r#"{"$serde_json::private::Number":12}"#.to_string(),
+        bomb,
+    ];
+    if !KEEPS_DIGITS {
+        unreadable.extend(["1e400", "-1E+400", r#"{"a":[1e400],"b":"c"}"#].map(String::from));
+    }
+    unreadable
+}
+
+#[test]
+fn a_field_that_no_value_can_hold_is_kept_as_its_text_and_costs_nothing_else() {
+    for json in unreadable() {
+        let response = read(&format!(
+            r#"{{"errorCode":0,"UID":"a", "x" : {json} ,"age":42,"callId":"c"}}"#
+        ));
+        assert_eq!(response.get_error_code(), 0, "{response}");
+        assert_eq!(response.outcome(), Outcome::Answered);
+        assert_eq!(response.get_str("x"), Some(json.as_str()));
+        assert_eq!(response.get_str("UID"), Some("a"));
+        assert_eq!(response.get_i64("age"), Some(42));
+        assert_eq!(response.call_id(), Some("c"));
+        assert_eq!(response.get_data().len(), 5);
+        // Nothing that goes on from here is surprised by it.
+        let _ = (response.to_string(), response.get_log());
+        let copy: Value = response.parse().unwrap();
+        assert_eq!(copy["x"], json);
+        // Nor is a code that is no code success.
+        let response = read(&format!(r#"{{"errorCode":{json},"UID":"a"}}"#));
+        assert_eq!(response.get_error_code(), 500_000);
+        assert_eq!(response.get_str("UID"), Some("a"));
+    }
+    // The outermost object has no text to be kept as.
+    let response = read(r#"{"errorCode":0,"$serde_json::private::RawValue":"{}"}"#);
+    assert_eq!(response.get_error_code(), 500_000);
+    assert!(
+        response.get_error_message().contains("reserves"),
+        "{response}"
+    );
+}
+
+/// As JSONTestSuite's files that begin with `y_`.
+#[test]
+fn whatever_serde_json_reads_is_read_the_same() {
+    let whole = [
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0",
+        "-1",
+        "123",
+        "0.5",
+        "-0.0",
+        "123.456789",
+        "1e5",
+        "1E+2",
+        "0e+1",
+        "123e-10",
+        "-0.000000000000000000000000000000000000000000000000000000000000000001",
+        "18446744073709551615",
+        "-9223372036854775808",
+        r#""""#,
+        r#"" ""#,
+        "\"\u{7f}\u{2028}\u{10ffff}\u{fdd0}\u{1b}\"",
+        r#""\u0060\u012a\u12AB\u0000\u0022\u005c""#,
+        r#""\ud801\udc37\uD834\uDd1e\ud83d\ude39\ud83d\udc8d""#,
+        r#""\"\\\/\b\f\n\r\t""#,
+        r#""\\u0000 \\a a/*b*/c""#,
+        r#""[\"asd\"] {\"a\":1}, 17""#,
+        "[]",
+        "[ ]",
+        "[[] ]",
+        "[\n1\n,\t2 , \r[3]]",
+        "[null, 1, \"1\", {}]",
+        "[1,null,null,null,2]",
+        "{}",
+        r#"{"":0}"#,
+        r#"{"a":"b","a":"c"}"#,
+        r#"{"a":"b","a":"b"}"#,
+        r#"{"foo\u0000bar": 42}"#,
+        r#"{"\ud83d\ude39":{"title":"\u041f\u043e\u043b"}}"#,
+        r#"{ "min": -1.0e+28, "max": 1.0e+28 }"#,
+        "{\n\"a\": \"b\"\n}",
+    ];
+    for json in whole {
+        // Without an escape, serde_json has nothing to object to.
+        let json = json.replace('\u{1b}', "");
+        let text = format!(" {{ \"errorCode\" : 0 , \"x\" : {json} , \"\" : [{json}]}}\n");
+        let response = read(&text);
+        assert_eq!(response.get_error_code(), 0, "{response}");
+        let expected: Map = serde_json::from_str(&text).unwrap();
+        assert_eq!(response.get_data(), &expected, "{text}");
+        let names = |map: &Map| map.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(response.get_data()), names(&expected), "{text}");
+        assert_eq!(read(&format!("\u{feff}{text}")).get_data(), &expected);
+    }
+    // The last of several fields of a name counts.
+    let response = read(r#"{"errorCode":403003,"x":1,"errorCode":0,"x":[2]}"#);
+    assert_eq!(response.get_error_code(), 0);
+    assert_eq!(response.get_data()["x"], json!([2]));
+}
+
+/// As JSONTestSuite's files that begin with `n_`.
+#[test]
+fn what_is_not_json_is_never_a_success() {
+    for json in [
+        "",
+        "nul",
+        "True",
+        "+1",
+        "-",
+        "01",
+        "1.",
+        ".5",
+        "1e",
+        "1e+",
+        "0x1",
+        "NaN",
+        "Infinity",
+        "1 2",
+        "\"",
+        "\"\t\"",
+        "\"\n\"",
+        r#""\x""#,
+        r#""\u12""#,
+        r#""\ud83d\u12""#,
+        "'a'",
+        "[",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "]",
+        "{",
+        "{a:1}",
+        r#"{"a"}"#,
+        r#"{"a":1,}"#,
+        r#"{"a":1 "b":2}"#,
+        "{1:1}",
+        "1}",
+        "/**/1",
+    ] {
+        for text in [
+            format!(r#"{{"errorCode":0,"x":{json}}}"#),
+            format!(r#"{{"errorCode":0,"x":[{json}"#),
+            format!(r#"{{"errorCode":0}}{json}x"#),
+        ] {
+            let response = read(&text);
+            assert_eq!(response.get_error_code(), 500_000, "{text}");
+            assert_eq!(response.outcome(), Outcome::Unknown);
+            assert_eq!(response.get_response_text(), text);
+            assert!(response.get_data().is_empty());
+        }
+    }
+}
+
+#[test]
+fn half_a_surrogate_pair_is_replaced_wherever_it_stands() {
+    let text = r#"{"errorCode":0,"\ud83dx":"\ud83d","a":{"\udc00":["\ud83d\ud83d\ude39\udc00","\\ud83d"]},"\\ud83d":"\u00e9"}"#;
+    let expected = json!({
+        "errorCode": 0, "\u{fffd}x": "\u{fffd}", "\\ud83d": "é",
+        "a": {"\u{fffd}": ["\u{fffd}😹\u{fffd}", "\\ud83d"]},
+    });
+    let response = read(text);
+    assert_eq!(Value::from(response.get_data().clone()), expected);
+}
+
+/// What is written, what is read without and with `arbitrary_precision`.
+const NUMBERS: [(&str, &str, &str); 6] = [
+    ("42", "42", "42"),
+    (
+        "18446744073709551615",
+        "18446744073709551615",
+        "18446744073709551615",
+    ),
+    (
+        "98765432109876543210",
+        "9.876543210987654e+19",
+        "98765432109876543210",
+    ),
+    (
+        "-12345678901234567890123",
+        "-1.2345678901234568e+22",
+        "-12345678901234567890123",
+    ),
+    (
+        "0.12345678901234567890",
+        "0.12345678901234568",
+        "0.12345678901234567890",
+    ),
+    ("1.50", "1.5", "1.50"),
+];
+
+#[test]
+fn numbers_of_answers_keep_every_digit_with_arbitrary_precision() {
+    for (number, rounded, exact) in NUMBERS {
+        let read_as = if KEEPS_DIGITS { exact } else { rounded };
+        let response = read(&format!(
+            r#"{{"errorCode":0,"n":{number},"a":[{{"n":{number}}}]}}"#
+        ));
+        assert_eq!(response.get_string("n").as_deref(), Some(read_as));
+        assert_eq!(response.get_f64("n"), number.parse().ok());
+        assert_eq!(response.get_i64("n"), number.parse().ok());
+        let data = &response.get_data()["a"];
+        assert_eq!(data.to_string(), format!(r#"[{{"n":{read_as}}}]"#));
+        assert!(response.to_string().contains(&format!("\"n\":{read_as}")));
+    }
+    let response = read(r#"{"errorCode":0,"a":1e3,"b":1.0,"c":"7","d":1e400}"#);
+    for name in ["a", "b", "c", "d"] {
+        assert_eq!(response.get_i64(name), None, "{name}");
+    }
+    assert_eq!(response.get_f64("a"), Some(1000.0));
+    assert_eq!(response.get_f64("d"), None);
+    let kept = if KEEPS_DIGITS { "1e+400" } else { "1e400" };
+    assert_eq!(response.get_string("d").as_deref(), Some(kept));
+}
+
+#[test]
+fn typed_answers_take_numbers_of_any_kind() {
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Answer {
+        int: i64,
+        large: u64,
+        float: f64,
+        single: f32,
+        value: Value,
+        map: BTreeMap<String, serde_json::Number>,
+        #[serde(flatten)]
+        rest: BTreeMap<String, Value>,
+    }
+    let response = read(
+        r#"{"errorCode":0,"int":-1,"large":18446744073709551615,"float":2,"single":0.1,
+            "value":{"n":[1,2.5]},"map":{"n":7}}"#,
+    );
+    let expected = Answer {
+        int: -1,
+        large: u64::MAX,
+        float: 2.0,
+        single: 0.1,
+        value: json!({"n": [1, 2.5]}),
+        map: BTreeMap::from([("n".to_string(), 7.into())]),
+        rest: BTreeMap::from([("errorCode".to_string(), json!(0))]),
+    };
+    assert_eq!(response.parse::<Answer>().unwrap(), expected);
+
+    let response = read(r#"{"errorCode":0,"n":98765432109876543210}"#);
+    let number = &response.parse::<BTreeMap<String, serde_json::Number>>();
+    let text = number.as_ref().unwrap()["n"].to_string();
+    assert_eq!(text == "98765432109876543210", KEEPS_DIGITS, "{text}");
+    // What does not fit is named.
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code)]
+    struct Small {
+        n: u8,
+    }
+    let error = response.parse::<Small>().unwrap_err();
+    assert!(error.error_message().contains("n"), "{error}");
+}
+
+// Parameters --------------------------------------------------------------------
+
+fn sent(request: &GSRequest, name: &str) -> String {
+    let prepared = request.prepare().unwrap();
+    let prefix = format!("{name}=");
+    let mut pairs = prepared.body().split('&');
+    let value = pairs.find_map(|pair| pair.strip_prefix(&prefix)).unwrap();
+    value.to_string()
+}
+
+fn with(params: impl Params) -> GSRequest {
+    GSRequest::new("key", "c2VjcmV0", "x.y", params)
+}
+
+#[test]
+fn an_integer_of_a_json_text_is_sent_digit_by_digit_or_refused() {
+    for number in [
+        "98765432109876543210",
+        "-9223372036854775809",
+        "18446744073709551616",
+    ] {
+        for (json, encoded) in [
+            (format!(r#"{{"n":{number}}}"#), number.to_string()),
+            (
+                format!("\u{feff} {{\"x\":1.5,\"n\":[{number}, {{\"a\": {number}}}]}}\n"),
+                format!("%5B{number}%2C%20%7B%22a%22%3A%20{number}%7D%5D"),
+            ),
+        ] {
+            let request = with(json.as_str());
+            if KEEPS_DIGITS {
+                assert_eq!(sent(&request, "n"), encoded);
+            } else {
+                let error = request.prepare().err().unwrap();
+                assert_eq!(error.error_code(), 400_006);
+                assert!(error.error_message().contains("64 bits"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_read_is_sent_with_the_same_digits() {
+    for (number, _, exact) in NUMBERS {
+        let response = read(&format!(r#"{{"errorCode":0,"n":{number},"a":[{number}]}}"#));
+        let mut request = with(());
+        request.set_param("n", response.get_object("n"));
+        request.set_param("a", response.get_object("a"));
+        // A float is Python's where no digit is lost by it.
+        let exact = if exact == "1.50" { "1.5" } else { exact };
+        if KEEPS_DIGITS {
+            assert_eq!(sent(&request, "n"), exact);
+            assert_eq!(sent(&request, "a"), format!("%5B{exact}%5D"));
+        } else {
+            let float: Result<f64, _> = sent(&request, "n").replace("%2B", "+").parse();
+            assert_eq!(float, number.parse());
+        }
+    }
+}
+
+#[test]
+fn floats_are_sent_as_python_sends_them() {
+    for (json, expected) in [
+        ("1.0", "1.0"),
+        ("1e5", "100000.0"),
+        ("1E16", "1e%2B16"),
+        ("1.50", "1.5"),
+        ("0.00001", "1e-05"),
+        ("-0.0", "-0.0"),
+    ] {
+        let text = format!(r#"{{"n":{json},"a":[{json}]}}"#);
+        assert_eq!(sent(&with(text.as_str()), "n"), expected, "{json}");
+        assert_eq!(sent(&with(text), "a"), format!("%5B{expected}%5D"));
+        let value: f64 = json.parse().unwrap();
+        assert_eq!(sent(&with(json!({"n": value})), "n"), expected);
+    }
+    let mut request = with(());
+    for (single, expected) in [
+        (0.1f32, "0.1"),
+        (16_777_216.0, "16777216.0"),
+        (f32::MAX, "3.4028235e%2B38"),
+        (f32::MIN_POSITIVE, "1.1754944e-38"),
+        (-2.5, "-2.5"),
+    ] {
+        request.set_param("n", single);
+        request.set_param("a", vec![single]);
+        assert_eq!(sent(&request, "n"), expected);
+        assert_eq!(sent(&request, "a"), format!("%5B{expected}%5D"));
+    }
+}
+
+#[test]
+fn a_number_that_is_not_finite_is_refused_at_send_until_it_is_replaced() {
+    let api = StandIn::plain();
+    let mut request = api.set_status();
+    let check = |request: &GSRequest, refused: bool| {
+        let response = request.send();
+        if refused {
+            assert_eq!(response.get_error_code(), 400_006, "{response}");
+            assert!(response.get_error_message().contains("\"x\""), "{response}");
+            assert_eq!(response.outcome(), Outcome::NotSent);
+            assert!(request.prepare().is_err());
+        } else {
+            assert_eq!(response.get_error_code(), 0, "{response}");
+        }
+    };
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        request.set_param("x", 1);
+        request.set_param("x", value);
+        check(&request, true);
+        request.set_param("y", 1.5);
+        check(&request, true);
+        request.set_param("x", 1.5);
+        check(&request, false);
+        for request in [
+            request.clone().tap("x", value as f32),
+            request.clone().tap("x", vec![1.0, value]),
+            request.clone().tap("x", Some([value])),
+            request
+                .clone()
+                .tap("x", value.to_string().parse::<f64>().ok()),
+        ] {
+            check(&request, true);
+        }
+    }
+    assert_eq!(api.received().len(), 3);
+}
+
+trait Tap {
+    fn tap(self, name: &str, value: impl ParamValue) -> Self;
+}
+
+impl Tap for GSRequest {
+    fn tap(mut self, name: &str, value: impl ParamValue) -> Self {
+        self.set_param(name, value);
+        self
+    }
+}
+
+#[test]
+fn json_text_that_no_value_can_hold_is_refused_not_changed() {
+    for json in unreadable() {
+        let response = with(format!(r#"{{"x":{json}}}"#)).send();
+        assert_eq!(response.get_error_code(), 400_006, "{response}");
+        assert!(!response.get_error_message().is_empty());
+    }
+    for json in [
+        r#"{"x":"\ud83d"}"#,
+        r#"{"\ud83d":1}"#,
+        r#"{"x":{"\ud83d":1}}"#,
+    ] {
+        assert_eq!(with(json).send().get_error_code(), 400_006, "{json}");
+    }
+}
