@@ -16,7 +16,8 @@
 //!
 //! Times are Unix seconds, may have fractions, and are taken with two minutes of leeway
 //! either way. Every error tells which check failed and is 400006; errors of fetching the
-//! keys keep their own code. An argument that is absent (see [`Text`]) is refused, too.
+//! keys keep their own code. An argument that is absent (see [`Text`]) is refused with 400002,
+//! and so is an empty API key, API domain or user key.
 //!
 //! `api_domain` decides which server is asked for the keys. It comes from your
 //! configuration, never from a token or a user, who could name a server of their own.
@@ -248,8 +249,8 @@ pub fn prefetch_keys(api_key: impl Text, api_domain: impl Text) -> Result<(), GS
 /// [`SigUtils::get_dynamic_session_signature`](crate::sig_utils::get_dynamic_session_signature).
 ///
 /// # Errors
-/// 400006 when an argument is absent, when the user key is empty, or when the private key
-/// cannot be read or is not an RSA key.
+/// 400002 when the cookie or the user key is absent, 400006 when the private key cannot be
+/// read or is not an RSA key.
 ///
 /// ```no_run
 /// use gssdk::JwtUtils;
@@ -480,21 +481,21 @@ fn now() -> i64 {
 }
 
 /// # Errors
-/// That the argument is absent.
+/// 400002 if the argument is absent.
 fn given<'a>(name: &str, argument: &'a impl Text) -> Result<Cow<'a, str>, GSException> {
     text(argument).ok_or_else(|| missing(name))
 }
 
 /// # Errors
-/// That the argument is absent or empty: without its settings, a site must not believe the
-/// tokens of a site "".
+/// 400002 if the argument is absent or empty: without its settings, a site must not believe
+/// the tokens of a site "".
 fn given_key<'a>(name: &str, argument: &'a impl Text) -> Result<Cow<'a, str>, GSException> {
     let key = text(argument).filter(|key| !key.is_empty());
     key.ok_or_else(|| missing(name))
 }
 
 fn missing(argument: &str) -> GSException {
-    GSException::invalid(format_args!("the argument {argument} is missing"))
+    GSException::missing(&format!("no {argument} was given"))
 }
 
 #[cfg(test)]

@@ -193,15 +193,16 @@ impl GSRequest {
         request
     }
 
-    /// How often to send again what the API has refused because there were too
-    /// many calls: 403048, the rate limit. The default is 0.
+    /// How often to send again what was refused because there were too many calls:
+    /// 403048, the API's rate limit, and HTTP 429. The default is 0.
     ///
-    /// With [`idempotent`](Self::idempotent), also after 500001, 504001 and 409030,
-    /// which do not say whether the API executed the call, and after failures of
-    /// the network.
+    /// With [`idempotent`](Self::idempotent), also after 500001, 504001, 409030 and
+    /// HTTP 503, which do not say whether the API executed the call, and after failures
+    /// of the network.
     ///
-    /// It waits 1, 2, 4 … s in between, up to 30 s and a little less by chance,
-    /// and never beyond the timeout. Each try is signed anew; the log shows them.
+    /// It waits 1, 2, 4 … s in between, up to 30 s and a little less by chance, or as
+    /// long as `Retry-After` says if that is longer, and never beyond the timeout. Each
+    /// try is signed anew; the log shows them.
     ///
     /// ```
     /// use gssdk::*;
@@ -233,11 +234,12 @@ impl GSRequest {
     }
 
     /// After 301001, goes to the data center that the API names: the request was
-    /// refused, so nothing ran, and is signed anew for the other one. Later requests
-    /// with the same API key that allow it go there at once. The default is `false`.
+    /// refused, so nothing ran, and is signed anew for the other one. The default is
+    /// `false`. What an answer over https has named is where later requests with the same
+    /// API key go at once if they allow it, until it cannot be reached.
     ///
-    /// Only to Gigya's own domains (`*.gigya.com`, `*.gigya-api.cn`), and never with a
-    /// [host override](Self::set_host_override). The log shows both tries.
+    /// Only to Gigya's own domains (`*.gigya.com`, `*.sapcdm.cn`, `*.gigya-api.cn`), and
+    /// never with a [host override](Self::set_host_override). The log shows both tries.
     ///
     /// ```
     /// use gssdk::*;
@@ -409,8 +411,8 @@ impl GSRequest {
     /// percent-encoded; `https://` for a proxy that is spoken to over TLS.
     ///
     /// `None` takes the explicit proxy back: then `HTTPS_PROXY`, `HTTP_PROXY`,
-    /// `ALL_PROXY` and `NO_PROXY` decide, as in Python; a change of these counts
-    /// within a second.
+    /// `ALL_PROXY` and `NO_PROXY` decide, as in Python. Plain http to loopback, see
+    /// [`set_host_override`](Self::set_host_override), never goes through a proxy.
     ///
     /// Mirrors `setProxy`.
     ///

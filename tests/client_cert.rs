@@ -210,3 +210,38 @@ fn different_certificates_never_share_a_connection() {
     }
     assert_eq!(api.connections(), 2);
 }
+
+/// Where a server says nothing of why it refuses a certificate, or its alert is lost: a
+/// reset discards on Windows what has not been read.
+#[test]
+fn a_fresh_connection_that_ends_before_an_answer_hints_at_the_certificate() {
+    const HINT: &str = "(was the client certificate refused?)";
+    let identity = ca().issue(client_params("us"));
+    for fault in [Fault::CloseAfterHead, Fault::ResetAfterHead] {
+        let with_certificate = mtls(ca());
+        with_certificate.fault(fault.clone());
+        let response = request(&with_certificate, &identity).send();
+        assert_eq!(response.get_error_code(), 500_000, "{response}");
+        assert!(response.get_error_message().contains(HINT), "{response}");
+        assert_eq!(response.outcome(), Outcome::Unknown, "{fault:?}");
+        assert_eq!(with_certificate.executed(), 0);
+
+        // Once a request has been answered, it is not the certificate.
+        assert_eq!(
+            request(&with_certificate, &identity)
+                .send()
+                .get_error_code(),
+            0
+        );
+        with_certificate.fault(fault.clone());
+        let response = request(&with_certificate, &identity).send();
+        assert_eq!(response.get_error_code(), 500_000, "{response}");
+        assert!(!response.get_error_message().contains(HINT), "{response}");
+
+        let without = StandIn::tls();
+        without.fault(fault);
+        let response = without.set_status().send();
+        assert_eq!(response.get_error_code(), 500_000, "{response}");
+        assert!(!response.get_error_message().contains(HINT), "{response}");
+    }
+}

@@ -190,7 +190,7 @@ fn scripted(answer: &'static [u8]) -> String {
             let _ = stream.write_all(answer);
         }
     });
-    format!("localhost:{port}")
+    format!("127.0.0.1:{port}")
 }
 
 #[test]

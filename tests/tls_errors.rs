@@ -5,7 +5,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use gssdk::*;
 use support::certs::{Ca, Identity, ca, ca_pem, server_config, server_params};
@@ -34,13 +34,17 @@ impl Workshop {
     }
 
     fn openssl(&self, arguments: &str) {
-        let output = Command::new("openssl")
+        let output = self.output(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "openssl {arguments}: {errors}");
+    }
+
+    fn output(&self, arguments: &str) -> Output {
+        Command::new("openssl")
             .args(arguments.split(' ').filter(|argument| !argument.is_empty()))
             .current_dir(self.0.path())
             .output()
-            .unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "openssl {arguments}: {errors}");
+            .unwrap()
     }
 
     fn read(&self, file: &str) -> String {
@@ -64,19 +68,27 @@ impl Workshop {
         ));
     }
 
-    /// A certificate by `ca`, `name.pem`; `options` are those of `openssl x509`.
+    /// A certificate by `ca`, `name.pem`: version 1 without extensions; `options` are those
+    /// of `openssl x509`.
     fn issue(&self, ca: &str, name: &str, key: &str, extensions: &str, options: &str) {
         self.request(name, key);
-        let by = format!("-in {name}.csr -CA {ca}.pem -CAkey {ca}.key -CAcreateserial");
-        let extensions = match extensions {
-            "" => String::new(),
-            lines => {
-                std::fs::write(self.0.path().join("extensions"), lines).unwrap();
-                "-extfile extensions".to_string()
+        let by = format!("-in {name}.csr -CA {ca}.pem -CAkey {ca}.key");
+        let mut with = String::new();
+        if extensions.is_empty() {
+            // `openssl x509` makes version 3 from OpenSSL 3.4 on, and version 1 before, where
+            // `openssl req` does not know this option.
+            let config = "[req]\ndistinguished_name = name\n[name]\n";
+            std::fs::write(self.0.path().join("config"), config).unwrap();
+            let version_1 = format!("req -x509v1 {by} -config config -out {name}.pem");
+            if self.output(&version_1).status.success() {
+                return;
             }
-        };
+        } else {
+            std::fs::write(self.0.path().join("extensions"), extensions).unwrap();
+            with.push_str("-extfile extensions");
+        }
         self.openssl(&format!(
-            "x509 -req {by} {extensions} {options} -out {name}.pem"
+            "x509 -req {by} -CAcreateserial {with} {options} -out {name}.pem"
         ));
     }
 

@@ -373,7 +373,13 @@ fn an_absent_argument_is_named() {
             "api_domain",
         ),
     ] {
-        refused(result, &format!("the argument {name} is missing"));
+        let error = result.unwrap_err();
+        assert_eq!(error.error_code(), 400_002);
+        let words = format!("no {name} was given");
+        assert!(
+            error.to_string().contains(&words),
+            "{error} should say {words}"
+        );
     }
 }
 

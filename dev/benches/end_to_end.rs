@@ -16,6 +16,8 @@
 //! requests. `cargo bench … -- --instructions` does that alone, `--threads` compares
 //! threads that share a pool of connections with threads that don't.
 
+mod shared;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -25,16 +27,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gssdk::*;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use shared::{ANSWER, SECRET, respond};
 use stand_in::certs;
 
-const SECRET: &str = "Cc5yFv4kcjAeqg/J7Xhn+A==";
 /// Where client and server run, if they can be told.
 const CLIENT_CORE: &str = "0";
 const SERVER_CORE: &str = "1";
-
-const ANSWER: &str = r#"{"callId":"5f1cb7a1b1f2","errorCode":0,"apiVersion":2,"statusCode":200}"#;
 
 /// Each client's turn within a round; many short ones even out the machine's moods.
 const TURN: Duration = Duration::from_millis(100);
@@ -570,21 +570,16 @@ fn libcurl(url: &str, body: &str, ca: &str) -> Box<dyn FnMut()> {
 /// The built-in server: plain, TLS, and plain after 2 ms.
 fn serve(dir: &str) {
     let dir = PathBuf::from(dir);
-    let chain = CertificateDer::pem_file_iter(dir.join("cert.pem")).expect("the certificate");
-    let chain = chain.collect::<Result<_, _>>().expect("the certificate");
-    let key = PrivateKeyDer::from_pem_file(dir.join("key.pem")).expect("the key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .expect("a matching key");
-    let config = Arc::new(config);
+    let identity = certs::Identity {
+        cert: std::fs::read_to_string(dir.join("cert.pem")).expect("the certificate"),
+        key: std::fs::read_to_string(dir.join("key.pem")).expect("the key"),
+    };
+    let config = certs::server_config(&identity, None);
     let listeners = [false, true, false].map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"));
     for listener in &listeners {
         println!("{}", listener.local_addr().expect("an address").port());
     }
+    let at_once = |_: &str| ANSWER.to_string();
     thread::scope(|scope| {
         for (i, listener) in listeners.iter().enumerate() {
             let config = &config;
@@ -595,38 +590,16 @@ fn serve(dir: &str) {
                     thread::spawn(move || match i {
                         1 => {
                             let session = rustls::ServerConnection::new(config).expect("a session");
-                            answer(rustls::StreamOwned::new(session, stream), Duration::ZERO)
+                            respond(rustls::StreamOwned::new(session, stream), &at_once)
                         }
-                        2 => answer(stream, Duration::from_millis(2)),
-                        _ => answer(stream, Duration::ZERO),
+                        2 => respond(stream, &|_: &str| {
+                            thread::sleep(Duration::from_millis(2));
+                            ANSWER.to_string()
+                        }),
+                        _ => respond(stream, &at_once),
                     });
                 }
             });
         }
     });
-}
-
-fn answer(mut stream: impl Read + Write, pause: Duration) -> Option<()> {
-    let answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{ANSWER}",
-        ANSWER.len()
-    );
-    let mut received = Vec::new();
-    let mut chunk = vec![0; 64 * 1024];
-    loop {
-        let read = stream.read(&mut chunk).ok().filter(|read| *read > 0)?;
-        received.extend_from_slice(&chunk[..read]);
-        let head = received.windows(4).position(|window| window == b"\r\n\r\n");
-        let Some(head) = head else { continue };
-        let text = String::from_utf8_lossy(&received[..head]).to_lowercase();
-        let length = text.split("content-length: ").nth(1)?.split('\r').next()?;
-        if received.len() >= head + 4 + length.parse::<usize>().ok()? {
-            received.clear();
-            if !pause.is_zero() {
-                thread::sleep(pause);
-            }
-            stream.write_all(answer.as_bytes()).ok()?;
-            stream.flush().ok()?;
-        }
-    }
 }

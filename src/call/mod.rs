@@ -140,8 +140,9 @@ impl Call {
             return Err(GSException::invalid(why));
         }
         if let Some(name) = self.not_finite.first() {
-            let why = format_args!("the parameter {name:?} is NaN or infinite");
-            return Err(GSException::invalid(why));
+            return Err(GSException::invalid(format_args!(
+                "the parameter {name:?} is NaN or infinite"
+            )));
         }
         let is_anonymous = matches!(credentials, Credentials::Anonymous);
         headers::check_all(&self.headers, is_anonymous)?;

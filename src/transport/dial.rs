@@ -120,8 +120,10 @@ fn tunnel(
     port: u16,
 ) -> Result<(), TransportError> {
     let failed = |error: io::Error| {
-        let what = format_args!("asking the proxy {proxy} for a tunnel failed");
-        TransportError::before_sending(what, &error)
+        TransportError::before_sending(
+            format_args!("asking the proxy {proxy} for a tunnel failed"),
+            &error,
+        )
     };
     let refused = |why: &str| {
         TransportError::NotSent(format!(
@@ -234,5 +236,59 @@ fn offered_schemes(headers: &[httparse::Header]) -> String {
         format!(
             " (it offers {schemes}; Basic, with user and password in the proxy's URL, is supported)"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    /// Nobody but root may listen at these, and nobody does.
+    const DEAD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+    const DEAD_TOO: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 1);
+
+    fn dial_plain(names: &Arc<Names>) -> Result<SocketAddr, TransportError> {
+        let limits = Limits {
+            deadline: Instant::now() + Duration::from_secs(60),
+            connect: None,
+            io: None,
+        };
+        tcp(names, "", "several.test", 80, limits).map(|socket| socket.peer().unwrap())
+    }
+
+    #[test]
+    fn each_address_of_a_name_is_tried_in_turn() {
+        static ADDRESSES: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
+        let names = Names::with_lookup(|_, _| Ok(ADDRESSES.lock().unwrap().clone()));
+        let live = TcpListener::bind("127.0.0.1:0").unwrap();
+        let live_at = live.local_addr().unwrap();
+        *ADDRESSES.lock().unwrap() = vec![DEAD, live_at];
+        assert_eq!(dial_plain(&names).unwrap(), live_at);
+
+        // When none can be reached, they are forgotten, and the name is looked up again.
+        drop(live);
+        assert!(dial_plain(&names).is_err());
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        *ADDRESSES.lock().unwrap() = vec![other.local_addr().unwrap()];
+        assert_eq!(dial_plain(&names).unwrap(), other.local_addr().unwrap());
+    }
+
+    #[test]
+    fn an_error_names_each_address_with_its_own_reason() {
+        let names = Names::with_lookup(|_, _| Ok(vec![DEAD, DEAD_TOO]));
+        let Err(TransportError::NotSent(why)) = dial_plain(&names) else {
+            panic!("it should be NotSent");
+        };
+        // The second reason is another one where there is no IPv6.
+        let (first, second) = why.split_once("; ").unwrap();
+        assert_eq!(
+            first,
+            "connecting to several.test:80 failed (127.0.0.1:1: connection refused (is the address right?)"
+        );
+        let reason = second.strip_prefix("[::1]:1: ").unwrap();
+        assert!(reason.len() > ")".len() && reason.ends_with(')'), "{why}");
     }
 }

@@ -319,3 +319,87 @@ impl ureq::unversioned::resolver::Resolver for NoLookUp {
         Ok(self.empty())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::{SocketAddr, TcpListener};
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::time::Duration;
+
+    /// Posts to this plain http host.
+    fn post(
+        transport: &Transport,
+        host: &str,
+        timeout: Duration,
+    ) -> Result<Response<Vec<u8>>, TransportError> {
+        let settings = Settings {
+            https: false,
+            host,
+            direct: true,
+            ca_certs: None,
+            client_cert: None,
+            proxy: None,
+        };
+        let route = transport.route(&settings).unwrap();
+        let mut request = Request::new("x".to_string());
+        *request.uri_mut() = format!("http://{host}/").parse().unwrap();
+        let limits = Limits {
+            deadline: Instant::now() + timeout,
+            connect: None,
+            io: None,
+        };
+        transport.exchange(&route, &request, limits, false)
+    }
+
+    #[test]
+    fn a_reused_connection_needs_no_lookup_nor_does_the_next_one() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // Two answers on each connection, then the end.
+        let server = std::thread::spawn(move || {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().unwrap();
+                for connection in ["keep-alive", "close"] {
+                    assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+                    let head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: ";
+                    write!(stream, "{head}{connection}\r\n\r\n").unwrap();
+                }
+            }
+        });
+        let transport = Transport {
+            names: Names::with_lookup(|_, port| {
+                LOOKUPS.fetch_add(1, SeqCst);
+                Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
+            }),
+            ..Transport::default()
+        };
+        let reused = [false, true, false, true].map(|_| {
+            let host = format!("reused.test:{port}");
+            let answer = post(&transport, &host, Duration::from_secs(60)).unwrap();
+            answer.extensions().get::<Reused>().unwrap().0
+        });
+        server.join().unwrap();
+        assert_eq!(reused, [false, true, false, true]);
+        assert_eq!(LOOKUPS.load(SeqCst), 1);
+    }
+
+    #[test]
+    fn a_stalled_lookup_ends_with_the_timeout() {
+        let transport = Transport {
+            names: Names::with_lookup(|_, _| {
+                loop {
+                    std::thread::park();
+                }
+            }),
+            ..Transport::default()
+        };
+        let outcome = post(&transport, "stalled.test", Duration::from_millis(100));
+        assert!(matches!(
+            outcome,
+            Err(TransportError::Timeout { sent: false })
+        ));
+    }
+}

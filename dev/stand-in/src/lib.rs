@@ -13,7 +13,7 @@ pub mod sender;
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -49,6 +49,8 @@ pub enum Fault {
     StallOnAccept,
     /// Close after the headers of a request, its body unread.
     CloseAfterHead,
+    /// Reset the connection after the headers of a request.
+    ResetAfterHead,
     /// Close after the body of a request, which is not executed.
     CloseAfterBody,
     /// Execute the request, then close without an answer.
@@ -158,31 +160,14 @@ impl StandIn {
     }
 
     fn start(tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-        let address = listener.local_addr().expect("its address");
+        let (listeners, address) = listen();
         let state = Arc::new(State::default());
         state.keep_log.store(true, SeqCst);
         let https = tls.is_some();
-        let server = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (tls, state) = (tls.clone(), Arc::clone(&server));
-                // Here, where connections are in order: threads are in none.
-                let connection = state.connections.fetch_add(1, SeqCst) + 1;
-                let fault = state.take_fault(|fault| {
-                    matches!(fault, Fault::CloseOnAccept | Fault::StallOnAccept)
-                });
-                thread::spawn(move || match fault {
-                    Some(Fault::CloseOnAccept) => {}
-                    Some(_) => stall(stream),
-                    None => {
-                        let _ = serve(stream, connection, tls, &state);
-                        *state.closed.lock().unwrap() += 1;
-                        state.one_closed.notify_all();
-                    }
-                });
-            }
-        });
+        for listener in listeners {
+            let (tls, state) = (tls.clone(), Arc::clone(&state));
+            thread::spawn(move || accept(&listener, tls, &state));
+        }
         StandIn {
             address,
             https,
@@ -240,8 +225,21 @@ impl StandIn {
     }
 }
 
-trait Stream: Read + Write + Send {}
-impl<T: Read + Write + Send> Stream for T {}
+trait Stream: Read + Write + Send {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Stream for StreamOwned<ServerConnection, TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        &self.sock
+    }
+}
 
 impl State {
     fn take_fault(&self, wanted: impl Fn(&Fault) -> bool) -> Option<Fault> {
@@ -251,6 +249,50 @@ impl State {
             _ => None,
         }
     }
+}
+
+/// Listens on a port of both addresses of `localhost`: some systems try `::1` first, and
+/// Windows takes two seconds to find out that nobody listens there.
+fn listen() -> (Vec<TcpListener>, SocketAddr) {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+        let address = listener.local_addr().expect("its address");
+        match TcpListener::bind(("::1", address.port())) {
+            Ok(other) => return (vec![listener, other], address),
+            // Somebody else has this port there.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            // There is no IPv6.
+            Err(_) => return (vec![listener], address),
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, tls: Option<Arc<ServerConfig>>, state: &Arc<State>) {
+    for stream in listener.incoming().flatten() {
+        let (tls, state) = (tls.clone(), Arc::clone(state));
+        // Counted here, where connections are in order: threads are not.
+        let connection = state.connections.fetch_add(1, SeqCst) + 1;
+        let fault =
+            state.take_fault(|fault| matches!(fault, Fault::CloseOnAccept | Fault::StallOnAccept));
+        thread::spawn(move || match fault {
+            Some(Fault::CloseOnAccept) => {}
+            Some(_) => stall(stream),
+            None => {
+                let _ = serve(stream, connection, tls, &state);
+                *state.closed.lock().unwrap() += 1;
+                state.one_closed.notify_all();
+            }
+        });
+    }
+}
+
+/// Ends a connection so that the peer reads what was sent: to close it while bytes of the
+/// peer are unread resets it, and on Windows a reset discards what the peer has not read.
+fn hang_up(mut tcp: TcpStream) -> io::Result<()> {
+    tcp.shutdown(Shutdown::Write)?;
+    tcp.set_read_timeout(Some(Duration::from_secs(10)))?;
+    io::copy(&mut tcp, &mut io::sink())?;
+    Ok(())
 }
 
 /// Keeps the connection, and does nothing.
@@ -277,9 +319,9 @@ fn serve(
             let mut session = ServerConnection::new(config).map_err(io::Error::other)?;
             let mut tcp = tcp;
             while session.is_handshaking() {
-                if let Err(error) = session.complete_io(&mut tcp) {
-                    let _ = session.write_tls(&mut tcp); // the alert
-                    return Err(error);
+                if session.complete_io(&mut tcp).is_err() {
+                    session.write_tls(&mut tcp)?; // the alert
+                    return hang_up(tcp);
                 }
             }
             if session.handshake_kind() == Some(HandshakeKind::Resumed) {
@@ -301,6 +343,9 @@ fn serve(
         let fault = state.take_fault(|_| true).unwrap_or(Fault::None);
         match &fault {
             Fault::CloseAfterHead => return Ok(()),
+            Fault::ResetAfterHead => {
+                return SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO));
+            }
             Fault::StallBody => stall(stream),
             Fault::RefuseEarly(bytes) => {
                 stream.write_all(bytes)?;

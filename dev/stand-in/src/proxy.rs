@@ -71,27 +71,39 @@ impl Proxy {
     }
 
     fn with(state: State, tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-        let port = listener.local_addr().expect("its address").port();
+        let (listeners, address) = super::listen();
         let state = Arc::new(state);
-        let server = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                server.connections.fetch_add(1, SeqCst);
-                let (state, tls) = (Arc::clone(&server), tls.clone());
-                thread::spawn(move || match tls {
-                    None => serve(stream, &state),
-                    Some(config) => {
-                        // Alternating directions on one TLS session needs short reads.
-                        stream.set_read_timeout(Some(Duration::from_millis(5)))?;
-                        let session = ServerConnection::new(config).map_err(io::Error::other)?;
-                        serve_tls(StreamOwned::new(session, stream), &state)
-                    }
-                });
-            }
-        });
+        for listener in listeners {
+            let (tls, state) = (tls.clone(), Arc::clone(&state));
+            thread::spawn(move || accept(&listener, tls, &state));
+        }
+        let port = address.port();
         Proxy { port, state }
     }
+}
+
+fn accept(listener: &TcpListener, tls: Option<Arc<ServerConfig>>, state: &Arc<State>) {
+    for stream in listener.incoming().flatten() {
+        state.connections.fetch_add(1, SeqCst);
+        let (state, tls) = (Arc::clone(state), tls.clone());
+        thread::spawn(move || match tls {
+            None => serve(stream, &state),
+            Some(config) => {
+                // Alternating directions on one TLS session needs short reads.
+                stream.set_read_timeout(Some(Duration::from_millis(5)))?;
+                let session = ServerConnection::new(config).map_err(io::Error::other)?;
+                serve_tls(StreamOwned::new(session, stream), &state)
+            }
+        });
+    }
+}
+
+/// Whether a read has timed out, as Unix says it or as Windows does.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 fn read_head(stream: &mut impl Read) -> io::Result<String> {
@@ -101,7 +113,7 @@ fn read_head(stream: &mut impl Read) -> io::Result<String> {
         match stream.read(&mut byte) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => head.push(byte[0]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if is_timeout(&error) => {}
             Err(error) => return Err(error),
         }
     }
@@ -181,7 +193,7 @@ fn serve_tls(
         match stream.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(read) => upstream.write_all(&buffer[..read])?,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if is_timeout(&error) => {}
             Err(error) => return Err(error),
         }
         match upstream.read(&mut buffer) {
@@ -190,7 +202,7 @@ fn serve_tls(
                 stream.write_all(&buffer[..read])?;
                 stream.flush()?;
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if is_timeout(&error) => {}
             Err(error) => return Err(error),
         }
     }

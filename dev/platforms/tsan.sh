@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# ThreadSanitizer over the tests of the library, the standard library instrumented, too;
+# then valgrind's memcheck over the unit tests, for what dependencies do with C and assembly.
+. "$(dirname "$0")/trixie.sh"
+unpack rustc cargo rust-src gcc libc6-dev openssl libclang-rt-19-dev valgrind
+target=x86_64-unknown-linux-gnu
+runtime=$(cd "$root" && ls usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.tsan-x86_64.a | head -n 1)
+
+# Debian's Rust brings no sanitizer: clang's is linked in its place. ring's assembly is
+# not instrumented, and holds no locks.
+inside env RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=/build/target/tsan \
+    RUSTFLAGS="-Zsanitizer=thread -Zexternal-clangrt -Clink-arg=-Wl,--whole-archive,/$runtime,--no-whole-archive -Clink-args=-lpthread\ -ldl\ -lrt\ -lm" \
+    TSAN_OPTIONS="halt_on_error=0 exitcode=66" \
+    cargo test -Zbuild-std=std,panic_abort,panic_unwind,proc_macro,test --target $target --locked -p gssdk --lib --tests \
+    --no-fail-fast "$@"
+
+inside env CARGO_TARGET_DIR=/build/target/valgrind \
+    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind -q --error-exitcode=9 --leak-check=no" \
+    cargo test --locked -p gssdk --lib
