@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | refused on this side; look-up, connection, tunnel or handshake failed; not one byte went out | `NotSent` |
 //! | no answer, or one that is not the API's own | `Open` |
-//! | 403004, 403002, 403048, 301001, HTTP 429: not executed, for a reason of the moment | `Refused` |
+//! | 403004, 403002, 403048, 301001, HTTP 429 but for code 0: not executed, for a reason of the moment | `Refused` |
 //! | any other answer of the API | `Answered` |
 //!
 //! The reply of the whole is that of the last copy that was sent, or of the last copy if
@@ -115,6 +115,7 @@ impl Fate {
         let of_the_moment = OF_THE_MOMENT.contains(&reply.parsed.code);
         match (reply.status, reply.parsed.is_answer) {
             _ if reply.not_sent => Fate::NotSent,
+            (_, true) if reply.parsed.code == 0 => Fate::Answered,
             (Some(429), _) => Fate::Refused,
             (_, true) if of_the_moment => Fate::Refused,
             (_, true) => Fate::Answered,

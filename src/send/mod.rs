@@ -264,6 +264,9 @@ impl Sender {
         let reply = attempts.last()?;
         let fate = Fate::of(reply);
         let code = reply.parsed.code;
+        if fate == Fate::Answered && code == 0 {
+            return None; // executed, whatever the HTTP status says
+        }
         if fate == Fate::NotSent && progress.domain.take().is_some() {
             self.data_centers.forget(call);
         }
