@@ -283,6 +283,32 @@ fn interim_answers_are_passed_over_whatever_their_headers_look_like() {
     }
 }
 
+/// What has been decrypted already is not announced by the socket.
+#[test]
+fn an_early_answer_right_behind_interim_ones_is_read() {
+    let interim = "HTTP/1.1 102 Processing\r\n\r\n";
+    // As much as one TLS record holds; the answer is in the next, sent along with it.
+    let filler = 16 * 1024 % interim.len() + interim.len();
+    let filler = format!("HTTP/1.1 103 {}\r\n\r\n", "x".repeat(filler - 17));
+    let record = interim.repeat(16 * 1024 / interim.len() - 1) + &filler;
+    assert_eq!(record.len(), 16 * 1024);
+    let (finish, until_finished) = channel::<()>();
+    let until_finished = Mutex::new(until_finished);
+    let address = server(true, move |mut stream| {
+        read_head(&mut stream)?;
+        // One call of `write` is at most one buffer of records, flushed at once.
+        let both = format!("{record}{}", answer(GOOD));
+        stream.write_all(both.as_bytes())?;
+        stream.flush()?;
+        let _ = until_finished.lock().unwrap().recv();
+        Ok(())
+    });
+    let large = json!({"data": "x".repeat(16 * 1024 * 1024)});
+    let response = to(address, true, large).send_timeout(Duration::from_secs(20));
+    assert_eq!(response.get_error_code(), 0, "{response}");
+    drop(finish);
+}
+
 /// The end of the connection is the end of such an answer.
 #[test]
 fn an_early_answer_that_ends_with_its_connection_is_read() {

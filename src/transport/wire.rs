@@ -183,24 +183,27 @@ impl Wire {
         }
     }
 
-    /// Reads what has come while the request goes out.
+    /// Reads what has come while the request goes out, all of it: of what TLS has decrypted
+    /// already, the socket says nothing.
     fn read_early(&mut self) -> io::Result<()> {
-        let Some(connection) = self.connection.as_mut() else {
-            return Ok(());
-        };
-        let buffer = self.buffers.input_append_buf();
-        let size = buffer.len().min(EARLY_SIZE);
-        let buffer = buffer.get_mut(..size).unwrap_or_default();
-        match looking(&mut *connection.stream, |stream| stream.read(buffer)) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(amount) => {
-                self.received(amount).map_err(io::Error::other)?;
-                self.early = self.final_answer;
-                Ok(())
+        while !self.final_answer {
+            let stream = &mut *self
+                .connection
+                .as_mut()
+                .ok_or(io::ErrorKind::NotConnected)?
+                .stream;
+            let buffer = self.buffers.input_append_buf();
+            let size = buffer.len().min(EARLY_SIZE);
+            let buffer = buffer.get_mut(..size).unwrap_or_default();
+            match looking(stream, |stream| stream.read(buffer)) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(amount) => self.received(amount).map_err(io::Error::other)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
         }
+        self.early = true;
+        Ok(())
     }
 
     /// Takes note of bytes that have come, and passes over interim answers.
