@@ -1,6 +1,6 @@
 //! Timestamps, nonces and per-host clock offsets.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -111,7 +111,12 @@ impl Clock {
 
 /// Seeded by the operating system, different each time; for no secrets.
 fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
+    random_of(&RandomState::new(), std::process::id())
+}
+
+/// Parent and child of a fork have the same seed, and would go on with the same numbers.
+fn random_of(seed: &RandomState, process: u32) -> u64 {
+    seed.hash_one(process)
 }
 
 /// Any number from 0 up to 1.
@@ -153,6 +158,12 @@ mod tests {
         assert_eq!(nonces.len(), 40_000);
         let millis = current_time_millis().to_string();
         assert!(clock.stamp("a").nonce.to_string().starts_with(&millis[..8]));
+    }
+
+    #[test]
+    fn parent_and_child_of_a_fork_do_not_draw_the_same_numbers() {
+        let seed = RandomState::new();
+        assert_ne!(random_of(&seed, 1), random_of(&seed, 2));
     }
 
     #[test]

@@ -49,10 +49,6 @@ use history::History;
 pub(crate) use history::mask_of;
 use reply::Reply;
 
-/// General server error; timeout and lock inside the API: they may be gone a
-/// little later, and do not say whether the call was executed.
-const PASSING: [i64; 3] = [GENERAL_SERVER_ERROR, TIMEOUT, 409_030];
-
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
 const USER_AGENT: HeaderValue =
@@ -264,14 +260,16 @@ impl Sender {
         let reply = attempts.last()?;
         let fate = Fate::of(reply);
         let code = reply.parsed.code;
+        if fate == Fate::Answered && code == 0 {
+            return None; // executed, whatever the HTTP status says
+        }
         if fate == Fate::NotSent && progress.domain.take().is_some() {
             self.data_centers.forget(call);
         }
 
         let may_retry = progress.retries < call.retries;
         let is_rate_limit = code == API_RATE_LIMIT_EXCEEDED || reply.status == Some(429);
-        let may_pass = matches!(fate, Fate::NotSent | Fate::Open)
-            || PASSING.contains(&code)
+        let may_pass = matches!(fate, Fate::NotSent | Fate::Open | Fate::Passing)
             || reply.status == Some(503)
             || attempts.is_open();
         let e = may_retry && call.idempotent && may_pass;

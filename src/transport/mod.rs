@@ -37,7 +37,7 @@ use proxy::Proxy;
 use resolver::Names;
 pub(crate) use socket::Limits;
 use trust::TlsSettings;
-use wire::{Handover, INPUT_SIZE, MAX_RECEIVED, OUTPUT_SIZE, Wire};
+use wire::{Back, Handover, INPUT_SIZE, MAX_RECEIVED, OUTPUT_SIZE, Wire};
 
 /// The largest body that is read, in bytes, and the largest that it may be decoded.
 const MAX_BODY: u64 = 50 * 1024 * 1024;
@@ -75,7 +75,7 @@ pub(crate) struct Reused(pub(crate) bool);
 
 /// What the requests of a process share.
 pub(crate) struct Transport {
-    pool: Arc<Pool>,
+    pool: Pool,
     names: Arc<Names>,
     /// The most recently used one is last.
     tls: Mutex<Vec<(TlsSettings, Arc<ClientConfig>)>>,
@@ -85,7 +85,7 @@ pub(crate) struct Transport {
 impl Default for Transport {
     fn default() -> Self {
         Transport {
-            pool: Arc::default(),
+            pool: Pool::default(),
             names: Arc::default(),
             tls: Mutex::default(),
             // The connections keep the limits themselves, and proxies are chosen here.
@@ -210,9 +210,10 @@ impl Transport {
         connection.stream.socket().begin(limits, MAX_RECEIVED);
         let is_absolute = route.key.proxy.is_some() && !route.key.https;
         let absolute_form = is_absolute.then(|| format!("http://{}", route.key.host));
+        let back = Back::default();
         let wire = Wire::new(
             connection,
-            Arc::clone(&self.pool),
+            Arc::clone(&back),
             reused,
             route.hint,
             absolute_form,
@@ -242,6 +243,12 @@ impl Transport {
                 }
                 error => error,
             });
+        }
+        // These have no body, whatever their headers announce (RFC 9112, 6.3): should it
+        // come all the same, it would be taken for the next answer.
+        let may_serve = !matches!(parts.status.as_u16(), 204 | 304);
+        if let Some(connection) = lock(&back).take().filter(|_| may_serve) {
+            self.pool.check_in(connection);
         }
         let mut response = Response::from_parts(parts, bytes);
         response.extensions_mut().insert(Reused(reused));

@@ -16,7 +16,14 @@ const LIFE_TIME: Duration = Duration::from_secs(30);
 /// How many names are kept.
 const CAPACITY: usize = 64;
 
-type Name = (String, u16);
+/// Process, host and port: the thread of a look-up is not there after a fork, and nobody
+/// would end the wait for it.
+type Name = (u32, String, u16);
+
+fn name(host: &str, port: u16) -> Name {
+    (std::process::id(), host.to_ascii_lowercase(), port)
+}
+
 type Addresses = Arc<[SocketAddr]>;
 type Lookup = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 
@@ -72,7 +79,7 @@ impl Names {
             return Ok(Arc::new([SocketAddr::new(address, port)]));
         }
 
-        let name = (host.to_ascii_lowercase(), port);
+        let name = name(host, port);
         let pending = {
             let mut state = lock(&self.state);
             if let Some((since, addresses)) = state.known.get(&name) {
@@ -100,8 +107,7 @@ impl Names {
 
     /// Drops what is remembered: none of its addresses could be reached.
     pub(super) fn forget(&self, host: &str, port: u16) {
-        let name = (host.to_ascii_lowercase(), port);
-        lock(&self.state).known.remove(&name);
+        lock(&self.state).known.remove(&name(host, port));
     }
 
     /// A thread of its own, because the system's resolver knows no timeout.
@@ -109,7 +115,7 @@ impl Names {
         let (names, key) = (Arc::clone(self), name.clone());
         let thread = thread::Builder::new().name("gssdk-lookup".into());
         thread.spawn(move || {
-            let found = std::panic::catch_unwind(|| (names.lookup)(&key.0, key.1));
+            let found = std::panic::catch_unwind(|| (names.lookup)(&key.1, key.2));
             names.finish_lookup(
                 key,
                 match found {
@@ -184,6 +190,18 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         }
         assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_lookup_from_before_a_fork() {
+        let names =
+            Names::with_lookup(|_, port| Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))]));
+        let (parent, ..) = name("example.test", 80);
+        let of_parent = (parent ^ 1, "example.test".to_string(), 80);
+        lock(&names.state)
+            .under_way
+            .insert(of_parent, Arc::default());
+        assert!(names.resolve("example.test", 80, soon()).is_ok());
     }
 
     #[test]
