@@ -351,6 +351,25 @@ fn an_issuers_name_writes_nothing_else_into_the_message() {
 }
 
 #[test]
+fn an_unknown_issuer_with_a_long_name_is_one_short_sentence_through_a_proxy_too() {
+    for name in [
+        "Größte Zertifizierungsstelle ".repeat(9),
+        "認証局".repeat(99),
+    ] {
+        let ca = Ca::new(&name);
+        let mut params = server_params(&["localhost"]);
+        params.common_name = name;
+        let api = StandIn::with_tls(server_config(&ca.issue(params), None));
+        let proxy = proxy::Proxy::redirecting(api.address);
+        let mut request = api.set_status();
+        request.set_host_override("accounts.cn1.sapcdm.cn");
+        request.set_proxy(format!("http://127.0.0.1:{}", proxy.port));
+        let message = refusal(&request, ca_pem());
+        says(&message, &["(self-signed)", "through the proxy"]);
+    }
+}
+
+#[test]
 fn a_client_certificate_that_cannot_be_used_is_told_why() {
     let Some(shop) = Workshop::new() else { return };
     shop.root("ca", P256, CA);

@@ -143,9 +143,8 @@ fn critical_extension() -> String {
 
 fn unknown_issuer(issuer: &str) -> String {
     format!(
-        "unknown issuer, {issuer}: no trusted CA vouches for it (trust a private CA, or the \
-         one of a company's proxy, with ca_certs or set_ca_certs_path; a server must send its \
-         intermediate certificates)"
+        "unknown issuer, {issuer}: no trusted CA vouches for it (trust a company's or proxy's CA \
+         with ca_certs; servers must send their intermediate certificates)"
     )
 }
 
