@@ -242,7 +242,7 @@ fn a_block_that_cannot_be_read_is_named_by_number_and_reason() {
     let other = Ca::new("Other").pem;
     let body = &other[28..];
     let middle = other.len() / 2;
-    let bad: [(&str, Vec<u8>); 17] = [
+    let bad: [(&str, Vec<u8>); 21] = [
         ("UTF-16", utf16(&other, true, u16::to_le_bytes)),
         ("UTF-16", utf16(&other, true, u16::to_be_bytes)),
         ("UTF-16", utf16(&other, false, u16::to_le_bytes)),
@@ -256,6 +256,24 @@ fn a_block_that_cannot_be_read_is_named_by_number_and_reason() {
             other.replace("END CERTIFICATE", "END X").into(),
         ),
         ("five dashes", other.replace("-----", "----").into()),
+        (
+            "five dashes",
+            other.replace("-----", "\u{2014}\u{2013}").into(),
+        ),
+        (
+            "five dashes",
+            joined(&other.replace("-----", "----"), r"\n").into(),
+        ),
+        (
+            "no first line",
+            other
+                .replace("BEGIN CERTIFICATE", "begin certificate")
+                .into(),
+        ),
+        (
+            "no first line",
+            format!("# Other\n{}", bare(&other, "\n")).into(),
+        ),
         (
             "no first line",
             other

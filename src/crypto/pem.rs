@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | outside | first line | a block begins |
 //! | outside | END line | error: it has no first line |
-//! | outside | a text with such a line between `--` | error: its dashes are not five |
+//! | outside | a text with base64 of DER | error: it has no first line |
 //! | outside | another text, or such a line whose label holds none of [`NOUNS`] | skipped |
 //! | in a block | a text, then the END line of its label | a block |
 //! | in a block | anything else, or the end | error: it has no END line |
@@ -172,10 +172,14 @@ pub(crate) fn is_pem(text: &str) -> bool {
 /// Whether this could be base64 of a DER sequence of 45 bytes or more, which no key is
 /// below: its first byte makes an `M`, the length that follows a `C` to `I`.
 fn is_bare_der(digits: &str) -> bool {
-    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
     digits.len() >= 60
         && matches!(digits.as_bytes(), [b'M', b'C'..=b'I', ..])
-        && digits.bytes().all(is_digit)
+        && digits.chars().all(is_digit)
+}
+
+/// Whether this is a character of base64.
+fn is_digit(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "+/=".contains(c)
 }
 
 /// Whether a text that should be a path may be a key, or a piece of one.
@@ -224,15 +228,16 @@ fn block_error(number: usize, why: &str) -> String {
 
 /// The blocks of a text, by the table above.
 fn blocks(text: &str) -> Result<Vec<Block<'_>>, String> {
+    if let Some(block) = bare_block(text)? {
+        return Ok(vec![block]);
+    }
     let mut blocks = Vec::new();
     let mut pieces = text.split(DASHES);
-    let mut has_lines = false;
     while let Some(piece) = pieces.next() {
         let number = blocks.len() + 1;
         let error = |why: &str| Err(block_error(number, why));
         match line_of_block(piece) {
             Some(Line::First(label)) => {
-                has_lines = true;
                 let body = pieces.next().unwrap_or_default().trim_matches('-');
                 match pieces.next().and_then(line) {
                     Some(Line::End(end)) if end == label => {}
@@ -245,34 +250,42 @@ fn blocks(text: &str) -> Result<Vec<Block<'_>>, String> {
                     body,
                 });
             }
-            Some(Line::End(_)) => return error("has an END line and no first line"),
-            None if piece
-                .split("--")
-                .skip(1)
-                .any(|text| line_of_block(text).is_some()) =>
-            {
-                return error("has a first or END line without five dashes on each side");
-            }
-            None => {}
+            None if !has_der(piece) => {}
+            _ => return error("has no first line with five dashes on each side"),
         }
     }
-    if has_lines {
-        return Ok(blocks);
+    Ok(blocks)
+}
+
+/// Whether a text between blocks holds a line of one, or more.
+fn has_der(text: &str) -> bool {
+    let mut runs = text.split(|c: char| !is_digit(c));
+    // Before the first, there may be an escape for a line end.
+    runs.any(|run| is_bare_der(run.trim_start_matches(['n', 'r', 't'])))
+}
+
+/// The block of a text that is nothing but base64.
+///
+/// # Errors
+/// Why it is none, if it should be one.
+fn bare_block(text: &str) -> Result<Option<Block<'_>>, String> {
+    if text.contains(DASHES) {
+        return Ok(None);
     }
     let digits = without_line_ends(text);
     if digits.starts_with(ENCODED_TWICE) {
         return Err("is base64 of a PEM text: decode it first (`base64 -d`)".into());
     }
-    if is_bare_der(&digits) {
-        let mut block = Block {
-            number: 1,
-            label: String::new(),
-            body: text,
-        };
-        block.label = label_of(&block.decode(true)?.0).into();
-        blocks.push(block);
+    if !is_bare_der(&digits) {
+        return Ok(None);
     }
-    Ok(blocks)
+    let mut block = Block {
+        number: 1,
+        label: String::new(),
+        body: text,
+    };
+    block.label = label_of(&block.decode(true)?.0).into();
+    Ok(Some(block))
 }
 
 /// A line that begins or ends a block, with its label.
