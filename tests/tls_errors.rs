@@ -338,6 +338,11 @@ fn an_unknown_issuer_is_shown() {
         &shop.refusal(&["server"], "ca"),
         &["does not verify", "another key"],
     );
+    // Neither that of another CA in the bundle, whose key is weak.
+    shop.root("weak", RSA_1024, CA);
+    let both = shop.read("weak.pem") + &shop.read("ca.pem");
+    std::fs::write(shop.0.path().join("both.pem"), both).unwrap();
+    says(&shop.refusal(&["server"], "both"), &["another key"]);
 }
 
 #[test]

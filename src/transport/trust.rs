@@ -144,9 +144,11 @@ struct Verifier {
 
 impl Verifier {
     fn with_details(&self, error: Error, chain: &[&[u8]]) -> Error {
-        let trusted = self.roots.roots.iter();
-        let keys = trusted.map(|anchor| anchor.subject_public_key_info.as_ref());
-        tls_error::with_details(error, chain, keys)
+        let trusted = self.roots.roots.iter().map(|anchor| {
+            let key = anchor.subject_public_key_info.as_ref();
+            (anchor.subject.as_ref(), key)
+        });
+        tls_error::with_details(error, chain, trusted)
     }
 }
 
