@@ -10,7 +10,7 @@
 //!
 //! | | `iss` | `iat`, `exp` | `nbf` | besides |
 //! | --- | --- | --- | --- | --- |
-//! | `id_token` | of the site | required | checked if there | |
+//! | `id_token` | of the site | required | checked if there | not both a `jti` and a SHA-256 as `sub`, which make a webhook's |
 //! | webhook | of the site | required | checked if there | `sub` is the SHA-256 of the body, `jti` its `nonce` |
 //! | extension | refused, and `sub` | checked if there | checked if there | `extensionPoint` and `callID` are texts; `apiKey` or `parentApiKey` is the site's |
 //!
@@ -63,8 +63,8 @@ static KEYS: LazyLock<KeyCache> = LazyLock::new(|| KeyCache::new(WAIT));
 /// for them.
 ///
 /// # Errors
-/// 400006 that names the check that failed: form, algorithm, key, signature, `iss`, `iat`,
-/// `exp`, `nbf`; or the error of fetching the keys.
+/// 400006 that names the check that failed: form, algorithm, key, signature, `iss`, purpose
+/// (a webhook's token), `iat`, `exp`, `nbf`; or the error of fetching the keys.
 ///
 /// As `JWTUtils.validateSignature` of the Java SDK.
 ///
@@ -291,6 +291,7 @@ fn id_token(
     let (jwt, api_key) = (given("jwt", jwt)?, given_key("api_key", api_key)?);
     let claims = Claims::verified("id_token", &jwt, &api_key, keys)?;
     claims.are_issued_for(&api_key)?;
+    claims.are_not_a_webhooks()?;
     claims.have("iat")?;
     claims.have("exp")?;
     claims.are_good_at(now())?;
@@ -380,6 +381,15 @@ impl Claims {
         let is_ours = names.iter().any(|name| self.text(name) == Some(api_key));
         self.check(is_ours, || {
             "is not for this site: its apiKey is another".into()
+        })
+    }
+
+    /// The `sub` of an id_token is a user's id, and it has no `jti`.
+    fn are_not_a_webhooks(&self) -> Result<(), GSException> {
+        let sub = self.text("sub").map(|sub| URL_SAFE_NO_PAD.decode(sub));
+        let is_hash = sub.is_some_and(|sub| sub.is_ok_and(|hash| hash.len() == 32));
+        self.check(!(is_hash && self.claims.contains_key("jti")), || {
+            "is for another purpose: its sub and jti are those of a webhook's token".into()
         })
     }
 

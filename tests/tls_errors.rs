@@ -350,6 +350,11 @@ fn an_unknown_issuer_is_shown() {
         &shop.refusal(&["server"], "ca"),
         &["does not verify", "another key"],
     );
+    // Neither that of another CA in the bundle, whose key is weak.
+    shop.root("weak", RSA_1024, CA);
+    let both = shop.read("weak.pem") + &shop.read("ca.pem");
+    std::fs::write(shop.0.path().join("both.pem"), both).unwrap();
+    says(&shop.refusal(&["server"], "both"), &["another key"]);
 }
 
 #[test]
@@ -360,6 +365,25 @@ fn an_issuers_name_writes_nothing_else_into_the_message() {
     let message = refusal(&api.set_status(), ca_pem());
     let shown = format!("unknown issuer, \"Evil31mCA {}\"", "x".repeat(90));
     says(&message, &[&shown]);
+}
+
+#[test]
+fn an_unknown_issuer_with_a_long_name_is_one_short_sentence_through_a_proxy_too() {
+    for name in [
+        "Größte Zertifizierungsstelle ".repeat(9),
+        "認証局".repeat(99),
+    ] {
+        let ca = Ca::new(&name);
+        let mut params = server_params(&["localhost"]);
+        params.common_name = name;
+        let api = StandIn::with_tls(server_config(&ca.issue(params), None));
+        let proxy = proxy::Proxy::redirecting(api.address);
+        let mut request = api.set_status();
+        request.set_host_override("accounts.cn1.sapcdm.cn");
+        request.set_proxy(format!("http://127.0.0.1:{}", proxy.port));
+        let message = refusal(&request, ca_pem());
+        says(&message, &["(self-signed)", "through the proxy"]);
+    }
 }
 
 #[test]

@@ -213,7 +213,7 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// A name in one line, 100 letters, digits and common signs at most: `Acme, Root CA`.
+/// A name in one line, 100 bytes of letters, digits and common signs at most: `Acme, Root CA`.
 ///
 /// * `name`: the contents of a `Name`, from whoever made the certificate.
 pub(crate) fn name_text(name: &[u8]) -> String {
@@ -226,7 +226,14 @@ pub(crate) fn name_text(name: &[u8]) -> String {
     });
     let line = values.collect::<Vec<_>>().join(", ");
     let is_shown = |c: &char| c.is_alphanumeric() || " .,:;-_'()&/@*+".contains(*c);
-    let line: String = line.chars().filter(is_shown).take(100).collect();
+    let mut room = 100_usize;
+    let mut fits = |c: &char| {
+        let left = room.checked_sub(c.len_utf8());
+        left.map(|left| room = left).is_some()
+    };
+    let line: String = (line.chars().filter(is_shown))
+        .take_while(|c| fits(c))
+        .collect();
     if line.is_empty() {
         "without a name".into()
     } else {

@@ -143,9 +143,8 @@ fn critical_extension() -> String {
 
 fn unknown_issuer(issuer: &str) -> String {
     format!(
-        "unknown issuer, {issuer}: no trusted CA vouches for it (trust a private CA, or the \
-         one of a company's proxy, with ca_certs or set_ca_certs_path; a server must send its \
-         intermediate certificates)"
+        "unknown issuer, {issuer}: no trusted CA vouches for it (trust a company's or proxy's CA \
+         with ca_certs; servers must send their intermediate certificates)"
     )
 }
 
@@ -289,16 +288,18 @@ impl std::error::Error for Refusal {}
 /// first, and whose RSA key is too small.
 ///
 /// * `chain`: what the server sent, in DER, its own first.
-/// * `trusted`: keys of trusted CAs, as the contents of a `SubjectPublicKeyInfo`.
+/// * `trusted`: names and keys of trusted CAs, as the contents of a `Name` and of a
+///   `SubjectPublicKeyInfo`.
 pub(super) fn with_details<'a>(
     error: Error,
     chain: &[&'a [u8]],
-    trusted: impl Iterator<Item = &'a [u8]>,
+    trusted: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Error {
-    let mut certificates = chain.iter().filter_map(|der| Certificate::read(der));
+    let certificates = chain.iter().filter_map(|der| Certificate::read(der));
+    let certificates: Vec<Certificate> = certificates.collect();
     let refusal = match &error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            certificates.next().map(|certificate| {
+            certificates.first().map(|certificate| {
                 let issuer = name_text(certificate.issuer);
                 let is_self_signed = certificate.issuer == certificate.subject;
                 let how = if is_self_signed { " (self-signed)" } else { "" };
@@ -306,10 +307,10 @@ pub(super) fn with_details<'a>(
             })
         }
         Error::InvalidCertificate(CertificateError::BadSignature) => {
-            let keys = certificates
-                .map(|certificate| certificate.key)
-                .chain(trusted);
-            let mut sizes = keys.filter_map(rsa_bits);
+            let is_above = |name| certificates.iter().any(|below| below.issuer == name);
+            let trusted = trusted.filter(|(name, _)| is_above(*name));
+            let keys = certificates.iter().map(|certificate| certificate.key);
+            let mut sizes = keys.chain(trusted.map(|(_, key)| key)).filter_map(rsa_bits);
             let weak = sizes.find(|bits| !(2048..=8192).contains(bits));
             weak.map(|bits| unsupported(&format!("a key of the kind RSA of {bits} bits")))
         }

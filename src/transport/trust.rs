@@ -31,16 +31,9 @@ const CA_CERTS: i64 = 400_003;
 /// said.
 #[derive(PartialEq, Eq)]
 pub(super) struct TlsSettings {
-    trust: Trust,
+    /// These CAs alone may vouch for a server; `None`: those of the default trust store.
+    ca_certs: Option<Text>,
     identity: Option<Identity>,
-}
-
-/// The CAs that may vouch for a server.
-#[derive(PartialEq, Eq)]
-enum Trust {
-    Default,
-    /// These CA certificates, and no others.
-    Own(Text),
 }
 
 /// A client certificate and its key.
@@ -84,13 +77,10 @@ impl TlsSettings {
         ca_certs: Option<&Pem>,
         client_cert: Option<&ClientCert>,
     ) -> Result<Self, GSException> {
-        let trust = match ca_certs {
-            None => Trust::Default,
-            Some(source) => Trust::Own(
-                Text::read(source)
-                    .map_err(|error| ca_certs_error(source, &format!("cannot be read: {error}")))?,
-            ),
-        };
+        let ca_certs = ca_certs.map(|source| {
+            Text::read(source)
+                .map_err(|error| ca_certs_error(source, &format!("cannot be read: {error}")))
+        });
         let read = |what: &str, source: &Pem| {
             Text::read(source).map_err(|error| {
                 GSException::invalid(format_args!(
@@ -98,17 +88,15 @@ impl TlsSettings {
                 ))
             })
         };
-        let identity = match client_cert {
-            None => None,
-            Some(client) => {
-                let (cert, key) = (
-                    read("certificate", &client.cert)?,
-                    read("key", &client.key)?,
-                );
-                Some(Identity { cert, key })
-            }
-        };
-        Ok(TlsSettings { trust, identity })
+        let identity = client_cert.map(|client| {
+            let cert = read("certificate", &client.cert)?;
+            let key = read("key", &client.key)?;
+            Ok(Identity { cert, key })
+        });
+        Ok(TlsSettings {
+            ca_certs: ca_certs.transpose()?,
+            identity: identity.transpose()?,
+        })
     }
 
     /// TLS 1.2 and 1.3 with these settings.
@@ -127,9 +115,9 @@ impl TlsSettings {
     }
 
     fn builder(&self) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, GSException> {
-        let roots = match &self.trust {
-            Trust::Default => default_roots(),
-            Trust::Own(text) => {
+        let roots = match &self.ca_certs {
+            None => default_roots(),
+            Some(text) => {
                 Arc::new(read_roots(&text.pem).map_err(|why| ca_certs_error(&text.source, &why))?)
             }
         };
@@ -156,9 +144,11 @@ struct Verifier {
 
 impl Verifier {
     fn with_details(&self, error: Error, chain: &[&[u8]]) -> Error {
-        let trusted = self.roots.roots.iter();
-        let keys = trusted.map(|anchor| anchor.subject_public_key_info.as_ref());
-        tls_error::with_details(error, chain, keys)
+        let trusted = self.roots.roots.iter().map(|anchor| {
+            let key = anchor.subject_public_key_info.as_ref();
+            (anchor.subject.as_ref(), key)
+        });
+        tls_error::with_details(error, chain, trusted)
     }
 }
 
