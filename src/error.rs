@@ -230,8 +230,8 @@ impl GSException {
                 |name| mask.text(first.get(name).and_then(Value::as_str).unwrap_or_default());
             remarks.push(format!("{}: {}", text("fieldName"), text("message")));
         }
-        let quote = response.quote();
-        remarks.extend(quote.map(|quote| format!("it begins with {:?}", mask.text(&quote))));
+        let quote = response.quote(mask);
+        remarks.extend(quote.map(|quote| format!("it begins with {quote:?}")));
         remarks.extend(match self.outcome {
             Outcome::NotSent if self.code == REQUEST_TIMEOUT => Some("nothing was sent".into()),
             // A failure of the network has said so in its message.

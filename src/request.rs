@@ -645,6 +645,11 @@ impl GSRequest {
         Ok(oauth1::sign(signer, &form))
     }
 
+    /// What hides the secrets of the request.
+    pub(crate) fn mask(&self) -> crate::log::mask::Mask {
+        mask_of(&self.call)
+    }
+
     /// Asks for a page of a search, whose rows are parsed one by one.
     ///
     /// * `cursor`: names the page; the first one has none.
@@ -680,7 +685,7 @@ impl GSRequest {
 impl fmt::Debug for GSRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let call = &*self.call;
-        let mask = mask_of(call);
+        let mask = self.mask();
         let address = |text: &String| mask.text(&address::address(text)).into_owned();
         let names = |names: Vec<&str>| -> Vec<_> {
             names

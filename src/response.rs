@@ -11,7 +11,7 @@ use crate::log;
 use crate::log::address;
 use crate::log::mask::Mask;
 use crate::outcome::Outcome;
-use crate::reading::Parsed;
+use crate::reading::{self, Parsed};
 
 /// The answer to a request, or the reason why there is none.
 ///
@@ -190,9 +190,12 @@ impl GSResponse {
         &self.0.parsed.data
     }
 
-    /// The beginning of a page that came instead of an answer.
-    pub(crate) fn quote(&self) -> Option<String> {
-        self.0.parsed.quote()
+    /// The beginning of a page that came instead of an answer, masked.
+    pub(crate) fn quote(&self, mask: &Mask) -> Option<String> {
+        // Before it is cut and its tags go: half a secret is not found any more.
+        let page = mask.without_echoes(self.0.parsed.page()?)?;
+        let quote = reading::beginning(&page);
+        (!quote.is_empty()).then(|| mask.text(&quote).into_owned())
     }
 
     /// The text of a page of results, and where its rows are.

@@ -263,12 +263,13 @@ fn fault(message: &str) -> GSException {
     GSException::of(Outcome::Answered, NETWORK_OR_PROTOCOL_FAILURE, message)
 }
 
-/// Shows how far it is, not the results.
+/// Shows how far it is, not the results; the same is hidden as in the log.
 impl fmt::Debug for SearchResults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mask = self.request.mask();
         f.debug_struct("SearchResults")
             .field("total_count", &self.total)
-            .field("cursor", &self.cursor)
+            .field("cursor", &self.cursor().map(|cursor| mask.text(cursor)))
             .finish_non_exhaustive()
     }
 }

@@ -8,16 +8,18 @@ use serde_core::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::mask::{LONGEST, MASK, Mask, is_secret_field};
+use crate::reading::json::parse_strictly;
 
 impl Mask {
     /// The parameters, masked.
     pub(crate) fn params(&self, params: &Map<String, Value>) -> Map<String, Value> {
         let shown = |(name, value): (&String, &Value)| {
             let field = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
-            let shown = serde_json::from_str(&self.data(&field.to_string()));
-            // Nested too deeply to be read again.
-            let hidden = || Map::from_iter([(self.text(name).into_owned(), MASK.into())]);
-            shown.unwrap_or_else(|_| hidden())
+            match parse_strictly(&self.data(&field.to_string())) {
+                Ok(Value::Object(shown)) => shown,
+                // Nested too deeply to be read again, or of a name that serde_json reserves.
+                _ => Map::from_iter([(self.text(name).into_owned(), MASK.into())]),
+            }
         };
         params.iter().flat_map(shown).collect()
     }

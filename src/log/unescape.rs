@@ -14,6 +14,9 @@ pub(super) const MARKS: [char; 3] = ['%', '\\', '&'];
 ///
 /// * `marks`: which kinds of escapes, of [`MARKS`].
 pub(super) fn unescape(text: &str, marks: &[char]) -> Option<String> {
+    if !text.contains(marks) {
+        return None;
+    }
     let mut bytes = Vec::new();
     let mut rest = text;
     let mut changed = false;

@@ -69,6 +69,7 @@ fn texts(body: &str) -> Result<[Option<String>; 2], &'static str> {
             (Event::Text(text), None) if depth == 0 && !text.trim_ascii().is_empty() => {
                 return Err(BROKEN);
             }
+            (Event::CData(_) | Event::GeneralRef(_), _) if depth == 0 => return Err(BROKEN),
             (Event::Text(part), Some(text)) if depth == 2 => {
                 text.push_str(&part.decode().map_err(|_| BROKEN)?);
             }
@@ -171,6 +172,12 @@ mod tests {
             ("<r><errorCode>0</error></r>", None),
             ("<r><errorCode>0</errorCode></r><r></r>", None),
             ("<r><errorCode>0</errorCode></r>more", None),
+            ("<r><errorCode>0</errorCode></r><![CDATA[more]]>", None),
+            ("<r><errorCode>0</errorCode></r>&amp;", None),
+            (
+                "<!-- x --><![CDATA[more]]><r><errorCode>0</errorCode></r>",
+                None,
+            ),
             (
                 "<r><errorCode>0</errorCode></r><errorCode>7</errorCode>",
                 None,
