@@ -4,8 +4,13 @@ use std::fmt;
 
 #[cfg(feature = "client")]
 use {
-    crate::error_codes::*, crate::outcome::Outcome, crate::response::GSResponse,
-    serde_core::de::DeserializeOwned, serde_json::Value, serde_path_to_error::Segment,
+    crate::error_codes::*,
+    crate::log::mask::{self, Mask},
+    crate::outcome::Outcome,
+    crate::response::GSResponse,
+    serde_core::de::DeserializeOwned,
+    serde_json::Value,
+    serde_path_to_error::{Path, Segment},
 };
 
 /// A value that the caller gave cannot be used.
@@ -24,6 +29,7 @@ const MISSING_PARAMETER: i64 = 400_002;
 /// the call id, the details, the first field at fault, what the request lacked, and
 /// what to do. Print it with `{error}`: a `main` that returns the error prints its
 /// `Debug` form, which has less.
+/// `Display` and `Debug` hide what the log of the response hides.
 ///
 /// ```
 /// let error = gssdk::SigUtils::calc_signature("text", "not base64!").unwrap_err();
@@ -207,17 +213,25 @@ impl GSException {
         self.response.as_ref()
     }
 
+    /// What hides the secrets of the request.
+    fn mask(&self) -> Mask {
+        self.response().map(GSResponse::mask).unwrap_or_default()
+    }
+
     /// What `Display` says beyond message, code and call id.
-    fn remarks(&self) -> Vec<String> {
+    fn remarks(&self, mask: &Mask) -> Vec<String> {
         let Some(response) = self.response() else {
             return Vec::from_iter(self.hint().map(String::from));
         };
         let details = self.error_details().filter(|text| *text != self.message);
-        let mut remarks = Vec::from_iter(details.map(str::to_string));
+        let mut remarks = Vec::from_iter(details.map(|text| mask.text(text).into_owned()));
         if let Some(first) = self.validation_errors().first() {
-            let text = |name: &str| first.get(name).and_then(Value::as_str).unwrap_or_default();
+            let text =
+                |name| mask.text(first.get(name).and_then(Value::as_str).unwrap_or_default());
             remarks.push(format!("{}: {}", text("fieldName"), text("message")));
         }
+        let quote = response.quote();
+        remarks.extend(quote.map(|quote| format!("it begins with {:?}", mask.text(&quote))));
         remarks.extend(match self.outcome {
             Outcome::NotSent if self.code == REQUEST_TIMEOUT => Some("nothing was sent".into()),
             // A failure of the network has said so in its message.
@@ -229,7 +243,7 @@ impl GSException {
         remarks.extend(self.hint().map(String::from));
         // Without a secret key there is none to check.
         if self.hint.is_none() || self.code != INVALID_SIGNATURE {
-            remarks.extend(advice(self.code, response));
+            remarks.extend(advice(self.code, response, mask));
         }
         remarks
     }
@@ -237,7 +251,7 @@ impl GSException {
 
 /// What to do about the errors that users meet.
 #[cfg(feature = "client")]
-fn advice(code: i64, response: &GSResponse) -> Option<String> {
+fn advice(code: i64, response: &GSResponse, mask: &Mask) -> Option<String> {
     let advice = match code {
         ACCOUNT_PENDING_REGISTRATION => {
             "pass the answer's regToken to accounts.setAccountInfo with the fields that are \
@@ -248,7 +262,7 @@ fn advice(code: i64, response: &GSResponse) -> Option<String> {
              with the answer's regToken, sends it again"
         }
         INVALID_DATA_CENTER => {
-            let domain = response.get_str("apiDomain")?;
+            let domain = mask.text(response.get_str("apiDomain")?);
             return Some(format!(
                 "this API key is served by {domain}: call set_api_domain({domain:?})"
             ));
@@ -304,8 +318,8 @@ impl GSResponse {
     /// The data as a type of yours.
     ///
     /// # Errors
-    /// The response's own error if it is one; otherwise 500000 that names the field
-    /// that does not fit.
+    /// The response's own error if it is one; otherwise 500000 that names the path of the
+    /// field that does not fit and the type that was expected, and no value.
     ///
     /// ```
     /// use gssdk::*;
@@ -327,7 +341,7 @@ impl GSResponse {
     /// let text = r#"{"errorCode": 0, "UID": "abc", "profile": {"age": "old"}}"#;
     /// let response = GSResponse::from_text("accounts.getAccountInfo", text);
     /// let error = response.parse::<Account>().err().unwrap();
-    /// assert!(error.error_message().contains("/profile/age: invalid type: string"));
+    /// assert!(error.error_message().ends_with("at /profile/age, expected u8"));
     /// # Ok::<(), GSException>(())
     /// ```
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, GSException> {
@@ -335,8 +349,10 @@ impl GSResponse {
             return Err(GSException::of_response(self.clone()));
         }
         serde_path_to_error::deserialize(self.get_data()).map_err(|error| {
-            let path: String = error.path().iter().map(step).collect();
-            let message = format!("The answer is not as expected: {path}: {}", error.inner());
+            let path = path(error.path(), &self.mask());
+            let place = if path.is_empty() { "the top" } else { &path };
+            let why = reason(&error.inner().to_string());
+            let message = format!("The answer is not as expected: at {place}, {why}");
             GSException::of(self.outcome(), NETWORK_OR_PROTOCOL_FAILURE, message)
                 .with_response(self.clone())
         })
@@ -367,26 +383,56 @@ impl GSResponse {
     }
 }
 
-/// A step on the way to a field, as in RFC 6901.
+/// What serde says of a value that does not fit, without the value: it is in between.
 #[cfg(feature = "client")]
-fn step(step: &Segment) -> String {
-    match step {
-        Segment::Seq { index } => format!("/{index}"),
-        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-        Segment::Enum { .. } | Segment::Unknown => String::new(),
+fn reason(message: &str) -> String {
+    let is_serdes = ["invalid ", "unknown field ", "unknown variant "]
+        .iter()
+        .any(|start| message.starts_with(start));
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) if is_serdes => format!("expected {expected}"),
+        // These name a field of the caller's type.
+        _ if message.starts_with("missing field ") => message.to_string(),
+        _ => "the value cannot be used".to_string(),
     }
+}
+
+/// The way to a field, as in RFC 6901. The keys are the server's: below a name that says
+/// that it is secret they are hidden.
+#[cfg(feature = "client")]
+fn path(path: &Path, mask: &Mask) -> String {
+    let mut text = String::new();
+    let mut is_secret = false;
+    for step in path.iter() {
+        match step {
+            Segment::Seq { index } => text += &format!("/{index}"),
+            Segment::Map { .. } if is_secret => text += "/***",
+            Segment::Map { key } => {
+                is_secret = mask::is_secret(key);
+                text += "/";
+                text += &mask.text(key).replace('~', "~0").replace('/', "~1");
+            }
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    text
 }
 
 impl fmt::Display for GSException {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = format!("{} (error {}", self.message, self.code);
+        let message = &self.message;
+        #[cfg(feature = "client")]
+        let mask = self.mask();
+        #[cfg(feature = "client")]
+        let message = mask.text(message);
+        let mut text = format!("{message} (error {}", self.code);
         #[cfg(feature = "client")]
         if let Some(call_id) = self.call_id() {
-            text += &format!(", call id {call_id}");
+            text += &format!(", call id {}", mask.text(call_id));
         }
         text.push(')');
         #[cfg(feature = "client")]
-        let remarks = self.remarks();
+        let remarks = self.remarks(&mask);
         #[cfg(not(feature = "client"))]
         let remarks = self.hint.as_slice();
         for (i, remark) in remarks.iter().enumerate() {
@@ -398,13 +444,18 @@ impl fmt::Display for GSException {
     }
 }
 
-/// The code, the message and the outcome; the response may hold tokens and is
-/// not shown.
+/// The code, the message, in which the same is hidden as in the log, and the outcome; not
+/// the response.
 impl fmt::Debug for GSException {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.message.as_str();
+        #[cfg(feature = "client")]
+        let mask = self.mask();
+        #[cfg(feature = "client")]
+        let message = mask.text(message);
         let mut shown = f.debug_struct("GSException");
         shown.field("code", &self.code);
-        shown.field("message", &self.message);
+        shown.field("message", &message);
         #[cfg(feature = "client")]
         shown.field("outcome", &self.outcome);
         shown.finish_non_exhaustive()

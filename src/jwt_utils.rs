@@ -1,55 +1,70 @@
-//! `JwtUtils`: is this `id_token`, webhook or extension call from Gigya, for this
-//! site, and still good?
+//! `JwtUtils`: whether an `id_token`, a webhook or the call of an extension is from Gigya,
+//! for this site, and still good.
 //!
 //! The same module is also exported as `JwtUtils`, as the Java SDK spells it.
 //!
-//! A token is believed only if it is signed with RS256 by a key that Gigya
-//! serves for the site; the token has no say in which algorithm or which key
-//! material checks it. Every error tells which check failed and is 400006;
-//! errors of fetching the keys keep their own code.
+//! A token is believed only if it is signed with RS256 by a key that Gigya serves for the
+//! site; the token has no say in which algorithm or which key material checks it. Nothing of
+//! a token but its header is read before its signature has been verified. A token is for one
+//! purpose: each function refuses the tokens that the others are for.
 //!
-//! `api_domain` decides whom to ask for the keys. It comes from your
-//! configuration, never from a token or a user, who could name a server of his own.
+//! | | `iss` | `iat`, `exp` | `nbf` | besides |
+//! | --- | --- | --- | --- | --- |
+//! | `id_token` | of the site | required | checked if there | |
+//! | webhook | of the site | required | checked if there | `sub` is the SHA-256 of the body, `jti` its `nonce` |
+//! | extension | refused, and `sub` | checked if there | checked if there | `extensionPoint` and `callID` are texts; `apiKey` or `parentApiKey` is the site's |
+//!
+//! Times are Unix seconds, may have fractions, and are taken with two minutes of leeway
+//! either way. Every error tells which check failed and is 400006; errors of fetching the
+//! keys keep their own code. An argument that is absent (see [`Text`]) is refused with 400002,
+//! and so is an empty API key, API domain or user key.
+//!
+//! `api_domain` decides which server is asked for the keys. It comes from your
+//! configuration, never from a token or a user, who could name a server of their own.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
+use crate::arguments::{Text, text};
+use crate::call::bearer;
+use crate::crypto::rsa::RsaSigner;
 use crate::crypto::sha256;
 use crate::error::GSException;
-use crate::keys::{KeyCache, Keys, Refusal};
-use crate::reading::json::parse_object;
+use crate::keys::{Failure, KeyCache, Keys, Refusal, Token, WAIT};
+use crate::pem::Pem;
+use crate::reading::fields;
 use crate::request::GSRequest;
-use crate::sig_utils::current_time_millis;
+use crate::sig_utils::{current_time_millis, login_token};
 
-/// How far the clocks may be apart, in seconds: how long before its `iat` and after
-/// its `exp` a token is taken.
-const LEEWAY: i64 = 120;
-
-/// How long to wait for the keys.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How far the clocks may be apart, in seconds.
+const LEEWAY: f64 = 120.0;
 
 /// The keys that all checks of the process share.
-static KEYS: LazyLock<KeyCache> = LazyLock::new(KeyCache::default);
+static KEYS: LazyLock<KeyCache> = LazyLock::new(|| KeyCache::new(WAIT));
 
 /// Checks an `id_token` with the keys that Gigya serves, and returns its claims.
 ///
 /// * `jwt`: the token, as `accounts.getJWT` or a login returned it.
 /// * `api_key`: the site that it must be for.
-/// * `api_domain`: the site's data centre, as in `"eu1.gigya.com"`.
+/// * `api_domain`: the site's data center, as in `"eu1.gigya.com"`.
 ///
-/// The keys come from `accounts.getJWTPublicKey` over https and are kept for
-/// the process. A token that they do not verify makes this ask again, at most
-/// once a minute a domain: a rotated key is picked up, and a flood of forged
-/// tokens causes no flood of requests. Once a day they are asked for in any case:
-/// a withdrawn key is not believed for longer.
+/// The keys come from `accounts.getJWTPublicKey` over https and are kept for the process,
+/// per data center and API key. A token that they do not verify makes this fetch them again,
+/// at most once per minute and site: a rotated key is picked up, and a flood of forged tokens
+/// does not cause a flood of requests. Once a day they are fetched in any case: a withdrawn
+/// key is not believed for longer, unless fetching fails, and then for three days at most.
+///
+/// A call takes 10 s at most, also if others fetch the same keys meanwhile: it then waits
+/// for them.
 ///
 /// # Errors
-/// 400006 that names the check: form, algorithm, key, signature, `iss`, `iat`,
-/// `exp`; or the error of asking for the keys.
+/// 400006 that names the check that failed: form, algorithm, key, signature, `iss`, `iat`,
+/// `exp`, `nbf`; or the error of fetching the keys.
 ///
 /// As `JWTUtils.validateSignature` of the Java SDK.
 ///
@@ -59,13 +74,12 @@ static KEYS: LazyLock<KeyCache> = LazyLock::new(KeyCache::default);
 /// assert_eq!(error.error_code(), 400006);
 /// ```
 pub fn validate_signature(
-    jwt: &str,
-    api_key: &str,
-    api_domain: &str,
+    jwt: impl Text,
+    api_key: impl Text,
+    api_domain: impl Text,
 ) -> Result<Map<String, Value>, GSException> {
-    let token = Token::parse("id_token", jwt)?;
-    token.verify_with_fetched_keys(api_key, api_domain)?;
-    token.claims_of_id_token(api_key, now())
+    let domain = given_key("api_domain", &api_domain)?;
+    id_token(&jwt, &api_key, Source::Served(&domain))
 }
 
 /// Checks an `id_token` with keys at hand, without any networking.
@@ -83,29 +97,27 @@ pub fn validate_signature(
 /// assert_eq!(error.error_code(), 400006);
 /// ```
 pub fn validate_signature_with_keys(
-    jwt: &str,
-    api_key: &str,
+    jwt: impl Text,
+    api_key: impl Text,
     keys: &Value,
 ) -> Result<Map<String, Value>, GSException> {
-    let token = Token::parse("id_token", jwt)?;
-    token.verify(&Keys::from_jwks(keys))?;
-    token.claims_of_id_token(api_key, now())
+    id_token(&jwt, &api_key, Source::Given(keys))
 }
 
 /// Checks a webhook of version 2.0, and returns the claims of its token.
 ///
-/// * `body`: the body of the request, byte for byte as it came.
+/// * `body`: the body of the request, byte for byte as received.
 /// * `jwt`: the value of its header `x-gigya-sig-jwt`.
 /// * `api_key`, `api_domain`: as in [`validate_signature`].
 ///
-/// Deliveries repeat: keep the claim `jti`, or the ids of the events, to know
-/// which ones were handled. For webhooks of versions 1.0 and 1.1 see
+/// Deliveries repeat: keep the claim `jti`, or the ids of the events, to know which ones
+/// have been handled. For webhooks of versions 1.0 and 1.1 see
 /// [`validate_webhook_signature`](crate::sig_utils::validate_webhook_signature).
 ///
 /// # Errors
-/// 400006 that names the check: form, algorithm, key, signature, `iss`, `iat`,
-/// `exp`, `sub` (the hash of the body), `jti` (the body's nonce); or the error of
-/// asking for the keys.
+/// 400006 that names the check that failed: form, algorithm, key, signature, `iss`, `iat`,
+/// `exp`, `nbf`, `sub` (the hash of the body), the body (not JSON), `jti` (the body's
+/// nonce); or the error of fetching the keys.
 ///
 /// ```
 /// use gssdk::JwtUtils;
@@ -117,13 +129,12 @@ pub fn validate_signature_with_keys(
 /// ```
 pub fn validate_webhook(
     body: &[u8],
-    jwt: &str,
-    api_key: &str,
-    api_domain: &str,
+    jwt: impl Text,
+    api_key: impl Text,
+    api_domain: impl Text,
 ) -> Result<Map<String, Value>, GSException> {
-    let token = Token::parse("webhook's token", jwt)?;
-    token.verify_with_fetched_keys(api_key, api_domain)?;
-    token.claims_of_webhook(body, api_key, now())
+    let domain = given_key("api_domain", &api_domain)?;
+    webhook(body, &jwt, &api_key, Source::Served(&domain))
 }
 
 /// Checks a webhook of version 2.0 with keys at hand, without any networking.
@@ -141,13 +152,11 @@ pub fn validate_webhook(
 /// ```
 pub fn validate_webhook_with_keys(
     body: &[u8],
-    jwt: &str,
-    api_key: &str,
+    jwt: impl Text,
+    api_key: impl Text,
     keys: &Value,
 ) -> Result<Map<String, Value>, GSException> {
-    let token = Token::parse("webhook's token", jwt)?;
-    token.verify(&Keys::from_jwks(keys))?;
-    token.claims_of_webhook(body, api_key, now())
+    webhook(body, &jwt, &api_key, Source::Given(keys))
 }
 
 /// Checks the call of an extension, and returns its payload: `extensionPoint`,
@@ -162,8 +171,9 @@ pub fn validate_webhook_with_keys(
 /// "data": …}`, with `validationErrors` or `userFacingErrorMessage` in the data.
 ///
 /// # Errors
-/// 400006 that names the check: form, algorithm, key, signature, `apiKey`, and
-/// `iat` and `exp` where there are any; or the error of asking for the keys.
+/// 400006 that names the check that failed: form, algorithm, key, signature, `iss` or `sub`
+/// (the token is for another purpose), `extensionPoint`, `callID`, `apiKey`, and `iat`, `exp`
+/// and `nbf` if they are there; or the error of fetching the keys.
 ///
 /// ```
 /// use gssdk::JwtUtils;
@@ -172,13 +182,11 @@ pub fn validate_webhook_with_keys(
 /// ```
 pub fn validate_extension(
     body: &[u8],
-    api_key: &str,
-    api_domain: &str,
+    api_key: impl Text,
+    api_domain: impl Text,
 ) -> Result<Map<String, Value>, GSException> {
-    let jws = jws_of(body)?;
-    let token = Token::parse("extension's token", &jws)?;
-    token.verify_with_fetched_keys(api_key, api_domain)?;
-    token.claims_of_extension(api_key, now())
+    let domain = given_key("api_domain", &api_domain)?;
+    extension(body, &api_key, Source::Served(&domain))
 }
 
 /// Checks the call of an extension with keys at hand, without any networking.
@@ -196,216 +204,298 @@ pub fn validate_extension(
 /// ```
 pub fn validate_extension_with_keys(
     body: &[u8],
-    api_key: &str,
+    api_key: impl Text,
     keys: &Value,
 ) -> Result<Map<String, Value>, GSException> {
-    let jws = jws_of(body)?;
-    let token = Token::parse("extension's token", &jws)?;
-    token.verify(&Keys::from_jwks(keys))?;
-    token.claims_of_extension(api_key, now())
+    extension(body, &api_key, Source::Given(keys))
 }
 
-/// Fetches the keys now, unless they are there already, so that the first token
-/// need not wait for them.
+/// Fetches the keys now, unless they are there already, so that the first token need not
+/// wait for them.
 ///
 /// * `api_key`, `api_domain`: as in [`validate_signature`].
 ///
 /// # Errors
-/// That of asking for the keys.
+/// That of fetching the keys.
 ///
 /// ```
 /// use gssdk::JwtUtils;
 /// let error = JwtUtils::prefetch_keys("api key", "not a domain").unwrap_err();
 /// assert_eq!(error.error_code(), 400006);
 /// ```
-pub fn prefetch_keys(api_key: &str, api_domain: &str) -> Result<(), GSException> {
-    KEYS.check(api_domain, || fetch_keys(api_key, api_domain), |_| Ok(()))
+pub fn prefetch_keys(api_key: impl Text, api_domain: impl Text) -> Result<(), GSException> {
+    let api_key = given_key("api_key", &api_key)?;
+    let domain = given_key("api_domain", &api_domain)?;
+    with_served_keys(&api_key, &domain, |_| Ok(())).map_err(|failure| match failure {
+        Failure::NoKeys(error) => error,
+        // Never: nothing is judged.
+        Failure::Refused(..) => GSException::invalid("the keys cannot be used"),
+    })
 }
 
-fn fetch_keys(api_key: &str, api_domain: &str) -> Result<Keys, GSException> {
-    let params = json!({"V2": true});
-    let mut request =
-        GSRequest::anonymous(api_key, "accounts.getJWTPublicKey", params).idempotent(true);
-    request.set_api_domain(api_domain);
-    let response = request.send_timeout(FETCH_TIMEOUT).into_result()?;
-    Keys::from_jwks(&Value::Object(response.into_data())).not_empty()
+/// Makes the value of the cookie `gltexp_<API key>`, which ends a session at a given time,
+/// for sites that authenticate with an RSA key (see [`GSRequest::with_private_key`]): a JWT,
+/// signed with RS256, with the claims `sub` (the login token), `aud` (`"gltexp"`), `iat`, and
+/// `exp`.
+///
+/// * `glt_cookie`: the value of the cookie `glt_<API key>`, or the login token alone, which
+///   is what stands before `|UUID=`.
+/// * `timeout_in_seconds`: how long from now the session lives.
+/// * `user_key`: the user key (application key) that the RSA key belongs to; the token's
+///   `kid`.
+/// * `private_key`: the RSA key, PKCS#8 or PKCS#1, a file path or content.
+///
+/// For sites with a secret key, see
+/// [`SigUtils::get_dynamic_session_signature`](crate::sig_utils::get_dynamic_session_signature).
+///
+/// # Errors
+/// 400002 when the cookie or the user key is absent, 400006 when the private key cannot be
+/// read or is not an RSA key.
+///
+/// ```no_run
+/// use gssdk::JwtUtils;
+/// # let (api_key, glt_cookie) = ("3_abc", "st2.s.AbC|UUID=0123");
+/// let cookie = JwtUtils::get_dynamic_session_signature(glt_cookie, 300, "user key", "key.pem")?;
+/// println!("Set-Cookie: gltexp_{api_key}={cookie}; Path=/; Secure");
+/// # Ok::<(), gssdk::GSException>(())
+/// ```
+pub fn get_dynamic_session_signature(
+    glt_cookie: impl Text,
+    timeout_in_seconds: i64,
+    user_key: impl Text,
+    private_key: impl Into<Pem>,
+) -> Result<String, GSException> {
+    let cookie = given("glt_cookie", &glt_cookie)?;
+    let user_key = given_key("user_key", &user_key)?;
+    let private_key = private_key.into();
+    let unusable = |why| GSException::invalid(format_args!("the private key {private_key} {why}"));
+    let pem = private_key.read();
+    let pem = pem.map_err(|error| unusable(format!("cannot be read: {error}")))?;
+    let key = RsaSigner::new(&pem).map_err(unusable)?;
+    let now = now();
+    let claims = json!({
+        "sub": login_token(&cookie), "aud": "gltexp",
+        "iat": now, "exp": now.saturating_add(timeout_in_seconds),
+    });
+    bearer::rs256(&user_key, &key, &claims).map_err(unusable)
 }
 
+// The purposes: what each token must hold, as SAP's documents list it ----------
+
+/// An `id_token` of `accounts.getJWT` or of a login.
+fn id_token(
+    jwt: &impl Text,
+    api_key: &impl Text,
+    keys: Source,
+) -> Result<Map<String, Value>, GSException> {
+    let (jwt, api_key) = (given("jwt", jwt)?, given_key("api_key", api_key)?);
+    let claims = Claims::verified("id_token", &jwt, &api_key, keys)?;
+    claims.are_issued_for(&api_key)?;
+    claims.have("iat")?;
+    claims.have("exp")?;
+    claims.are_good_at(now())?;
+    Ok(claims.claims)
+}
+
+/// The token of a webhook 2.0, which SAP's receiver checks so.
+fn webhook(
+    body: &[u8],
+    jwt: &impl Text,
+    api_key: &impl Text,
+    keys: Source,
+) -> Result<Map<String, Value>, GSException> {
+    let (jwt, api_key) = (given("jwt", jwt)?, given_key("api_key", api_key)?);
+    let claims = Claims::verified("webhook's token", &jwt, &api_key, keys)?;
+    claims.are_issued_for(&api_key)?;
+    claims.have("iat")?;
+    claims.have("exp")?;
+    claims.are_good_at(now())?;
+    claims.are_for_body(body)?;
+    Ok(claims.claims)
+}
+
+/// The token of an extension's call, which as a rule has no times.
+fn extension(
+    body: &[u8],
+    api_key: &impl Text,
+    keys: Source,
+) -> Result<Map<String, Value>, GSException> {
+    let api_key = given_key("api_key", api_key)?;
+    let jws = fields::pick(body, ["jws"]).and_then(|[jws]| fields::unquote(jws?));
+    let jws = jws.ok_or_else(|| {
+        GSException::invalid("the extension's body is not a JSON object with a text \"jws\"")
+    })?;
+    let claims = Claims::verified("extension's token", &jws, &api_key, keys)?;
+    claims.lack("iss")?;
+    claims.lack("sub")?;
+    claims.have_text("extensionPoint")?;
+    claims.have_text("callID")?;
+    claims.are_of_site(&api_key)?;
+    claims.are_good_at(now())?;
+    Ok(claims.claims)
+}
+
+/// The claims of a token whose signature has been verified.
+struct Claims {
+    /// What errors call the token.
+    what: &'static str,
+    claims: Map<String, Value>,
+}
+
+impl Claims {
+    fn verified(
+        what: &'static str,
+        jwt: &str,
+        api_key: &str,
+        keys: Source,
+    ) -> Result<Self, GSException> {
+        let invalid = |why: &str| GSException::invalid(format_args!("the {what} {why}"));
+        let token = Token::parse(jwt).map_err(invalid)?;
+        let refused = |refusal, age| invalid(&token.explain(refusal, age));
+        let claims = match keys {
+            Source::Given(keys) => token
+                .verify(&Keys::from_jwks(keys))
+                .map_err(|refusal| refused(refusal, None)),
+            Source::Served(domain) => {
+                let claims = with_served_keys(api_key, domain, |keys| token.verify(keys));
+                claims.map_err(|failure| match failure {
+                    Failure::NoKeys(error) => error,
+                    Failure::Refused(refusal, age) => refused(refusal, Some(age)),
+                })
+            }
+        };
+        let claims = claims?;
+        Ok(Claims { what, claims })
+    }
+
+    fn are_issued_for(&self, api_key: &str) -> Result<(), GSException> {
+        let issuer = format!("https://fidm.gigya.com/jwt/{api_key}/");
+        self.check(self.text("iss") == Some(&issuer), || {
+            format!("is not for this site: its iss is not {issuer:?}")
+        })
+    }
+
+    fn are_of_site(&self, api_key: &str) -> Result<(), GSException> {
+        let names = ["apiKey", "parentApiKey"];
+        let is_ours = names.iter().any(|name| self.text(name) == Some(api_key));
+        self.check(is_ours, || {
+            "is not for this site: its apiKey is another".into()
+        })
+    }
+
+    fn are_for_body(&self, body: &[u8]) -> Result<(), GSException> {
+        let hash = URL_SAFE_NO_PAD.encode(sha256(body));
+        self.check(self.text("sub") == Some(&hash), || {
+            "is not for this body: its sub is not the body's SHA-256".into()
+        })?;
+        self.check(fields::is_json(body), || {
+            "is for a body that is not JSON".into()
+        })?;
+        let nonce = fields::pick(body, ["nonce"]).and_then(|[nonce]| fields::unquote(nonce?));
+        self.check(
+            nonce.is_some() && self.text("jti") == nonce.as_deref(),
+            || "is not for this body: its jti is not the body's nonce".into(),
+        )
+    }
+
+    fn have(&self, name: &str) -> Result<(), GSException> {
+        self.check(self.claims.contains_key(name), || {
+            format!("has no usable {name}")
+        })
+    }
+
+    fn have_text(&self, name: &str) -> Result<(), GSException> {
+        self.check(self.text(name).is_some(), || {
+            format!("is for another purpose: it has no text {name}")
+        })
+    }
+
+    fn lack(&self, name: &str) -> Result<(), GSException> {
+        self.check(!self.claims.contains_key(name), || {
+            format!("is for another purpose: it has {name}")
+        })
+    }
+
+    /// `iat`, `exp` and `nbf`, each if it is there.
+    ///
+    /// * `now`: Unix seconds.
+    fn are_good_at(&self, now: i64) -> Result<(), GSException> {
+        let (earliest, latest) = (now as f64 - LEEWAY, now as f64 + LEEWAY);
+        for (name, good, why) in [
+            ("iat", f64::NEG_INFINITY..=latest, "is from the future"),
+            ("nbf", f64::NEG_INFINITY..=latest, "is not good yet"),
+            ("exp", earliest..=f64::INFINITY, "has expired"),
+        ] {
+            let Some(claim) = self.claims.get(name) else {
+                continue;
+            };
+            let time = claim.as_f64();
+            self.check(time.is_some(), || format!("has no usable {name}"))?;
+            self.check(time.is_some_and(|time| good.contains(&time)), || {
+                format!("{why}: {name} is {claim}, now is {now}")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.claims.get(name)?.as_str()
+    }
+
+    fn check(&self, holds: bool, why: impl FnOnce() -> String) -> Result<(), GSException> {
+        if holds {
+            return Ok(());
+        }
+        let (what, why) = (self.what, why());
+        Err(GSException::invalid(format_args!("the {what} {why}")))
+    }
+}
+
+// Where keys, times and arguments come from -----------------------------------
+
+enum Source<'a> {
+    /// Of this API domain.
+    Served(&'a str),
+    Given(&'a Value),
+}
+
+fn with_served_keys<T>(
+    api_key: &str,
+    domain: &str,
+    judge: impl Fn(&Keys) -> Result<T, Refusal>,
+) -> Result<T, Failure> {
+    let fetch = || {
+        let params = json!({"V2": true});
+        let mut request =
+            GSRequest::anonymous(api_key, "accounts.getJWTPublicKey", params).idempotent(true);
+        request.set_api_domain(domain);
+        let response = request.send_timeout(WAIT).into_result()?;
+        Keys::from_jwks(&Value::Object(response.into_data())).not_empty()
+    };
+    KEYS.check((domain, api_key), Instant::now, fetch, judge)
+}
+
+/// Unix seconds.
 fn now() -> i64 {
     (current_time_millis() / 1000) as i64
 }
 
-fn jws_of(body: &[u8]) -> Result<String, GSException> {
-    match parse_object(body).and_then(|mut body| body.remove("jws")) {
-        Some(Value::String(jws)) => Ok(jws),
-        _ => Err(GSException::invalid(
-            "the extension's body is not a JSON object with a text \"jws\"",
-        )),
-    }
+/// # Errors
+/// 400002 if the argument is absent.
+fn given<'a>(name: &str, argument: &'a impl Text) -> Result<Cow<'a, str>, GSException> {
+    text(argument).ok_or_else(|| missing(name))
 }
 
-/// A token in its parts, nothing of it believed yet.
-struct Token<'a> {
-    /// What errors call it.
-    what: &'static str,
-    signed: &'a str,
-    signature: Vec<u8>,
-    key_id: Option<String>,
-    claims: Map<String, Value>,
+/// # Errors
+/// 400002 if the argument is absent or empty: without its settings, a site must not believe
+/// the tokens of a site "".
+fn given_key<'a>(name: &str, argument: &'a impl Text) -> Result<Cow<'a, str>, GSException> {
+    let key = text(argument).filter(|key| !key.is_empty());
+    key.ok_or_else(|| missing(name))
 }
 
-impl<'a> Token<'a> {
-    fn parse(what: &'static str, jwt: &'a str) -> Result<Self, GSException> {
-        let invalid = |why: &str| invalid(what, why);
-        let parts: Vec<&str> = jwt.splitn(4, '.').collect();
-        let [header, claims, signature] = parts[..] else {
-            return Err(invalid("does not have three parts joined by dots"));
-        };
-        let decode_object = |part: &str, name: &str| {
-            let json = URL_SAFE_NO_PAD
-                .decode(part)
-                .map_err(|_| invalid(&format!("has a {name} that is not base64url")))?;
-            parse_object(&json)
-                .ok_or_else(|| invalid(&format!("has a {name} that is not a JSON object")))
-        };
-        let header = decode_object(header, "header")?;
-        let claims = decode_object(claims, "payload")?;
-        // The one algorithm that Gigya uses. `none`, and HS256 with the public
-        // key as the secret, end here.
-        if header.get("alg").and_then(Value::as_str) != Some("RS256") {
-            return Err(invalid("is not signed with RS256"));
-        }
-        if header.contains_key("crit") {
-            return Err(invalid("demands extensions (crit) that are not supported"));
-        }
-        let key_id = match header.get("kid") {
-            None => None,
-            Some(Value::String(key_id)) => Some(key_id.clone()),
-            Some(_) => return Err(invalid("has a key id (kid) that is not text")),
-        };
-        let signature = URL_SAFE_NO_PAD
-            .decode(signature)
-            .map_err(|_| invalid("has a signature that is not base64url"))?;
-        Ok(Token {
-            what,
-            signed: &jwt[..jwt.rfind('.').unwrap_or(0)],
-            signature,
-            key_id,
-            claims,
-        })
-    }
-
-    fn verify(&self, keys: &Keys) -> Result<(), GSException> {
-        let key_id = self.key_id.as_deref();
-        match keys.verify(key_id, self.signed.as_bytes(), &self.signature) {
-            Ok(()) => Ok(()),
-            Err(Refusal::WrongSignature) => Err(self.invalid("has a wrong signature")),
-            Err(Refusal::NoKey) => Err(self.invalid(match key_id {
-                Some(_) => "names a key (kid) that is not among the site's keys",
-                None => "cannot be checked: the site has no key for RS256",
-            })),
-        }
-    }
-
-    fn verify_with_fetched_keys(&self, api_key: &str, domain: &str) -> Result<(), GSException> {
-        KEYS.check(
-            domain,
-            || fetch_keys(api_key, domain),
-            |keys| self.verify(keys),
-        )
-    }
-
-    fn claims_of_id_token(
-        self,
-        api_key: &str,
-        now: i64,
-    ) -> Result<Map<String, Value>, GSException> {
-        self.check_issuer(api_key)?;
-        self.check_issued(now)?;
-        self.check_expiry(now)?;
-        Ok(self.claims)
-    }
-
-    fn claims_of_webhook(
-        self,
-        body: &[u8],
-        api_key: &str,
-        now: i64,
-    ) -> Result<Map<String, Value>, GSException> {
-        self.check_issuer(api_key)?;
-        self.check_issued(now)?;
-        self.check_expiry(now)?;
-        if self.text("sub") != Some(&URL_SAFE_NO_PAD.encode(sha256(body))) {
-            return Err(self.invalid("is not for this body: its sub is not the body's SHA-256"));
-        }
-        let body = parse_object(body).unwrap_or_default();
-        match (self.text("jti"), body.get("nonce").and_then(Value::as_str)) {
-            (Some(id), Some(nonce)) if id == nonce => Ok(self.claims),
-            _ => Err(self.invalid("is not for this body: its jti is not the body's nonce")),
-        }
-    }
-
-    /// Such tokens have no issuer, and no times as a rule.
-    fn claims_of_extension(
-        self,
-        api_key: &str,
-        now: i64,
-    ) -> Result<Map<String, Value>, GSException> {
-        let is_ours = |name| self.text(name) == Some(api_key);
-        if !is_ours("apiKey") && !is_ours("parentApiKey") {
-            return Err(self.invalid("is not for this site: its apiKey is another"));
-        }
-        if self.claims.contains_key("iat") {
-            self.check_issued(now)?;
-        }
-        if self.claims.contains_key("exp") {
-            self.check_expiry(now)?;
-        }
-        Ok(self.claims)
-    }
-
-    fn check_issuer(&self, api_key: &str) -> Result<(), GSException> {
-        let issuer = format!("https://fidm.gigya.com/jwt/{api_key}/");
-        match self.text("iss") == Some(&issuer) {
-            true => Ok(()),
-            false => Err(self.invalid(&format!("is not for this site: its iss is not {issuer:?}"))),
-        }
-    }
-
-    fn check_issued(&self, now: i64) -> Result<(), GSException> {
-        match self.time("iat")? {
-            issued if issued > now.saturating_add(LEEWAY) => Err(self.invalid(&format!(
-                "is from the future: iat is {issued}, now is {now}"
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_expiry(&self, now: i64) -> Result<(), GSException> {
-        match self.time("exp")? {
-            expires if now > expires.saturating_add(LEEWAY) => {
-                Err(self.invalid(&format!("has expired: exp is {expires}, now is {now}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn text(&self, claim: &str) -> Option<&str> {
-        self.claims.get(claim)?.as_str()
-    }
-
-    fn time(&self, claim: &str) -> Result<i64, GSException> {
-        let seconds = self.claims.get(claim).and_then(Value::as_i64);
-        seconds.ok_or_else(|| self.invalid(&format!("has no usable {claim}")))
-    }
-
-    fn invalid(&self, why: &str) -> GSException {
-        invalid(self.what, why)
-    }
-}
-
-fn invalid(what: &str, why: &str) -> GSException {
-    GSException::invalid(format_args!("the {what} {why}"))
+fn missing(argument: &str) -> GSException {
+    GSException::missing(&format!("no {argument} was given"))
 }
 
 #[cfg(test)]
@@ -414,37 +504,61 @@ mod tests {
     use crate::keys::tests::{RFC_TOKEN, rfc_key};
 
     #[test]
-    fn the_example_of_rfc_7515_is_of_no_site() {
-        let token = Token::parse("id_token", RFC_TOKEN).unwrap();
-        token.verify(&Keys::from_jwks(&rfc_key())).unwrap();
-        let error = token.claims_of_id_token("key", 1_300_819_380).unwrap_err();
-        assert!(error.to_string().contains("iss"), "{error}");
+    fn the_example_of_rfc_7515_is_not_for_any_site() {
+        let keys = rfc_key();
+        let claims = Claims::verified("id_token", RFC_TOKEN, "key", Source::Given(&keys)).unwrap();
+        assert_eq!(claims.claims["iss"], "joe");
+        let error = validate_signature_with_keys(RFC_TOKEN, "key", &keys).unwrap_err();
+        assert!(error.error_message().contains("its iss is not"), "{error}");
+        let other = json!({"keys": []});
+        let error = validate_signature_with_keys(RFC_TOKEN, "key", &other).unwrap_err();
+        assert!(error.error_message().contains("no key"), "{error}");
     }
 
     #[test]
     fn the_edges_of_a_tokens_time_are_inside() {
         let now = 1_700_000_000;
-        for (issued, expires, good) in [
-            (now, now, true),
-            (now + 120, now, true),
-            (now + 121, now, false),
-            (now, now - 120, true),
-            (now, now - 121, false),
-            (i64::MIN, i64::MAX, true),
-            (i64::MAX, i64::MAX, false),
+        let seconds = |offset: f64| json!(now as f64 + offset);
+        for (name, time, expected) in [
+            ("iat", json!(now + 120), "good"),
+            ("iat", json!(now + 121), "is from the future"),
+            ("iat", seconds(120.5), "is from the future"),
+            ("iat", json!(i64::MIN), "good"),
+            ("iat", json!(u64::MAX), "is from the future"),
+            ("iat", json!(-1e308), "good"),
+            ("iat", json!(1e308), "is from the future"),
+            ("nbf", json!(now + 120), "good"),
+            ("nbf", seconds(119.5), "good"),
+            ("nbf", seconds(120.001), "is not good yet"),
+            ("nbf", json!(i64::MAX), "is not good yet"),
+            ("exp", json!(now - 120), "good"),
+            ("exp", json!(now - 121), "has expired"),
+            ("exp", seconds(-120.5), "has expired"),
+            ("exp", seconds(300.5), "good"),
+            ("exp", json!(i64::MAX), "good"),
+            ("exp", json!(i64::MIN), "has expired"),
+            ("exp", json!(-0.0), "has expired"),
         ] {
-            let claims = json!({
-                "iss": "https://fidm.gigya.com/jwt/key/", "iat": issued, "exp": expires,
-            });
-            let token = Token {
-                what: "id_token",
-                signed: "",
-                signature: Vec::new(),
-                key_id: None,
-                claims: claims.as_object().unwrap().clone(),
+            let claims = Claims {
+                what: "token",
+                claims: Map::from_iter([(name.to_string(), time.clone())]),
             };
-            let checked = token.claims_of_id_token("key", now);
-            assert_eq!(checked.is_ok(), good, "iat {issued}, exp {expires}");
+            let checked = claims.are_good_at(now);
+            let message = checked.map_or_else(|error| error.to_string(), |()| "good".into());
+            assert!(message.contains(expected), "{name} {time}: {message}");
+        }
+        for unusable in [json!(null), json!("1700000000"), json!([]), json!(true)] {
+            for name in ["iat", "nbf", "exp"] {
+                let claims = Claims {
+                    what: "token",
+                    claims: Map::from_iter([(name.to_string(), unusable.clone())]),
+                };
+                let error = claims.are_good_at(now).unwrap_err();
+                assert!(
+                    error.error_message().contains("has no usable"),
+                    "{unusable}"
+                );
+            }
         }
     }
 }

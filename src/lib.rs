@@ -147,20 +147,3 @@ mod documents {
     #[doc = include_str!("../docs/bulk.md")]
     mod bulk {}
 }
-
-/// What a server or a proxy may send, without a network; for the fuzz targets alone.
-#[cfg(fuzzing)]
-#[doc(hidden)]
-pub mod __fuzzing {
-    /// Reads an HTTP answer; returns its status and body, if it is one.
-    pub fn read_http(bytes: &[u8]) -> Option<(u16, Vec<u8>)> {
-        let answer = crate::transport::fuzzing::answer(bytes).ok()?;
-        Some((answer.status, answer.body))
-    }
-
-    /// Reads a proxy's answer to CONNECT; returns why there is no tunnel.
-    pub fn read_connect(bytes: &[u8]) -> Option<String> {
-        let refusal = crate::transport::fuzzing::connect(bytes).err()?;
-        Some(refusal.to_string())
-    }
-}

@@ -13,10 +13,10 @@ use crate::call::form::write_value;
 use crate::call::{Call, DEFAULT_API_DOMAIN, oauth1};
 use crate::encoding::percent::text;
 use crate::error::GSException;
-use crate::log::mask;
+use crate::log::address;
 use crate::pem::{ClientCert, Pem};
 use crate::response::GSResponse;
-use crate::send::{Prepared, sender};
+use crate::send::{Prepared, mask_of, sender};
 
 /// A request to the Gigya API.
 ///
@@ -193,15 +193,16 @@ impl GSRequest {
         request
     }
 
-    /// How often to send again what the API has refused because there were too
-    /// many calls: 403048, the rate limit. The default is 0.
+    /// How often to send again what was refused because there were too many calls:
+    /// 403048, the API's rate limit, and HTTP 429. The default is 0.
     ///
-    /// With [`idempotent`](Self::idempotent), also after 500001, 504001 and 409030,
-    /// which do not say whether the API executed the call, and after failures of
-    /// the network.
+    /// With [`idempotent`](Self::idempotent), also after 500001, 504001, 409030 and
+    /// HTTP 503, which do not say whether the API executed the call, and after failures
+    /// of the network.
     ///
-    /// It waits 1, 2, 4 … s in between, up to 30 s and a little less by chance,
-    /// and never beyond the timeout. Each try is signed anew; the log shows them.
+    /// It waits 1, 2, 4 … s in between, up to 30 s and a little less by chance, or as
+    /// long as `Retry-After` says if that is longer, and never beyond the timeout. Each
+    /// try is signed anew; the log shows them.
     ///
     /// ```
     /// use gssdk::*;
@@ -233,11 +234,12 @@ impl GSRequest {
     }
 
     /// After 301001, goes to the data center that the API names: the request was
-    /// refused, so nothing ran, and is signed anew for the other one. Later requests
-    /// with the same API key that allow it go there at once. The default is `false`.
+    /// refused, so nothing ran, and is signed anew for the other one. The default is
+    /// `false`. What an answer over https has named is where later requests with the same
+    /// API key go at once if they allow it, until it cannot be reached.
     ///
-    /// Only to Gigya's own domains (`*.gigya.com`, `*.gigya-api.cn`), and never with a
-    /// [host override](Self::set_host_override). The log shows both tries.
+    /// Only to Gigya's own domains (`*.gigya.com`, `*.sapcdm.cn`, `*.gigya-api.cn`), and
+    /// never with a [host override](Self::set_host_override). The log shows both tries.
     ///
     /// ```
     /// use gssdk::*;
@@ -409,8 +411,8 @@ impl GSRequest {
     /// percent-encoded; `https://` for a proxy that is spoken to over TLS.
     ///
     /// `None` takes the explicit proxy back: then `HTTPS_PROXY`, `HTTP_PROXY`,
-    /// `ALL_PROXY` and `NO_PROXY` decide, as in Python; a change of these counts
-    /// within a second.
+    /// `ALL_PROXY` and `NO_PROXY` decide, as in Python. Plain http to loopback, see
+    /// [`set_host_override`](Self::set_host_override), never goes through a proxy.
     ///
     /// Mirrors `setProxy`.
     ///
@@ -673,30 +675,39 @@ impl GSRequest {
     }
 }
 
-/// Shows what is called and how, but no secret key, client key or password.
+/// Shows what is called and how; hides the same as the log, and all values of parameters
+/// and headers.
 impl fmt::Debug for GSRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let call = &*self.call;
+        let mask = mask_of(call);
+        let address = |text: &String| mask.text(&address::address(text)).into_owned();
+        let names = |names: Vec<&str>| -> Vec<_> {
+            names
+                .into_iter()
+                .map(|name| mask.text(name).into_owned())
+                .collect()
+        };
+        let headers = call.headers.iter().map(|(name, _)| address::name(name));
         f.debug_struct("GSRequest")
-            .field("api_method", &call.api_method)
-            .field("api_domain", &call.api_domain)
-            .field("host_override", &call.host_override)
+            .field("api_method", &mask.text(address::name(&call.api_method)))
+            .field("api_domain", &address(&call.api_domain))
+            .field("host_override", &call.host_override.as_ref().map(address))
             .field("use_https", &call.use_https)
-            .field("user_key", &call.user_key)
+            .field(
+                "user_key",
+                &call.user_key.as_deref().map(|key| mask.text(key)),
+            )
             .field(
                 "client_cert",
                 &call.client_cert.as_ref().map(|client| &client.cert),
             )
-            .field("proxy", &call.proxy.as_deref().map(mask::proxy))
-            .field("params", &call.params.keys().collect::<Vec<_>>())
+            .field("proxy", &call.proxy.as_ref().map(address))
             .field(
-                "headers",
-                &call
-                    .headers
-                    .iter()
-                    .map(|(name, _)| name)
-                    .collect::<Vec<_>>(),
+                "params",
+                &names(call.params.keys().map(String::as_str).collect()),
             )
+            .field("headers", &names(headers.collect()))
             .finish_non_exhaustive()
     }
 }

@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::error_codes::{MISSING_REQUIRED_PARAMETER, NETWORK_OR_PROTOCOL_FAILURE};
 use crate::log;
+use crate::log::address;
+use crate::log::mask::Mask;
 use crate::outcome::Outcome;
 use crate::reading::Parsed;
 
@@ -58,6 +60,9 @@ pub(crate) trait History: Send + Sync {
         None
     }
 
+    /// What hides the secrets of the request.
+    fn mask(&self) -> Mask;
+
     /// The log, masked.
     ///
     /// * `response_text`: the text of the response.
@@ -70,6 +75,10 @@ struct Text(String);
 impl History for Text {
     fn method(&self) -> &str {
         &self.0
+    }
+
+    fn mask(&self) -> Mask {
+        Mask::default()
     }
 
     fn log(&self, response_text: &str) -> String {
@@ -179,6 +188,11 @@ impl GSResponse {
     /// ```
     pub fn get_data(&self) -> &Map<String, Value> {
         &self.0.parsed.data
+    }
+
+    /// The beginning of a page that came instead of an answer.
+    pub(crate) fn quote(&self) -> Option<String> {
+        self.0.parsed.quote()
     }
 
     /// The text of a page of results, and where its rows are.
@@ -392,7 +406,8 @@ impl GSResponse {
     }
 
     /// What was sent and what came back, field by field, for a bug report or a
-    /// log file. Passwords, tokens and the like are shown as `***`.
+    /// log file. `***` replaces passwords, tokens and the like, and texts that hold any.
+    /// An answer that is neither whole JSON nor whole XML is not shown; its size is.
     ///
     /// Fields, as far as they apply: `apiMethod`, `apiKey`, `proxy`, `timeout`
     /// (seconds), `params`, `useHTTPS`, `userKey`, `baseString`, `URL`,
@@ -405,15 +420,21 @@ impl GSResponse {
     /// use gssdk::*;
     /// let request = GSRequest::new("key", "c2VjcmV0", "a b", json!({"password": "hunter2"}));
     /// let log = request.send().get_log();
-    /// assert!(log.starts_with("apiMethod='a b', apiKey='key'"));
+    /// assert!(log.starts_with("apiMethod='***', apiKey='key'")); // not a method
     /// assert!(!log.contains("hunter2"));
     /// ```
     pub fn get_log(&self) -> String {
         self.0.history.log(self.get_response_text())
     }
+
+    /// What hides the secrets of the request.
+    pub(crate) fn mask(&self) -> Mask {
+        self.0.history.mask()
+    }
 }
 
-/// The three lines of Python's `__str__`, the data as JSON.
+/// The three lines of Python's `__str__`, the data as JSON; the same is hidden as in the
+/// log.
 impl fmt::Display for GSResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Parsed {
@@ -422,22 +443,24 @@ impl fmt::Display for GSResponse {
             data,
             ..
         } = &self.0.parsed;
-        let data = serde_json::to_string(data).unwrap_or_default();
+        let mask = self.mask();
+        let message = mask.text(message);
+        let data = mask.data(&serde_json::to_string(data).unwrap_or_default());
         write!(
             f,
-            "\terrorCode:{}\n\terrorMessage:{}\n\tdata:{data}",
-            code, message
+            "\terrorCode:{code}\n\terrorMessage:{message}\n\tdata:{data}"
         )
     }
 }
 
-/// The code and the message; the data may hold tokens and are not shown.
+/// The code and the message, in which the same is hidden as in the log; not the data.
 impl fmt::Debug for GSResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mask = self.mask();
         f.debug_struct("GSResponse")
-            .field("method", &self.0.history.method())
+            .field("method", &mask.text(address::name(self.0.history.method())))
             .field("error_code", &self.get_error_code())
-            .field("error_message", &self.get_error_message())
+            .field("error_message", &mask.text(self.get_error_message()))
             .field("outcome", &self.outcome())
             .finish_non_exhaustive()
     }

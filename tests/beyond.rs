@@ -325,67 +325,142 @@ fn an_id_token_is_believed_only_if_everything_is_right() {
     refused(
         &format!("{head}.{}.{signature}", encode(json!("x"))),
         &keys,
-        "payload",
+        "wrong signature for its header and payload",
     );
+    for payload in [json!("x"), json!([claims(0, 300)]), json!(null)] {
+        refused(
+            &key.jwt(header(), payload),
+            &keys,
+            "payload that is not a JSON object",
+        );
+    }
     assert!(JwtUtils::validate_signature_with_keys(&good, "3_other", &keys).is_err());
 }
 
-/// In a process of its own, because only the environment can send the request
-/// for the keys of `eu1.gigya.com` to loopback.
-#[test]
-#[ignore = "run by the_keys_are_fetched_once_and_kept"]
-fn child_validates_tokens() {
-    let variable = |name: &str| std::env::var(name).unwrap();
-    GSRequest::set_ca_certs_path(variable("GSSDK_TEST_CA"));
-    let validate = |token: &str| JwtUtils::validate_signature(token, API_KEY, "eu1.gigya.com");
-    for _ in 0..3 {
-        assert_eq!(validate(&variable("GSSDK_TEST_GOOD")).unwrap()["sub"], UID);
-    }
-    for _ in 0..50 {
-        assert!(validate(&variable("GSSDK_TEST_FORGED")).is_err());
-    }
-}
-
-#[test]
-fn the_keys_are_fetched_once_and_kept() {
-    let Some(key) = RsaKey::generate() else {
-        return;
-    };
-    let attacker = RsaKey::generate().unwrap();
-    let identity = certs::ca().issue(certs::server_params(&["accounts.eu1.gigya.com"]));
-    let api = StandIn::with_tls(certs::server_config(&identity, None));
-    *api.state.jwks.lock().unwrap() = json!({"keys": [key.jwk("k")]});
+/// Runs one of the ignored tests in a process of its own, because only the environment can
+/// send the request for the keys of `eu1.gigya.com` to the stand-in.
+fn in_a_child(test: &str, api: &StandIn, tokens: &[(&str, String)]) {
     let proxy = Proxy::redirecting(api.address);
     let dir = Folder::new();
     let ca = dir.path().join("ca.pem");
     std::fs::write(&ca, certs::ca_pem()).unwrap();
-    let header = || json!({"alg": "RS256", "kid": "k"});
-
     let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "child_validates_tokens",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", test, "--ignored", "--nocapture"])
         .env("HTTPS_PROXY", format!("http://127.0.0.1:{}", proxy.port))
         .env_remove("https_proxy")
         .env_remove("no_proxy")
         .env_remove("NO_PROXY")
         .env("GSSDK_TEST_CA", &ca)
-        .env("GSSDK_TEST_GOOD", key.jwt(header(), claims(0, 300)))
-        .env("GSSDK_TEST_FORGED", attacker.jwt(header(), claims(0, 300)))
+        .envs(tokens.iter().map(|(name, token)| (name, token)))
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
     assert!(
         output.status.success() && text.contains("1 passed"),
         "{text}"
     );
-    assert_eq!(api.received().len(), 1, "one request for the keys");
-    let received = api.last();
-    assert_eq!(received.param("V2").as_deref(), Some("True"));
-    assert_eq!(received.param("sig"), None);
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap()
+}
+
+fn key_server() -> StandIn {
+    let identity = certs::ca().issue(certs::server_params(&["accounts.eu1.gigya.com"]));
+    StandIn::with_tls(certs::server_config(&identity, None))
+}
+
+#[test]
+#[ignore = "run by the_keys_are_fetched_once_per_site_and_kept"]
+fn child_validates_tokens() {
+    GSRequest::set_ca_certs_path(variable("GSSDK_TEST_CA"));
+    let validate = |token: &str, api_key: &str| {
+        let claims = JwtUtils::validate_signature(token, api_key, "eu1.gigya.com");
+        claims.map_err(|error| (error.error_code(), error.error_message().to_string()))
+    };
+    let good = variable("GSSDK_TEST_GOOD");
+    // Another site's mistake does not cost this one.
+    assert_eq!(validate(&good, "3_misspelt").unwrap_err().0, 400_093);
+    for _ in 0..3 {
+        assert_eq!(validate(&good, API_KEY).unwrap()["sub"], UID);
+    }
+    for _ in 0..50 {
+        let (code, message) = validate(&variable("GSSDK_TEST_FORGED"), API_KEY).unwrap_err();
+        assert_eq!(code, 400_006);
+        assert!(message.contains("wrong signature"), "{message}");
+        let (code, message) = validate(&variable("GSSDK_TEST_UNKNOWN"), API_KEY).unwrap_err();
+        assert_eq!(code, 400_006);
+        let words =
+            "the key (kid) \"new\", which is not among the site's keys, which were fetched ";
+        assert!(
+            message.contains(words) && message.ends_with(" s ago"),
+            "{message}"
+        );
+    }
+    JwtUtils::prefetch_keys(API_KEY, "eu1.gigya.com").unwrap();
+}
+
+#[test]
+fn the_keys_are_fetched_once_per_site_and_kept() {
+    let Some(key) = RsaKey::generate() else {
+        return;
+    };
+    let attacker = RsaKey::generate().unwrap();
+    let api = key_server();
+    *api.state.jwks.lock().unwrap() = json!({"keys": [key.jwk("k")]});
+    let header = |key_id: &str| json!({"alg": "RS256", "kid": key_id});
+    let tokens = [
+        ("GSSDK_TEST_GOOD", key.jwt(header("k"), claims(0, 300))),
+        (
+            "GSSDK_TEST_FORGED",
+            attacker.jwt(header("k"), claims(0, 300)),
+        ),
+        (
+            "GSSDK_TEST_UNKNOWN",
+            attacker.jwt(header("new"), claims(0, 300)),
+        ),
+    ];
+    in_a_child("child_validates_tokens", &api, &tokens);
+    let received = api.received();
+    let api_keys = Vec::from_iter(
+        received
+            .iter()
+            .map(|request| request.param("apiKey").unwrap()),
+    );
+    assert_eq!(api_keys, ["3_misspelt", API_KEY], "one request per site");
+    for request in received {
+        assert_eq!(request.param("V2").as_deref(), Some("True"));
+        assert_eq!(request.param("sig"), None);
+    }
+}
+
+#[test]
+#[ignore = "run by callers_wait_for_one_fetch_and_for_ten_seconds_at_most"]
+fn child_meets_a_silent_server() {
+    GSRequest::set_ca_certs_path(variable("GSSDK_TEST_CA"));
+    std::thread::scope(|scope| {
+        for i in 0..6 {
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_millis(1500) * i);
+                let started = Instant::now();
+                let error = JwtUtils::prefetch_keys(API_KEY, "eu1.gigya.com").unwrap_err();
+                assert_eq!(error.error_code(), 504_002, "{error}");
+                let waited = started.elapsed();
+                assert!(waited < Duration::from_secs(15), "{waited:?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn callers_wait_for_one_fetch_and_for_ten_seconds_at_most() {
+    let api = key_server();
+    for _ in 0..6 {
+        api.fault(Fault::Stall);
+    }
+    in_a_child("child_meets_a_silent_server", &api, &[]);
+    assert_eq!(api.received().len(), 1, "one fetch");
 }
 
 // Webhooks --------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::{Read, Write};
 use std::sync::Mutex;
 
 use support::*;
@@ -41,7 +42,7 @@ fn lines(expected: &[&[&str]]) {
 }
 
 #[test]
-fn a_line_a_try_and_a_warning_for_what_nobody_returns() {
+fn a_line_per_try_and_a_warning_for_what_nobody_returns() {
     log::set_logger(&Collect).unwrap();
     log::set_max_level(log::LevelFilter::Debug);
     let api = StandIn::tls();
@@ -87,6 +88,48 @@ fn a_line_a_try_and_a_warning_for_what_nobody_returns() {
         &["WARN socialize.setStatus: sent again after error 403002"],
         &tried("reused connection"),
     ]);
+
+    // What a server chose is not text of a line: numbers, and ids that look like one.
+    for (answer, words) in [
+        (
+            r#"{"errorCode":7,"callId":"a-1"}"#,
+            ["errorCode 7,", "callId a-1,"],
+        ),
+        (
+            r#"{"errorCode":"hunter2","callId":"a hunter2"}"#,
+            ["errorCode 500000,", "callId unknown,"],
+        ),
+        (
+            r#"{"errorCode":1.5,"callId":{"hunter2":1}}"#,
+            ["errorCode 500000,", "callId unknown,"],
+        ),
+        ("hunter2", ["errorCode 500000,", "callId unknown,"]),
+    ] {
+        let head = format!(
+            "HTTP/1.1 200 hunter2\r\nContent-Length: {}\r\n\r\n",
+            answer.len()
+        );
+        api.fault(Fault::RawKeep(
+            [head.as_bytes(), answer.as_bytes()].concat(),
+        ));
+        request.send();
+        lines(&[&[&["DEBUG"], &words[..]].concat()]);
+    }
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    request.set_proxy(proxy.local_addr().unwrap().to_string());
+    let refusing = std::thread::spawn(move || {
+        let (mut stream, _) = proxy.accept().unwrap();
+        let mut asked = [0; 4096];
+        assert!(stream.read(&mut asked).unwrap() > 0);
+        stream
+            .write_all(b"HTTP/1.1 403 hunter2\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
+    });
+    let message = request.send().get_error_message().to_string();
+    assert!(message.contains("403 hunter2"), "{message}");
+    refusing.join().unwrap();
+    lines(&[&["DEBUG", "failed: nothing was sent"]]);
+    request.set_proxy(None);
 
     // Nobody listens: nothing is made.
     log::set_max_level(log::LevelFilter::Off);

@@ -354,6 +354,9 @@ fn what_came_over_http_can_be_read_whatever_it_is() {
         assert_eq!(response.get_error_code(), 500_000);
         assert_eq!(response.get_response_text(), page, "{head}");
         assert_eq!(response.outcome(), Outcome::Unknown);
+        let error = response.into_result().unwrap_err().to_string();
+        let quoted = "\"Access Denied Reference #18.1234\"";
+        assert!(error.contains(quoted) && !error.contains('<'), "{error}");
     }
 }
 

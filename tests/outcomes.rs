@@ -177,7 +177,7 @@ fn a_typed_answer_names_the_field_that_does_not_fit() {
         (
             r#"{"errorCode": 0, "friends": [{"age": 7}, {"age": "old"}]}"#,
             500_000,
-            "/friends/1/age: invalid type: string \"old\", expected u8",
+            "/friends/1/age, expected u8",
         ),
         (r#"{"errorCode": 0}"#, 500_000, "missing field `friends`"),
         (

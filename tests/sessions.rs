@@ -4,8 +4,11 @@
 
 mod support;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gssdk::*;
 use support::proxy::Proxy;
+use support::rsa::RsaKey;
 use support::*;
 
 fn anonymous(api: &StandIn, method: &str, params: Value) -> Result<GSResponse, GSException> {
@@ -56,6 +59,114 @@ fn a_session_signs_for_its_user() {
     for (token, secret) in [("", "c2VjcmV0"), ("token", "")] {
         let request = GSRequest::with_session(token, secret, "accounts.getAccountInfo", ());
         assert_eq!(request.send().get_error_code(), 400_002);
+    }
+}
+
+/// The value of the cookie `glt_<API key>` is the login token and more.
+#[test]
+fn the_login_token_is_cut_from_the_whole_cookie() {
+    let expiry = |cookie: &str| cookie.split('_').next().unwrap().to_string();
+    for (cookie, token) in [
+        ("tok|UUID=0123456789abcdef", "tok"),
+        ("tok", "tok"),
+        ("a|UUID=1|UUID=2", "a"),
+        ("a|uuid=1", "a|uuid=1"),
+        ("a|b", "a|b"),
+        ("|UUID=", ""),
+    ] {
+        let signed = SigUtils::get_dynamic_session_signature(cookie, 300, SECRET).unwrap();
+        let expiry_1 = expiry(&signed);
+        let signature = SigUtils::calc_signature(&format!("{token}_{expiry_1}"), SECRET).unwrap();
+        assert_eq!(signed, format!("{expiry_1}_{signature}"), "{cookie}");
+
+        let signed =
+            SigUtils::get_dynamic_session_signature_user_signed(cookie, 300, USER_KEY, USER_SECRET);
+        let signed = signed.unwrap();
+        let expiry_2 = expiry(&signed);
+        let base = format!("{token}_{expiry_2}_{USER_KEY}");
+        let signature = SigUtils::calc_signature(&base, USER_SECRET).unwrap();
+        assert_eq!(
+            signed,
+            format!("{expiry_2}_{USER_KEY}_{signature}"),
+            "{cookie}"
+        );
+    }
+}
+
+#[test]
+fn a_site_with_an_rsa_key_signs_its_session_cookie_with_it() {
+    let Some(key) = RsaKey::generate() else {
+        return;
+    };
+    let now = || (SigUtils::current_time_millis() / 1000) as i64;
+    let public = ring::signature::UnparsedPublicKey::new(
+        &ring::signature::RSA_PKCS1_2048_8192_SHA256,
+        key.public_der(),
+    );
+    for (cookie, token) in [("tok|UUID=0123", "tok"), ("tok", "tok")] {
+        for (pem, timeout) in [
+            (Pem::from(key.pkcs8.as_str()), 300),
+            (Pem::from(key.pkcs1.as_bytes()), -5),
+            (Pem::from(key.pkcs8.replace('\n', "\\n")), 0),
+        ] {
+            let before = now();
+            let jwt = JwtUtils::get_dynamic_session_signature(cookie, timeout, USER_KEY, pem);
+            let jwt = jwt.unwrap();
+            let parts = Vec::from_iter(jwt.split('.'));
+            let [header, claims, signature] = parts[..] else {
+                panic!("{jwt}")
+            };
+            let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
+            let json = |part: &str| serde_json::from_slice::<Value>(&decode(part)).unwrap();
+            let signed = format!("{header}.{claims}");
+            public
+                .verify(signed.as_bytes(), &decode(signature))
+                .unwrap();
+            assert_eq!(
+                json(header),
+                json!({"alg": "RS256", "typ": "JWT", "kid": USER_KEY})
+            );
+            let claims = json(claims);
+            let issued = claims["iat"].as_i64().unwrap();
+            assert!((before..=now()).contains(&issued), "{claims}");
+            let expected =
+                json!({"sub": token, "aud": "gltexp", "iat": issued, "exp": issued + timeout});
+            assert_eq!(claims, expected);
+        }
+    }
+    let sign = |cookie: Option<&str>, user_key: Option<&str>, key: Pem| {
+        let error = JwtUtils::get_dynamic_session_signature(cookie, i64::MAX, user_key, key);
+        error.map_err(|error| (error.error_code(), error.to_string()))
+    };
+    let good = || Pem::from(key.pkcs8.as_str());
+    assert!(sign(Some("tok"), Some(USER_KEY), good()).is_ok());
+    for (result, words) in [
+        (
+            sign(None, Some(USER_KEY), good()),
+            "no glt_cookie was given",
+        ),
+        (sign(Some("tok"), None, good()), "no user_key was given"),
+        (sign(Some("tok"), Some(""), good()), "no user_key was given"),
+        (
+            sign(Some("tok"), Some(USER_KEY), Pem::from("/missing.pem")),
+            "cannot be read",
+        ),
+        (
+            sign(Some("tok"), Some(USER_KEY), Pem::from(certs::server().key)),
+            "RSA",
+        ),
+    ] {
+        let (code, message) = result.unwrap_err();
+        let expected = if words.starts_with("no ") {
+            400_002
+        } else {
+            400_006
+        };
+        assert_eq!(code, expected, "{message}");
+        assert!(
+            message.contains(words) && !message.contains("BEGIN"),
+            "{message}"
+        );
     }
 }
 

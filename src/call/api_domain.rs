@@ -13,6 +13,7 @@
 //! | `eu9.gigya.com`, `jp1` | sent: it may be new, or the caller's; where that fails, the error lists the data centers |
 
 use crate::error::GSException;
+use crate::log::address;
 
 use super::host::check_host;
 
@@ -39,16 +40,17 @@ pub(super) fn check(domain: &str, namespace: &str) -> Result<(), GSException> {
         return Ok(());
     }
     let what = "API domain";
+    let shown = address::address(domain);
     let meant = meant_by(domain, namespace);
     if is_short_name(&meant) {
         return Err(GSException::invalid(format_args!(
-            "the {what} {domain:?} is not the domain of a data center: these are {}",
+            "the {what} {shown:?} is not the domain of a data center: these are {}",
             DATA_CENTERS.join(", ")
         )));
     }
     if meant != domain && check_host(&meant, what).is_ok() {
         return Err(GSException::invalid(format_args!(
-            "the {what} {domain:?} should be the domain of the data center alone: \
+            "the {what} {shown:?} should be the domain of the data center alone: \
              write {meant:?}"
         )));
     }

@@ -1,12 +1,12 @@
-//! Bearer tokens: a JWT (RFC 7519) made for one try and signed with an RSA key.
+//! Tokens of our own: JWTs (RFC 7519) signed with the RSA key of a user key.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::crypto::rsa::RsaSigner;
 
-/// The value of the `Authorization` header.
+/// The value of the `Authorization` header of one attempt.
 ///
 /// * `issued_at`: Unix seconds.
 /// * `id`: makes the token unique.
@@ -19,15 +19,18 @@ pub(crate) fn authorization(
     issued_at: u64,
     id: [u8; 16],
 ) -> Result<String, String> {
-    let header = json!({"alg": "RS256", "typ": "JWT", "kid": user_key});
     let claims = json!({"iat": issued_at, "jti": URL_SAFE_NO_PAD.encode(id)});
-    let mut token = format!(
-        "{}.{}",
-        URL_SAFE_NO_PAD.encode(header.to_string()),
-        URL_SAFE_NO_PAD.encode(claims.to_string())
-    );
-    let signature = key.sign(token.as_bytes())?;
-    token.push('.');
-    token.push_str(&URL_SAFE_NO_PAD.encode(signature));
-    Ok(format!("Bearer {token}"))
+    Ok(format!("Bearer {}", rs256(user_key, key, &claims)?))
+}
+
+/// A JWT with these claims, signed with RS256; its `kid` is the user key.
+///
+/// # Errors
+/// Why the key cannot sign.
+pub(crate) fn rs256(user_key: &str, key: &RsaSigner, claims: &Value) -> Result<String, String> {
+    let header = json!({"alg": "RS256", "typ": "JWT", "kid": user_key});
+    let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let signed = format!("{}.{}", encode(&header), encode(claims));
+    let signature = key.sign(signed.as_bytes())?;
+    Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }

@@ -107,11 +107,6 @@ impl<'a> Credentials<'a> {
         }
     }
 
-    /// Whether the first argument is an access token, and so a secret.
-    pub(crate) fn has_token(&self) -> bool {
-        matches!(self, Credentials::Token | Credentials::Session { .. })
-    }
-
     /// Adds the parameters that authenticate.
     pub(crate) fn add_fields(
         &self,

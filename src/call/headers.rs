@@ -1,6 +1,7 @@
 //! Which headers a caller may set.
 
 use crate::error::GSException;
+use crate::log::address;
 
 /// What the SDK or HTTP itself owns.
 const OWNED: [&str; 10] = [
@@ -68,7 +69,6 @@ fn check_value(name: &str, value: &str) -> Result<(), GSException> {
 }
 
 fn refused(name: &str, why: &str) -> GSException {
-    // The value may be a secret; a name longer than this is not a name.
-    let name: String = name.chars().take(64).collect();
+    let name = address::name(name);
     GSException::invalid(format_args!("the header {name:?} {why}"))
 }

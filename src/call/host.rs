@@ -4,6 +4,7 @@
 use std::net::Ipv6Addr;
 
 use crate::error::GSException;
+use crate::log::address;
 
 /// Letters, digits, `-` and `_` in labels joined by dots, then perhaps a port;
 /// or an IPv6 address in brackets, then perhaps a port.
@@ -15,7 +16,8 @@ use crate::error::GSException;
 pub(crate) fn check_host(host: &str, what: &str) -> Result<(), GSException> {
     let refuse = |why: &str| {
         Err(GSException::invalid(format_args!(
-            "the {what} {host:?} {why}; it should be a plain host name, as in \"eu1.gigya.com\""
+            "the {what} {:?} {why}; it should be a plain host name, as in \"eu1.gigya.com\"",
+            address::address(host)
         )))
     };
     let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));

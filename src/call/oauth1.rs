@@ -65,7 +65,7 @@ pub(crate) fn form_to_sign(params: &Map<String, Value>) -> String {
 
 /// Scheme and host in lower case, without default port, query and fragment.
 fn normalize(url: &str, is_secure_connection: bool) -> Result<String, GSException> {
-    let invalid = || GSException::invalid(format_args!("{url:?} is not an absolute URL"));
+    let invalid = || GSException::invalid("the URL is not an absolute one");
     let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
     let scheme = if is_secure_connection {
         "https"

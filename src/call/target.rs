@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use crate::crypto::hmac::Signer;
 use crate::error::GSException;
+use crate::log::address;
 
 use super::api_domain;
 use super::form::Form;
@@ -61,8 +62,9 @@ impl Target {
                 check_host(host, "host override")?;
                 if plain && !is_loopback(host) {
                     return Err(GSException::invalid(format_args!(
-                        "the host override {text:?} is plain http to another machine, which \
-                         only loopback may be: leave out http://, or use https://"
+                        "the host override {:?} is plain http to another machine, which \
+                         only loopback may be: leave out http://, or use https://",
+                        address::address(text)
                     )));
                 }
                 (https && !plain, plain, host.to_string())
@@ -133,7 +135,7 @@ fn check_method(method: &str) -> Result<(), GSException> {
     match method.chars().find(|c| !is_plain(*c)) {
         None => Ok(()),
         Some(c) => Err(GSException::invalid(format_args!(
-            "the API method {method:?} holds {c:?}; \
+            "the API method holds {c:?}; \
              it should be a namespace and a name, as in \"accounts.getAccountInfo\""
         ))),
     }

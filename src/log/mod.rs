@@ -1,12 +1,18 @@
 //! Texts of the log: masked, and written as Python writes them.
 
+pub(crate) mod address;
+mod data;
 pub(crate) mod mask;
+mod unescape;
 
 use serde_json::{Map, Value};
 
 use crate::encoding::percent::text;
 use crate::encoding::python_json::write_json;
-use mask::{MASK, Mask};
+use mask::{MASK, Mask, size_of};
+
+/// The longest document that is shown, in bytes: more than an answer can have.
+const LONGEST: usize = 64 * 1024 * 1024;
 
 /// A mask as people know it, where it was percent-encoded once or twice.
 pub(crate) fn unescape_masks(encoded: &str) -> String {
@@ -40,12 +46,15 @@ pub(crate) fn shown_params(params: &Map<String, Value>) -> String {
 
 /// `name=value` fields joined with `", "`; empty ones are left out, as Python
 /// leaves out what is false.
+#[derive(Default)]
 pub(crate) struct Log(pub(crate) String);
 
 impl Log {
     pub(crate) fn text(&mut self, name: &str, value: &str) {
         if !value.is_empty() {
-            self.raw(name, &python_repr(value));
+            let quote = self.open(name, value);
+            put(value, quote, &mut self.0);
+            self.0.push(quote);
         }
     }
 
@@ -53,46 +62,110 @@ impl Log {
         if !self.0.is_empty() {
             self.0.push_str(", ");
         }
-        self.0.push_str(name);
-        self.0.push('=');
-        self.0.push_str(value);
+        self.0.extend([name, "=", value]);
+    }
+
+    /// What a server answered: masked if it is whole JSON or XML, otherwise its size.
+    pub(crate) fn answer(&mut self, text: &str, mask: &Mask) {
+        if text.is_empty() {
+            return;
+        }
+        let quote = self.open("responseText", text);
+        let start = self.0.len();
+        let shown = if text.len() > LONGEST {
+            None
+        } else {
+            self.0.reserve(shown_length(text));
+            data::document(text, mask, &mut |piece| put(piece, quote, &mut self.0))
+        };
+        if shown.is_none() {
+            self.0.truncate(start);
+            self.0.push_str(&size_of(text));
+        }
+        self.0.push(quote);
+    }
+
+    /// Begins a field with the quote that Python's `repr` would take for the text.
+    fn open(&mut self, name: &str, text: &str) -> char {
+        let quote = if text.contains('\'') && !text.contains('"') {
+            '"'
+        } else {
+            '\''
+        };
+        self.raw(name, "");
+        self.0.push(quote);
+        quote
     }
 }
 
 /// The log of a response that no request of ours brought.
 pub(crate) fn of_text(method: &str, response_text: &str) -> String {
-    let mut log = Log(String::new());
-    log.text("apiMethod", method);
-    log.text(
-        "responseText",
-        &Mask::of_answer(response_text).text(response_text),
-    );
+    let mask = Mask::default();
+    let mut log = Log::default();
+    log.text("apiMethod", &mask.text(address::name(method)));
+    log.answer(response_text, &mask);
     log.0
 }
 
-/// A string as Python's `repr` shows it, but for rare unprintable characters.
-fn python_repr(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push(quote);
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c == quote => {
-                out.push('\\');
+/// Writes a piece of a string as Python's `repr` shows it; `?` replaces what is not
+/// printable, so that no text becomes more than twice as long.
+fn put(piece: &str, quote: char, out: &mut String) {
+    for part in piece.split_inclusive(|c: char| c == '\\' || c == quote || c.is_control()) {
+        let mut rest = part.chars();
+        match rest.next_back() {
+            Some('\n') => out.extend([rest.as_str(), "\\n"]),
+            Some('\r') => out.extend([rest.as_str(), "\\r"]),
+            Some('\t') => out.extend([rest.as_str(), "\\t"]),
+            Some(c) if c == '\\' || c == quote => {
+                out.extend([rest.as_str(), "\\"]);
                 out.push(c);
             }
-            c if c.is_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c => out.push(c),
+            Some(c) if c.is_control() => out.extend([rest.as_str(), "?"]),
+            _ => out.push_str(part),
         }
     }
-    out.push(quote);
-    out
+}
+
+/// How long an answer is at most when it is written so: half as long again where each
+/// secret is a digit, `"pin":0,`.
+fn shown_length(text: &str) -> usize {
+    let grows = |byte: &&u8| matches!(**byte, b'\\' | b'\'' | b'\n' | b'\r' | b'\t');
+    text.len() * 3 / 2 + text.as_bytes().iter().filter(grows).count() + 64
+}
+
+/// One line per try for the crate `log`, which holds no text that a server chose; nothing
+/// is formatted unless somebody listens.
+///
+/// * `answer`: what came, or which kind of failure there was.
+pub(crate) fn tried(method: &str, host: &str, milliseconds: u128, answer: Result<Answered, &str>) {
+    match answer {
+        Err(failure) => ::log::debug!("{method} at {host}: {milliseconds} ms, failed: {failure}"),
+        Ok(answered) => ::log::debug!(
+            "{method} at {host}: {milliseconds} ms, HTTP {}, errorCode {}, callId {}, {} bytes, \
+             {} connection",
+            answered.status,
+            answered.error_code,
+            answered
+                .call_id
+                .filter(|id| is_call_id(id))
+                .unwrap_or("unknown"),
+            answered.bytes,
+            if answered.reused { "reused" } else { "new" },
+        ),
+    }
+}
+
+/// What is logged of an answer.
+pub(crate) struct Answered<'a> {
+    pub(crate) status: u16,
+    pub(crate) error_code: i64,
+    pub(crate) call_id: Option<&'a str>,
+    pub(crate) bytes: usize,
+    /// Whether it came on a connection that had served before.
+    pub(crate) reused: bool,
+}
+
+fn is_call_id(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=64).contains(&text.len()) && text.bytes().all(is_part)
 }

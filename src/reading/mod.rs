@@ -10,6 +10,7 @@
 //! JSON is read in two steps: the outline, which any whole JSON object has, then each
 //! field (see [`value`]).
 
+pub(crate) mod fields;
 pub(crate) mod json;
 pub(crate) mod rows;
 mod value;
@@ -30,6 +31,8 @@ pub(crate) struct Parsed {
     pub(crate) message: String,
     /// Whether the text is an answer of the API.
     pub(crate) is_answer: bool,
+    /// Whether the text came over HTTP.
+    pub(crate) over_http: bool,
     /// The rows of a search, where they are to be parsed one by one: their place in
     /// the text. They are not among the data.
     pub(crate) rows: Option<Range<usize>>,
@@ -66,6 +69,43 @@ impl Parsed {
             message: message.to_string(),
             ..Default::default()
         }
+    }
+
+    /// The beginning of a page that came instead of an answer, for people: without tags
+    /// and control characters. `None` for anything but HTML and plain text: what may be
+    /// half an answer of the API may hold secrets.
+    pub(crate) fn quote(&self) -> Option<String> {
+        const LENGTH: usize = 200;
+        /// More than this is not looked at, for pages may begin with long scripts.
+        const LOOKED_AT: usize = 64 * 1024;
+
+        let is_html = |prefix: &str| {
+            let start = self.text.trim_start().get(..prefix.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        let is_page =
+            is_html("<html") || is_html("<!doctype html") || !self.text.contains(['<', '{']);
+        if !self.over_http || self.is_answer || !is_page {
+            return None;
+        }
+        let (mut quote, mut in_tag) = (String::new(), false);
+        for c in self.text.chars().take(LOOKED_AT) {
+            match c {
+                '<' => in_tag = true,
+                '>' if in_tag => in_tag = false,
+                _ if in_tag => continue,
+                c if !c.is_control() && !c.is_whitespace() => {
+                    quote.push(c);
+                    continue;
+                }
+                _ => {}
+            }
+            if !quote.is_empty() && !quote.ends_with(' ') {
+                quote.push(' ');
+            }
+        }
+        let quote: String = quote.trim().chars().take(LENGTH).collect();
+        (!quote.is_empty()).then_some(quote)
     }
 }
 

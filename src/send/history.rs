@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::Call;
+use crate::call::credentials::Authentication;
 use crate::call::credentials::Credentials;
 use crate::call::form::Stamp;
 use crate::call::target::Target;
-use crate::log::mask::{self, Mask};
-use crate::log::{Log, shown_params, unescape_masks};
+use crate::log::mask::{MASK, Mask, secrets_of, secrets_of_headers};
+use crate::log::{Log, address, shown_params, unescape_masks};
 use crate::outcome::Outcome;
 use crate::response;
 
@@ -37,6 +38,8 @@ struct Try {
     /// The API domain, if not the call's.
     domain: Option<String>,
     signature: Option<String>,
+    /// The value of the `Authorization` header that the SDK has made.
+    authorization: Option<String>,
     /// The answer, where another try followed.
     answer: Option<String>,
 }
@@ -61,14 +64,20 @@ impl History {
         stamp: Stamp,
         signature: Option<String>,
         domain: Option<String>,
+        authorization: Option<String>,
     ) {
         let this = Try {
             stamp,
             domain,
             signature,
+            authorization,
             answer: None,
         };
         self.earlier_tries.extend(self.last_try.replace(this));
+    }
+
+    fn tries(&self) -> impl Iterator<Item = &Try> {
+        self.earlier_tries.iter().chain(&self.last_try)
     }
 
     /// The try under way was answered, and another will follow.
@@ -88,28 +97,29 @@ impl response::History for History {
         self.call.hint(code, outcome)
     }
 
+    fn mask(&self) -> Mask {
+        let bearers = self
+            .tries()
+            .filter_map(|this| this.authorization.as_deref());
+        let bearers = bearers.flat_map(|bearer| bearer.split(' ').map(str::to_string));
+        Mask::new(secrets_of_call(&self.call).chain(bearers).collect())
+    }
+
     /// Python's fields in Python's order.
     fn log(&self, response_text: &str) -> String {
-        let tries = || self.earlier_tries.iter().chain(&self.last_try);
-        let answers = tries().filter_map(|this| this.answer.as_deref());
+        let mask = self.mask();
         let mut call = Call::clone(&self.call);
-        let mut secrets = Vec::new();
-        if self
-            .call
-            .credentials()
-            .is_ok_and(|credentials| credentials.has_token())
-        {
-            secrets.extend(call.api_key.replace(mask::MASK.into()));
-        }
-        secrets.extend(mask::of_headers(&call.headers));
-        let mask = Mask::new(&mut call.params, secrets, answers.chain([response_text]));
-        let mut log = Log(String::new());
-        log.text("apiMethod", &call.api_method);
+        call.params = mask.params(&call.params);
+        call.api_key = call.api_key.map(|key| match shows_api_key(&self.call) {
+            true => mask.text(&key).into_owned(),
+            false => MASK.into(),
+        });
+        call.user_key = call.user_key.map(|key| mask.text(&key).into_owned());
+        let mut log = Log::default();
+        let proxy = address::address(call.proxy.as_deref().unwrap_or_default());
+        log.text("apiMethod", &mask.text(address::name(&call.api_method)));
         log.text("apiKey", call.api_key.as_deref().unwrap_or_default());
-        log.text(
-            "proxy",
-            &mask::proxy(call.proxy.as_deref().unwrap_or_default()),
-        );
+        log.text("proxy", &mask.text(&proxy));
         if let Some(timeout) = self.timeout {
             log.raw("timeout", &format!("{:?}", timeout.as_secs_f64()));
         }
@@ -119,15 +129,50 @@ impl response::History for History {
                 log.raw("useHTTPS", "True");
             }
             log.text("userKey", call.user_key.as_deref().unwrap_or_default());
-            for this in tries() {
+            for this in self.tries() {
                 let domain = this.domain.as_deref().unwrap_or(&call.api_domain);
                 if let (Ok(target), Ok(credentials)) = (call.target(domain), call.credentials()) {
                     this.render(&call, &credentials, &target, &mask, &mut log);
                 }
             }
         }
-        log.text("responseText", &mask.text(response_text));
+        log.answer(response_text, &mask);
         log.0
+    }
+}
+
+/// What hides the secrets of a call.
+pub(crate) fn mask_of(call: &Call) -> Mask {
+    Mask::new(secrets_of_call(call).collect())
+}
+
+fn secrets_of_call(call: &Call) -> impl Iterator<Item = String> {
+    let token = call.api_key.clone().filter(|_| !shows_api_key(call));
+    let variables = [
+        "https_proxy",
+        "HTTPS_PROXY",
+        "http_proxy",
+        "HTTP_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ];
+    let proxies = variables
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok());
+    let proxies = proxies.chain(call.proxy.clone());
+    (secrets_of(&call.params).into_iter())
+        .chain(secrets_of_headers(&call.headers))
+        .chain(call.secret_key.clone())
+        .chain(token)
+        .chain(proxies.flat_map(|proxy| address::secrets_of_proxy(&proxy)))
+}
+
+/// Whether the first argument is an API key for sure, and not a token.
+fn shows_api_key(call: &Call) -> bool {
+    match call.authentication {
+        Authentication::Keys => call.secret_key.is_some(),
+        Authentication::PrivateKey(_) | Authentication::Anonymous => true,
+        Authentication::Session => false,
     }
 }
 
@@ -152,7 +197,7 @@ impl Try {
         log.text("URL", &target.url);
         log.text("postData", &unescape_masks(&body));
         if let Some(answer) = &self.answer {
-            log.text("responseText", &mask.text(answer));
+            log.answer(answer, mask);
         }
     }
 }

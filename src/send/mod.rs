@@ -26,9 +26,9 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use ::log::warn;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Request, Uri};
-use log::warn;
 
 use crate::call::credentials::Credentials;
 use crate::call::form::Stamp;
@@ -41,11 +41,12 @@ use crate::error_codes::*;
 use crate::outcome::Outcome;
 use crate::pem::Pem;
 use crate::response::GSResponse;
-use crate::transport::{Limits, Reused, Route, Settings, Transport, TransportError};
+use crate::transport::{Limits, Route, Settings, Transport, TransportError};
 use attempts::{Attempts, Fate};
 use clock::{Clock, Correction};
 use data_centers::DataCenters;
 use history::History;
+pub(crate) use history::mask_of;
 use reply::Reply;
 
 /// General server error; timeout and lock inside the API: they may be gone a
@@ -56,9 +57,6 @@ const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlen
 
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("gssdk/", env!("CARGO_PKG_VERSION")));
-
-/// The most that the headers of a request may take, in bytes: servers refuse more.
-const MAX_HEADERS: usize = 32 * 1024;
 
 /// How long things may take where the caller sets no timeout.
 #[derive(Clone, Copy)]
@@ -211,7 +209,7 @@ impl Sender {
         };
         let authorization = bearer.map(|bearer| bearer.sign(&stamp)).transpose()?;
         let request = request(call, &target, body, authorization.as_deref())?;
-        history.sending(stamp, signature, domain.cloned());
+        history.sending(stamp, signature, domain.cloned(), authorization);
 
         let limits = match call
             .try_timeout
@@ -229,7 +227,6 @@ impl Sender {
         loop {
             let started = Instant::now();
             let answer = self.transport.exchange(&route, &request, limits, a || b);
-            log_try(call, &target, &answer, started);
             let again = match &answer {
                 Err(TransportError::Untouched(_)) => !std::mem::replace(&mut b, true),
                 Err(TransportError::Unanswered(_)) if may_have_arrived => {
@@ -237,10 +234,12 @@ impl Sender {
                 }
                 _ => false,
             };
-            attempts.push(match answer {
+            let reply = match answer {
                 Ok(answer) => Reply::of_answer(answer, call),
                 Err(error) => Reply::of_failure(error, call),
-            });
+            };
+            reply.log(&call.api_method, &target.host, started.elapsed());
+            attempts.push(reply);
             if !again {
                 break;
             }
@@ -387,7 +386,7 @@ impl Sender {
 /// The HTTP request.
 ///
 /// # Errors
-/// 400006 for headers that are too large.
+/// 400006 for what cannot be sent.
 fn request(
     call: &Call,
     target: &Target,
@@ -399,9 +398,7 @@ fn request(
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     headers.insert(header::CONTENT_TYPE, FORM);
     headers.insert(header::USER_AGENT, USER_AGENT);
-    let mut size = 0;
     for (name, value) in &call.headers {
-        size += name.len() + value.len() + 4;
         let header = HeaderName::from_bytes(name.as_bytes());
         let (Ok(header), Ok(value)) = (header, HeaderValue::from_str(value)) else {
             return Err(GSException::invalid("a header cannot be sent"));
@@ -417,17 +414,11 @@ fn request(
         }
     }
     if let Some(value) = authorization {
-        size += value.len();
         let value = HeaderValue::from_str(value);
         let mut value =
             value.map_err(|_| GSException::invalid("the user key cannot be sent in a header"))?;
         value.set_sensitive(true);
         headers.insert(header::AUTHORIZATION, value);
-    }
-    if size > MAX_HEADERS {
-        return Err(GSException::invalid(format_args!(
-            "the headers take {size} bytes, and {MAX_HEADERS} may be sent"
-        )));
     }
     let uri = target.url.parse::<Uri>();
     let uri = uri.map_err(|error| GSException::invalid(format_args!("the URL {error}")))?;
@@ -483,43 +474,6 @@ impl<'a> Bearer<'a> {
 
 fn unusable(key: &Pem, why: &str) -> GSException {
     GSException::invalid(format_args!("the private key {key} {why}"))
-}
-
-/// One line per try for the crate `log`; nothing is formatted unless it listens.
-fn log_try(
-    call: &Call,
-    target: &Target,
-    answer: &Result<http::Response<Vec<u8>>, TransportError>,
-    started: Instant,
-) {
-    if !log::log_enabled!(log::Level::Debug) {
-        return;
-    }
-    let milliseconds = started.elapsed().as_millis();
-    let (method, host) = (&call.api_method, &target.host);
-    match answer {
-        Err(error) => log::debug!("{method} at {host}: {milliseconds} ms, failed: {error}"),
-        Ok(answer) => {
-            let text = String::from_utf8_lossy(answer.body());
-            let value = crate::reading::json::parse_value(&text).unwrap_or_default();
-            let (code, call_id) = (&value["errorCode"], &value["callId"]);
-            let connection = if answer
-                .extensions()
-                .get::<Reused>()
-                .is_some_and(|reused| reused.0)
-            {
-                "reused"
-            } else {
-                "new"
-            };
-            log::debug!(
-                "{method} at {host}: {milliseconds} ms, HTTP {}, errorCode {code}, callId {call_id}, \
-                 {} bytes, {connection} connection",
-                answer.status().as_u16(),
-                answer.body().len(),
-            );
-        }
-    }
 }
 
 /// How long to wait before a retry: 1, 2, 4 … s, up to 30, and up to a quarter

@@ -3,12 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Response};
+use serde_json::Value;
 
 use crate::call::Call;
 use crate::error::GSException;
 use crate::error_codes::{DUPLICATE_NONCE, NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
+use crate::log::{self, Answered, address};
 use crate::reading::Parsed;
-use crate::transport::{TransportError, decode};
+use crate::transport::{Reused, TransportError, decode};
 
 /// The reply to one copy.
 pub(super) struct Reply {
@@ -18,6 +20,10 @@ pub(super) struct Reply {
     pub(super) headers: HeaderMap,
     /// Whether not one byte of the copy reached the API.
     pub(super) not_sent: bool,
+    /// What kind of failure it was, if there was no answer.
+    failure: &'static str,
+    /// Whether the answer came over a connection that had served before.
+    reused: bool,
     xml_of: Option<String>,
 }
 
@@ -25,6 +31,7 @@ impl Reply {
     /// What a server answered.
     pub(super) fn of_answer(answer: Response<Vec<u8>>, call: &Call) -> Self {
         let (parts, body) = answer.into_parts();
+        let reused = parts.extensions.get::<Reused>();
         let status = parts.status.as_u16();
         let reason = parts.status.canonical_reason().unwrap_or("unknown status");
         let (text, flaw) = match decode(&parts.headers, &body) {
@@ -55,20 +62,26 @@ impl Reply {
             },
         };
         Reply {
-            parsed,
+            parsed: Parsed {
+                over_http: true,
+                ..parsed
+            },
             status: Some(status),
-            headers: parts.headers,
             not_sent: false,
+            failure: "",
+            reused: reused.is_some_and(|reused| reused.0),
+            headers: parts.headers,
             xml_of: xml_of(call),
         }
     }
 
     /// A failure of the transport.
     pub(super) fn of_failure(error: TransportError, call: &Call) -> Self {
-        let not_sent = match error {
-            TransportError::NotSent(_) | TransportError::Untouched(_) => true,
-            TransportError::Timeout { sent } => !sent,
-            TransportError::Unanswered(_) | TransportError::Lost(_) => false,
+        let (not_sent, failure) = match error {
+            TransportError::NotSent(_) | TransportError::Untouched(_) => (true, "nothing was sent"),
+            TransportError::Timeout { sent } => (!sent, "the time was up"),
+            TransportError::Unanswered(_) => (false, "the connection was closed"),
+            TransportError::Lost(_) => (false, "the answer did not arrive"),
         };
         let (code, message) = match error {
             TransportError::Timeout { .. } => (REQUEST_TIMEOUT, "Request Timeout".to_string()),
@@ -84,7 +97,10 @@ impl Reply {
                 ),
             ),
         };
-        Self::of_error(code, &message, not_sent, xml_of(call))
+        Reply {
+            failure,
+            ..Self::of_error(code, &message, not_sent, xml_of(call))
+        }
     }
 
     /// A refusal on this side.
@@ -103,8 +119,25 @@ impl Reply {
             status: None,
             headers: HeaderMap::new(),
             not_sent,
+            failure: "",
+            reused: false,
             xml_of,
         }
+    }
+
+    /// The line for the crate `log`.
+    pub(super) fn log(&self, method: &str, host: &str, took: Duration) {
+        let answered = match self.status {
+            None => Err(self.failure),
+            Some(status) => Ok(Answered {
+                status,
+                error_code: self.parsed.code,
+                call_id: self.parsed.data.get("callId").and_then(Value::as_str),
+                bytes: self.parsed.text.len(),
+                reused: self.reused,
+            }),
+        };
+        log::tried(method, host, took.as_millis(), answered);
     }
 
     /// The same reply where an earlier copy may have been executed.
@@ -156,7 +189,7 @@ fn redirect(status: u16, reason: &str, location: Option<&str>) -> String {
     format!(
         "HTTP {status} {reason}: the server redirects to {:?}, and redirects of signed \
          requests are not followed (is the API domain right?)",
-        location.unwrap_or("nowhere")
+        location.map_or("nowhere".into(), address::location)
     )
 }
 

@@ -108,40 +108,6 @@ impl Socket {
             }
         }
     }
-
-    fn write_with(
-        &mut self,
-        write: impl Fn(&mut TcpStream) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        let mut ready = PollFlags::empty();
-        loop {
-            match write(&mut self.stream) {
-                Ok(written) => {
-                    self.sent += written as u64;
-                    self.more = false;
-                    return Ok(written);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.mode == Mode::Look || ready.contains(PollFlags::IN) {
-                        return Err(error);
-                    }
-                    // Kernels may say that there is room, and take nothing all the same.
-                    let spurious = ready.contains(PollFlags::OUT);
-                    let watched = if self.mode == Mode::Watch {
-                        PollFlags::OUT | PollFlags::IN
-                    } else {
-                        PollFlags::OUT
-                    };
-                    ready = self.wait(watched)?;
-                    if spurious {
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
 }
 
 /// Does something with a stream whose writes give up when something comes first.
@@ -193,14 +159,38 @@ impl Read for Socket {
     }
 }
 
+/// Records of TLS are not gathered into one system call: `writev` raises SIGPIPE where
+/// `send` does not.
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_with(|stream| stream.write(bytes))
-    }
-
-    /// rustls writes all its records in one call here.
-    fn write_vectored(&mut self, bytes: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        self.write_with(|stream| stream.write_vectored(bytes))
+        let mut ready = PollFlags::empty();
+        loop {
+            match self.stream.write(bytes) {
+                Ok(written) => {
+                    self.sent += written as u64;
+                    self.more = false;
+                    return Ok(written);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.mode == Mode::Look || ready.contains(PollFlags::IN) {
+                        return Err(error);
+                    }
+                    // Kernels may say that there is room, and take nothing all the same.
+                    let spurious = ready.contains(PollFlags::OUT);
+                    let watched = if self.mode == Mode::Watch {
+                        PollFlags::OUT | PollFlags::IN
+                    } else {
+                        PollFlags::OUT
+                    };
+                    ready = self.wait(watched)?;
+                    if spurious {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -38,8 +38,7 @@ fn name() -> impl Strategy<Value = String> {
 /// half surrogate pairs, numbers that no type can hold, names that come twice.
 fn json_text() -> impl Strategy<Value = String> {
     let number = "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?";
-    let string =
-        r#""([ !#-\[\]-~é😹]|\\[bfnrt"/\\]|\\u[0-9a-fA-F]{4}|\\ud8[0-9a-f]{2}){0,6}""#;
+    let string = r#""([ !#-\[\]-~é😹]|\\[bfnrt"/\\]|\\u[0-9a-fA-F]{4}|\\ud8[0-9a-f]{2}){0,6}""#;
     let name = prop_oneof![Just("\"a\"".to_string()), string];
     let leaf = prop_oneof![
         Just("null".to_string()),
@@ -135,56 +134,6 @@ fn python_b64decode(text: &str) -> Option<Vec<u8>> {
     }
     (quad == 0).then_some(out)
 }
-
-/// Parameters and fields that carry secrets, from the reference of the API's
-/// methods: accounts.login, register, resetPassword, setAccountInfo, finalizeTFA,
-/// tfa.*, otp.*, getJWT, exchangeUIDSignature, fidm.*, socialize.*.
-const SECRET_NAMES: &[&str] = &[
-    "password",
-    "newPassword",
-    "passwordResetToken",
-    "secretAnswer",
-    "secretQuestionAnswer",
-    "regToken",
-    "sessionToken",
-    "sessionSecret",
-    "cookieValue",
-    "login_token",
-    "x_app_sessionToken",
-    "refresh_token",
-    "access_token",
-    "id_token",
-    "authorizationCode",
-    "client_secret",
-    "clientSecret",
-    "oauth_token",
-    "gigyaAssertion",
-    "assertion",
-    "phvToken",
-    "vToken",
-    "providerToken",
-    "captchaToken",
-    "UIDSignature",
-    "friendshipSignature",
-    "signature",
-    "code",
-    "otp",
-    "pin",
-    "PIN",
-    "jwtToken",
-    "authToken",
-    "deviceToken",
-    "credentials",
-    "private_key",
-    "privateKey",
-    "Set-Cookie",
-    "sig_cookie",
-    "passkeyCredential",
-    "hashedPassword",
-    "authTokenSecret",
-    "emailVerificationToken",
-    "nextToken",
-];
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
@@ -331,39 +280,6 @@ proptest! {
                 Err(_) if read.is_string() && json.starts_with('"') => {}
                 Err(_) => prop_assert!(!read.is_string() || read == json, "{} from {}", read, json),
             }
-        }
-    }
-
-    #[test]
-    fn the_log_never_shows_a_secret(
-        params in params(), name in prop::sample::select(SECRET_NAMES), before in any::<String>(), after in any::<String>(),
-    ) {
-        // Recognizable whatever surrounds it and however it is encoded.
-        let canary = "Qx7kCanaryZ93";
-        let secret = format!("{before}{canary}{after}");
-        for placed in [
-            json!({name: secret}),
-            json!({"data": {"inner": [{name: secret}]}}),
-            json!({"text": json!({name: secret}).to_string()}),
-            json!({name: {"nested": secret}}),
-            json!({name: [secret]}),
-        ] {
-            let mut params = params.clone();
-            params.extend(placed.as_object().unwrap().clone());
-            let mut request = GSRequest::new("key", "c2VjcmV0", "accounts.login", params);
-            // Refused before anything is sent, and, for the whole log, after.
-            for host in ["not a host", "127.0.0.1:1"] {
-                request.set_host_override(host);
-                let response = request.send();
-                let log = response.get_log();
-                prop_assert!(!log.contains(canary), "{}", log);
-                let shown = format!("{request:?}{response:?}{response}");
-                prop_assert!(!shown.contains(canary), "{}", shown);
-            }
-            // What the API answers with.
-            let answer = json!({"errorCode": 0, "echo": placed}).to_string();
-            let log = GSResponse::from_text("accounts.login", &answer).get_log();
-            prop_assert!(!log.contains(canary), "{}", log);
         }
     }
 

@@ -1,0 +1,145 @@
+//! Texts that should be a method, a host or a proxy, shown only as far as they are plain:
+//! whatever else there is may be a password.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
+
+use super::mask::MASK;
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
+}
+
+/// The name of a method or a header; `***` if it is not plain.
+pub(crate) fn name(text: &str) -> &str {
+    let name = text.strip_prefix('/').unwrap_or(text);
+    if name.chars().all(is_plain) {
+        text
+    } else {
+        MASK
+    }
+}
+
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        // The colons of an IPv6 address are inside its brackets.
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (text, "1"),
+    };
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let is_host = match address {
+        Some(address) => address
+            .chars()
+            .all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '.')),
+        None => !host.is_empty() && host.chars().all(is_plain),
+    };
+    is_host && (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A proxy, a host override or a domain: `[scheme://][user[:password]@]host[:port][/]`,
+/// without its password; `***` if it is not plain.
+pub(crate) fn address(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    let (user, host) = match rest.rsplit_once('@') {
+        Some((user, host)) => (Some(user), host),
+        None => (None, rest),
+    };
+    let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !is_scheme || !is_host(host.strip_suffix('/').unwrap_or(host)) {
+        return if text.is_empty() { "" } else { MASK }.into();
+    }
+    let Some(user) = user else {
+        return text.into();
+    };
+    let scheme = if rest == text {
+        String::new()
+    } else {
+        format!("{scheme}://")
+    };
+    match user.split_once(':') {
+        Some((name, _)) if name.chars().all(is_plain) => format!("{scheme}{name}:{MASK}@{host}"),
+        // A user without a password may be a token.
+        _ => format!("{scheme}{MASK}@{host}"),
+    }
+}
+
+/// User and password of a proxy, as they are written, decoded, and as the proxy gets them.
+pub(crate) fn secrets_of_proxy(text: &str) -> Vec<String> {
+    let Some((user, _)) = text.rsplit_once('@') else {
+        return Vec::new();
+    };
+    let user = user.split_once("://").map_or(user, |(_, user)| user);
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    let decoded = [name, password].map(|text| percent_decode_str(text).decode_utf8_lossy());
+    let basic = STANDARD.encode(decoded.join(":"));
+    let written = [name, password].map(str::to_string);
+    let decoded = decoded.map(|text| text.into_owned());
+    [&written[..], &decoded[..], &[basic]].concat()
+}
+
+/// Scheme, host and path of a redirect's target, the path as far as it is plain: never its
+/// user, query or fragment.
+pub(crate) fn location(text: &str) -> String {
+    let path = |text: &str| {
+        let is_path = |c| is_plain(c) || matches!(c, '/' | '~');
+        text.chars().take_while(|c| is_path(*c)).collect::<String>()
+    };
+    let target = text.split_once("://").and_then(|(scheme, rest)| {
+        let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at_checked(end)?;
+        let host = authority.rsplit('@').next().filter(|host| is_host(host))?;
+        let is_scheme = scheme.chars().all(|c| c.is_ascii_alphanumeric());
+        is_scheme.then(|| [scheme, "://", host, &path(rest)].concat())
+    });
+    let is_path = text.starts_with('/') && !text.starts_with("//");
+    target
+        .or_else(|| is_path.then(|| path(text)))
+        .unwrap_or_else(|| MASK.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_plain_is_not_shown() {
+        for (text, shown) in [
+            ("http://joe:hun@ter2@proxy:1/", "http://joe:***@proxy:1/"),
+            ("joe:hunter2@[::1]:3128", "joe:***@[::1]:3128"),
+            ("hunter2@proxy:1", "***@proxy:1"),
+            ("hun ter2:x@proxy:1", "***@proxy:1"),
+            ("eu1.gigya.com", "eu1.gigya.com"),
+            ("https://eu1.gigya.com/", "https://eu1.gigya.com/"),
+            ("[::1]:3128", "[::1]:3128"),
+            ("", ""),
+            ("http://joe:hunter2%40proxy:3128", "***"),
+            ("joe:hun://ter2@proxy:1", "***"),
+            ("http://joe:hunter2", "***"),
+            ("joe:hunter2/@", "***"),
+            ("proxy\r\nforged", "***"),
+            ("proxy:1/hunter2", "***"),
+            ("[hunter2]:1", "***"),
+            ("proxy:", "***"),
+        ] {
+            assert_eq!(address(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_proxys_user_and_password_are_known_as_they_are_sent() {
+        let secrets = secrets_of_proxy("http://us%20er:hunter2%40@proxy:1");
+        // printf 'us er:hunter2@' | base64
+        let expected = [
+            "us%20er",
+            "hunter2%40",
+            "us er",
+            "hunter2@",
+            "dXMgZXI6aHVudGVyMkA=",
+        ];
+        assert_eq!(secrets, expected);
+        assert!(secrets_of_proxy("http://proxy:1").is_empty());
+    }
+}
