@@ -2,12 +2,13 @@
 // node npm_gigya.js PACKAGE_FOLDER CA_FILE PORT THREADS CALLS_PER_THREAD
 const [folder, caFile, port, threads, calls] = process.argv.slice(2);
 const https = require('https');
-const ca = require('fs').readFileSync(caFile);
 
-// The package knows Gigya's own hosts alone: its connections are led to loopback.
+// The package knows Gigya's own hosts and its own CA certificates alone: its connections
+// are led to loopback, and its copy of the certificates is replaced.
+require('fs').copyFileSync(caFile, `${folder}/assets/cacert.pem`);
 const original = https.request;
 https.request = (options, callback) => {
-  Object.assign(options, { host: '127.0.0.1', hostname: '127.0.0.1', port, servername: 'localhost', ca });
+  Object.assign(options, { host: '127.0.0.1', hostname: '127.0.0.1', port, servername: 'localhost' });
   return original.call(https, options, callback);
 };
 
