@@ -1,4 +1,4 @@
-//! Gigya's XML, read and, for errors of this side, written.
+//! Reads Gigya's XML, and writes it for errors of the SDK.
 
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
@@ -90,7 +90,7 @@ fn texts(body: &str) -> Result<[Option<String>; 2], &'static str> {
     }
 }
 
-/// The XML that Python builds for an error of its own side, escaped.
+/// The XML that Python builds for its own errors, escaped.
 pub(crate) fn of_error(method: &str, code: i64, message: &str) -> String {
     let name: String = method
         .trim_start_matches('/')

@@ -1,22 +1,22 @@
-//! Every copy of a call that was to go out, and what became of it: the only place that
-//! says an [`Outcome`].
+//! Every copy of a call, and what became of it: the only place that decides an
+//! [`Outcome`].
 //!
 //! | what became of a copy | [`Fate`] |
 //! | --- | --- |
-//! | refused on this side; look-up, connection, tunnel or handshake failed; not one byte went out | `NotSent` |
-//! | no answer, or one that is not the API's own | `Open` |
-//! | 403004, 403002, 403048, 301001, HTTP 429: not executed, for a reason of the moment | `Refused` |
+//! | refused by the SDK; lookup, connection, tunnel or handshake failed; not one byte was sent | `NotSent` |
+//! | no answer, or one that is not from the API | `Open` |
+//! | 403004, 403002, 403048, 301001, HTTP 429: not executed, for a transient reason | `Refused` |
 //! | any other answer of the API | `Answered` |
 //!
-//! The reply of the whole is that of the last copy that was sent, or of the last copy if
-//! none was; a timeout after an open copy is told as one. Its outcome:
+//! The reply of the whole call is that of the last copy that was sent, or of the last copy
+//! if none was sent; a timeout after an open copy is reported as a timeout. Its outcome:
 //!
 //! | the reply's copy | an earlier copy is open | outcome |
 //! | --- | --- | --- |
 //! | `NotSent` | – | `NotSent` |
 //! | `Open` | – | `Unknown` |
 //! | `Refused` | no | `Answered` (`Unknown` for a page with status 429) |
-//! | `Refused` | yes | `Unknown`, error 500000: it does not say what became of the earlier one |
+//! | `Refused` | yes | `Unknown`, error 500000: the reply does not say what became of the earlier copy |
 //! | `Answered` | – | `Answered` |
 
 use crate::error_codes::*;
@@ -72,8 +72,8 @@ impl Attempts {
         self.last.as_ref()
     }
 
-    /// Whether a copy before the last one may have been executed, and the last one does
-    /// not say.
+    /// Whether a copy before the last one may have been executed, and the last reply does not
+    /// say.
     pub(super) fn is_open(&self) -> bool {
         match self.fates.split_last() {
             Some((Fate::Answered, _)) | None => false,
@@ -85,7 +85,7 @@ impl Attempts {
     pub(super) fn finish(mut self) -> Option<(Reply, Outcome)> {
         let last = self.last.take()?;
         let (reply, before) = match self.sent.take() {
-            // The time was up, and what became of an earlier copy nobody has said.
+            // A timeout, and nothing says what became of an earlier copy.
             Some((sent, _)) if Fate::of(&sent) == Fate::Open && last.is_timeout() => {
                 return Some((last, Outcome::Unknown));
             }

@@ -39,18 +39,18 @@ const WRITE_SIZE: usize = 64 * 1024;
 pub(super) const INPUT_SIZE: usize = 96 * 1024;
 pub(super) const OUTPUT_SIZE: usize = 16 * 1024;
 
-/// All bytes of one answer. Trailers and interim answers, which the limit of the body
-/// does not bound, are among them.
+/// The most bytes of one answer. Bounds trailers and interim answers, which the body limit
+/// does not.
 pub(super) const MAX_RECEIVED: u64 = 128 * 1024 * 1024;
 
-/// All interim answers before one answer.
+/// The most bytes of all interim answers before one answer.
 const MAX_INTERIM: usize = 256 * 1024;
 
-/// One interim answer.
+/// The most bytes of one interim answer.
 const MAX_INTERIM_HEAD: usize = 32 * 1024;
 
-/// How much is read at a time while the request goes out: so little that ureq's buffer
-/// always has room.
+/// How much is read at a time while the request is being sent: little enough that ureq's
+/// buffer always has room.
 const EARLY_SIZE: usize = 16 * 1024;
 
 /// How every request begins; its path follows.
@@ -61,12 +61,12 @@ const TLS_ALERT: u8 = 21;
 
 /// An exchange.
 pub(super) struct Wire {
-    /// Gone to the pool once the answer has been read to its end.
+    /// `None` once the connection has been checked in to the pool.
     connection: Option<Connection>,
     pool: Arc<Pool>,
-    /// Whether the connection has served before.
+    /// Whether the connection is reused.
     reused: bool,
-    /// What may be the matter when a fresh connection ends before an answer.
+    /// A possible cause if a fresh connection ends before an answer.
     hint: &'static str,
     /// `http://authority`, to go before the path (RFC 9112, 3.2.2).
     absolute_form: Option<String>,
@@ -76,12 +76,12 @@ pub(super) struct Wire {
     answered: bool,
     /// Whether the final answer has begun.
     final_answer: bool,
-    /// Whether bytes of it have come that ureq has not been told of.
+    /// Whether bytes of the answer have been read before ureq asked for them.
     early: bool,
     /// Bytes of interim answers.
     interim: usize,
-    /// Why not all of the request has gone out. The peer may have answered all the
-    /// same, with a refusal or a TLS alert.
+    /// Why the request was not sent completely. The peer may have answered anyway, with a
+    /// refusal or a TLS alert.
     write_error: Option<io::Error>,
 }
 
@@ -242,7 +242,7 @@ impl Wire {
     }
 }
 
-/// What stands at the beginning of an answer.
+/// What an answer begins with.
 enum Head {
     /// Too little to tell, or an interim answer that is not complete.
     Incomplete,
