@@ -148,17 +148,17 @@ mod documents {
     mod bulk {}
 }
 
-/// Entry points for the fuzz targets: what a server or a proxy may send, without a network.
+/// What a server or a proxy may send, without a network; for the fuzz targets alone.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod __fuzzing {
-    /// Reads an HTTP answer; returns its status and body if it is valid.
+    /// Reads an HTTP answer; returns its status and body, if it is one.
     pub fn read_http(bytes: &[u8]) -> Option<(u16, Vec<u8>)> {
         let answer = crate::transport::fuzzing::answer(bytes).ok()?;
         Some((answer.status, answer.body))
     }
 
-    /// Reads a proxy's answer to CONNECT; returns the reason if it refuses the tunnel.
+    /// Reads a proxy's answer to CONNECT; returns why there is no tunnel.
     pub fn read_connect(bytes: &[u8]) -> Option<String> {
         let refusal = crate::transport::fuzzing::connect(bytes).err()?;
         Some(refusal.to_string())
