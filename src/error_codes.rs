@@ -36,10 +36,10 @@ pub const OK_WITH_ERROR_LOGIN_IDENTIFIER_EXISTS: i64 = 200_010;
 
 // States of an account, steps of a registration.
 
-/// The registration is not finalized, or a required field is missing; the answer holds a `regToken`.
+/// The registration is not finalized, or a required field is missing; the answer contains a `regToken`.
 pub const ACCOUNT_PENDING_REGISTRATION: i64 = 206_001;
 
-/// The login id has to be verified before the user can log in; the answer holds a `regToken`.
+/// The login id has to be verified before the user can log in; the answer contains a `regToken`.
 pub const ACCOUNT_PENDING_VERIFICATION: i64 = 206_002;
 
 /// The account has no login id, and the policy requires one.
@@ -200,10 +200,10 @@ pub const API_RATE_LIMIT_EXCEEDED: i64 = 403_048;
 /// The user has to change the password before logging in.
 pub const PENDING_PASSWORD_CHANGE: i64 = 403_100;
 
-/// The login needs the second factor; the answer holds a `regToken`.
+/// The login needs the second factor; the answer contains a `regToken`.
 pub const ACCOUNT_PENDING_TFA_VERIFICATION: i64 = 403_101;
 
-/// The user has to register a second factor; the answer holds a `regToken`.
+/// The user has to register a second factor; the answer contains a `regToken`.
 pub const ACCOUNT_PENDING_TFA_REGISTRATION: i64 = 403_102;
 
 /// The operation requires a more recent login.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::crypto::pem::{could_be_key, is_pem};
 
-/// Certificates or a private key: PEM text, or the path of a file that holds it.
+/// Certificates or a private key: PEM text, or the path of a PEM file.
 ///
 /// A `&str` or `String` is content if it contains `-----BEGIN`, or if it is base64
 /// without these lines, as SAP's console and Java SDK use it; otherwise it is a path.

@@ -112,7 +112,7 @@ impl Target {
     }
 }
 
-/// Whether a host override asks for plain http, and the host in it.
+/// Whether a host override says plain http, and the host in it.
 fn split_scheme(text: &str) -> (bool, &str) {
     match text.split_once("://") {
         Some((scheme, host)) if scheme.eq_ignore_ascii_case("http") => (true, host),

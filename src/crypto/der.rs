@@ -90,7 +90,7 @@ pub(crate) fn sequence_length(der: &[u8]) -> Option<usize> {
     (tag == SEQUENCE).then_some(header.saturating_add(contents))
 }
 
-/// An object identifier, by its name where it has one.
+/// The name of an object identifier, or the identifier itself if it has none.
 pub(crate) fn oid_name(oid: &[u8]) -> String {
     let mut arcs = Vec::new();
     let mut arc = 0_u64;

@@ -11,7 +11,7 @@
 //! | in a block | a text, then the END line of its label | a block |
 //! | in a block | anything else, or the end | error: it has no END line |
 //!
-//! In the text of a block, everything that stands for a line end is skipped: white
+//! In the text of a block, everything that represents a line end is skipped: white
 //! space, its escapes (`\n`, `\r\n`, `\\n` …), quotes, byte order marks. The rest must
 //! be base64 of one DER sequence. Errors count all blocks, from 1. Blocks that are not
 //! needed, such as `DH PARAMETERS` or a key among CA certificates, are recognized by their
@@ -312,7 +312,7 @@ impl Block<'_> {
     }
 }
 
-/// A text without its line ends, whatever stands for them, and without quotes.
+/// A text without quotes and line ends, in whatever form.
 fn without_line_ends(text: &str) -> String {
     let mut rest = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();

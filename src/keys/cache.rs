@@ -30,7 +30,7 @@
 //!   does not cause a flood of requests.
 //!
 //! Only a token that names an unknown key waits while there are keys: it is the one that new
-//! keys can help. A forged signature holds one thread per fetch.
+//! keys can help. A forged signature blocks one thread per fetch.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -141,7 +141,7 @@ fn xml(body: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
     let (mut depth, mut roots) = (0, 0);
     // The depth of a secret element that this is in, and whether all in it is text.
     let mut secret: Option<(usize, bool)> = None;
-    // What stands between two tags, escaped: references, CDATA and comments divide it.
+    // The text between two tags, escaped; references, CDATA and comments split it.
     let mut text = String::new();
     loop {
         let event = reader.read_event().ok()?;

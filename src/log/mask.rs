@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | a field or parameter whose name says that it is secret ([`is_secret`]) | its value, but for booleans and `null` |
 //! | a text in which such a name is followed by `=` or `:`, or is inside a tag | the whole text |
-//! | a secret of the request itself, repeated in a text, key or number | the secret; the whole text where it is escaped |
+//! | a secret of the request itself, repeated in a text, key or number | the secret; the whole text if it is escaped |
 //! | a text that is escaped more than [`ROUNDS`] times, or longer than [`LONGEST`] | the whole text |
 //!
 //! Escapes of percent-encoding, JSON and XML are undone before a text is judged
@@ -75,7 +75,7 @@ fn is_sign(c: char) -> bool {
     matches!(c, '=' | ':' | '＝' | '：')
 }
 
-/// Whether a text names a secret and is likely to hold it.
+/// Whether a text names a secret and is likely to contain it.
 fn tells_a_secret(text: &str) -> bool {
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     let mut rest = text;
@@ -132,7 +132,7 @@ pub(super) fn size_of(text: &str) -> String {
     format!("({} bytes, not shown)", text.len())
 }
 
-/// Hides the secrets of one request, and whatever says that it is secret.
+/// Hides the secrets of one request, and everything whose name says that it is secret.
 #[derive(Default)]
 pub(crate) struct Mask {
     /// What is searched for, the longest first.

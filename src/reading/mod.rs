@@ -54,7 +54,7 @@ impl Parsed {
 
     /// An error of the SDK, with a text that has the same code and message.
     ///
-    /// * `xml_of`: the API method, where the caller expects XML.
+    /// * `xml_of`: the API method, if the caller expects XML.
     pub(crate) fn of_error(code: i64, message: &str, xml_of: Option<&str>) -> Self {
         let text = match xml_of {
             Some(method) => xml::of_error(method, code, message),

@@ -47,7 +47,7 @@ fn texts(body: &str) -> Result<[Option<String>; 2], &'static str> {
             }
             (Event::Start(tag), text) => {
                 if let Some(text) = text.filter(|_| depth == 2) {
-                    text.push('<'); // a number that holds an element is not one
+                    text.push('<'); // text that contains an element is not a number
                 }
                 if depth == 1 {
                     let kept = KEPT.iter().position(|name| *name == tag.name().as_ref());
@@ -103,7 +103,7 @@ pub(crate) fn of_error(method: &str, code: i64, message: &str) -> String {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
-            // What XML 1.0 cannot hold, not even escaped.
+            // Not allowed in XML 1.0, not even escaped.
             c if c.is_control() && !matches!(c, '\t' | '\n' | '\r') => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }

@@ -1,7 +1,7 @@
 //! What happened to a call: kept as references while sending, rendered and masked when
 //! the log is asked for.
 //!
-//! Nothing is formatted or copied for a log that nobody reads. The form and the base
+//! Nothing is formatted or copied unless the log is read. The form and the base
 //! string of each try are not kept: they are built again from the call, the stamp and
 //! the signature, by the code that built what was sent, from a copy of the call in which
 //! every secret is `***`.
