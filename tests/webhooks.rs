@@ -47,8 +47,8 @@ fn bad_times() -> [(Value, &'static str); 7] {
         (json!({"iat": "1700000000"}), "no usable iat"),
         (json!({"exp": now() - 200}), "expired"),
         (json!({"exp": "soon"}), "no usable exp"),
-        (json!({"nbf": now() + 86_400}), "not good yet"),
-        (json!({"nbf": now() as f64 + 200.5}), "not good yet"),
+        (json!({"nbf": now() + 86_400}), "not valid yet"),
+        (json!({"nbf": now() as f64 + 200.5}), "not valid yet"),
         (json!({"nbf": [1]}), "no usable nbf"),
     ]
 }

@@ -1,4 +1,4 @@
-//! PEM (RFC 7468), as people have it → certificates and private keys.
+//! PEM (RFC 7468) and its common variants → certificates and private keys.
 //!
 //! A text is cut at its `-----`. Each piece is a first line, an END line, or neither:
 //!
@@ -11,13 +11,13 @@
 //! | in a block | a text, then the END line of its label | a block |
 //! | in a block | anything else, or the end | error: it has no END line |
 //!
-//! In the text of a block, everything that stands for a line end is skipped: white
+//! In the text of a block, everything that represents a line end is skipped: white
 //! space, its escapes (`\n`, `\r\n`, `\\n` …), quotes, byte order marks. The rest must
-//! be base64 of one DER sequence. Errors count all blocks, from 1. Blocks of which
-//! nothing is wanted, such as `DH PARAMETERS` or a key among CA certificates, are told
-//! by their labels and are not decoded.
+//! be base64 of one DER sequence. Errors count all blocks, from 1. Blocks that are not
+//! needed, such as `DH PARAMETERS` or a key among CA certificates, are recognized by their
+//! labels and are not decoded.
 //!
-//! A text without any such line is base64 of DER alone, as SAP's console shows keys.
+//! A text without any such line is plain base64 of DER, as SAP's console shows keys.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What can be signed with.
+/// The kinds of keys that can sign.
 const USABLE: &str =
     "RSA of 2048, 3072 or 4096 bits, EC (P-256), EC (P-384) and Ed25519 can be used";
 
@@ -192,14 +192,14 @@ pub(crate) fn could_be_key(text: &str) -> bool {
     let has = |class: fn(&char) -> bool| text.chars().any(|c| class(&c));
     let is_mixed =
         has(char::is_ascii_uppercase) && has(char::is_ascii_lowercase) && has(char::is_ascii_digit);
-    // The second is base64url, whose `-` and `_` are usual in paths, too.
+    // The second form is base64url, whose `-` and `_` are common in paths, too.
     text.contains(DASHES) || longest("+/=") >= 56 || is_mixed && longest("+/=-_") >= 56
 }
 
-/// The bytes as text. What is not UTF-8 may stand between blocks.
+/// The bytes as text; between blocks they need not be UTF-8.
 ///
 /// # Errors
-/// What it is instead, if it is known.
+/// What the bytes are instead, if they are recognized.
 fn text_of(pem: &[u8]) -> Result<String, String> {
     let text = String::from_utf8_lossy(pem);
     // Of 128 bytes or more, something may follow, or its end be missing.
@@ -211,7 +211,7 @@ fn text_of(pem: &[u8]) -> Result<String, String> {
             .into());
     }
     let has_mark = pem.starts_with(&[0xff, 0xfe]) || pem.starts_with(&[0xfe, 0xff]);
-    // A file in the middle of others, too.
+    // Also finds a UTF-16 file among several concatenated ones.
     match text.find("-\0").or(has_mark.then_some(0)) {
         None => Ok(text.into_owned()),
         Some(start) => {
@@ -294,8 +294,8 @@ enum Line {
     End(String),
 }
 
-/// What stands between two `-----`, if it is such a line. Some stores remove all white
-/// space, and more than five dashes do no harm.
+/// The text between two `-----`, if it is such a line. Some stores remove all white space;
+/// more than five dashes are accepted.
 fn line(piece: &str) -> Option<Line> {
     let text = piece.trim_matches('-').replace(char::is_whitespace, "");
     let is_label = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
@@ -352,7 +352,7 @@ impl Block<'_> {
     }
 }
 
-/// A text without its line ends, whatever stands for them, and without quotes.
+/// A text without quotes and line ends, in whatever form.
 fn without_line_ends(text: &str) -> String {
     let mut rest = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -386,7 +386,7 @@ mod tests {
             };
             let whole = read(pem.as_bytes());
             assert_eq!((whole.0.is_ok(), whole.1.is_ok()), (!is_key, is_key));
-            // The last dashes are not missed.
+            // Missing dashes at the end do not matter.
             for end in 0..pem.trim_end().trim_end_matches('-').len() {
                 let (cert, key) = read(&pem.as_bytes()[..end]);
                 assert!(cert.is_err() && key.is_err(), "{end}");

@@ -23,7 +23,7 @@ pub(crate) enum Refusal {
     /// The key that the token names is not among the keys, or there are none.
     UnknownKey,
     WrongSignature,
-    /// The signature holds, the payload is not a JSON object.
+    /// The signature is valid, but the payload is not a JSON object.
     BadPayload,
 }
 

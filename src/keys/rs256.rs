@@ -1,5 +1,5 @@
-//! Verifying RS256 (RFC 7518, 3.3): RSA PKCS#1 v1.5 with SHA-256. Needs nothing of the
-//! crate: dev/conformance includes this file.
+//! Verifying RS256 (RFC 7518, 3.3): RSA PKCS#1 v1.5 with SHA-256. Uses nothing else of the
+//! crate, because dev/conformance includes this file.
 
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 

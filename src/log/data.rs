@@ -1,5 +1,5 @@
-//! Whole JSON and whole XML, masked: what is not a name, a text or a number is handed on as
-//! it came, piece by piece, so that nothing is held but what is shown.
+//! Masks complete JSON and XML. Everything but names, strings and numbers is passed on as
+//! it is, piece by piece, so that only the output is in memory.
 
 use quick_xml::Reader;
 use quick_xml::escape::escape;
@@ -35,8 +35,8 @@ impl Mask {
 /// The deepest XML that is shown.
 const DEEPEST: usize = 1_000;
 
-/// Hands on a document, masked. `None` if it is neither whole JSON nor whole XML: then what
-/// was handed on is to be dropped.
+/// Passes on a document, masked. `None` if it is neither complete JSON nor complete XML: the
+/// caller must then drop what was passed on.
 pub(super) fn document(text: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
     if body.starts_with('<') {
@@ -97,7 +97,7 @@ fn token(json: &str) -> Option<(Token<'_>, &str)> {
     })
 }
 
-/// Hands on JSON that is known to be valid, masked.
+/// Passes on JSON that is known to be valid, masked.
 pub(super) fn json(text: &str, mask: &Mask, out: &mut dyn FnMut(&str)) {
     let quoted = |text: &str, out: &mut dyn FnMut(&str)| put(&["\"", text, "\""], out);
     let mut rest = text;
@@ -143,7 +143,7 @@ fn xml(body: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
     let (mut depth, mut roots) = (0, 0);
     // The depth of a secret element that this is in, and whether all in it is text.
     let mut secret: Option<(usize, bool)> = None;
-    // What stands between two tags, escaped: references, CDATA and comments divide it.
+    // The text between two tags, escaped; references, CDATA and comments split it.
     let mut text = String::new();
     loop {
         let event = reader.read_event().ok()?;
@@ -217,13 +217,13 @@ fn xml(body: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
     }
 }
 
-/// Whether the text of an element or attribute tells nothing, whatever its name.
+/// Whether the text of an element or attribute reveals nothing, whatever its name.
 fn is_plain(text: &str) -> bool {
     matches!(text.trim(), "true" | "false" | "")
 }
 
 fn attributes(tag: &BytesStart, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
-    // Duplicates would be sought in quadratic time.
+    // The check for duplicates takes quadratic time.
     for attribute in tag.attributes().with_checks(false) {
         let attribute = attribute.ok()?;
         let (name, value) = (utf8(attribute.key.into_inner())?, utf8(&attribute.value)?);

@@ -3,14 +3,14 @@
 //! | what | is hidden |
 //! | --- | --- |
 //! | a field or parameter whose name says that it is secret ([`is_secret`]) | its value, but for booleans and `null` |
-//! | a text in which such a name is followed by `=` or `:`, or which is in a tag | the whole text |
-//! | a secret of the request itself, repeated in a text, key or number | the secret; the whole text where it is escaped |
+//! | a text in which such a name is followed by `=` or `:`, or is inside a tag | the whole text |
+//! | a secret of the request itself, repeated in a text, key or number | the secret; the whole text if it is escaped |
 //! | a text that is escaped more than [`ROUNDS`] times, or longer than [`LONGEST`] | the whole text |
 //!
 //! Escapes of percent-encoding, JSON and XML are undone before a text is judged
-//! ([`super::unescape`]), however they are mixed. Secrets of the answer are hidden where
-//! their names stand and not searched for elsewhere, so that the time is linear: a text is
-//! read a bounded number of times.
+//! ([`super::unescape`]), however they are mixed. Secrets of the answer are hidden next to
+//! their names and not searched for elsewhere, so that the time is linear: a text is read a
+//! bounded number of times.
 
 use std::borrow::Cow;
 
@@ -24,10 +24,10 @@ use crate::reading::json::parse_value;
 /// What the log shows in place of a secret.
 pub(crate) const MASK: &str = "***";
 
-/// Shorter secrets occur by chance, in every error code.
+/// Shorter secrets would match by chance, in error codes for example.
 const SHORTEST: usize = 4;
 
-/// The most spellings of secrets that are searched for; beyond it no text is shown.
+/// The most spellings of secrets that are searched for; if there are more, no text is shown.
 const MOST: usize = 200;
 
 /// The longest text within data that is shown, in bytes.
@@ -55,7 +55,7 @@ const TELLTALES: [&str; 11] = [
 const SECRET_NAMES: [&str; 5] = ["code", "otp", "pin", "pwd", "jwt"];
 
 /// Whether a parameter, field, element, attribute or header of this name carries a secret.
-/// A rule instead of a list: what the API adds tomorrow is hidden, too.
+/// A rule, not a list, so that fields that the API adds later are hidden, too.
 pub(crate) fn is_secret(name: &str) -> bool {
     let is_joint = |c: char| matches!(c, '_' | '-');
     let name = name.to_lowercase().replace(is_joint, "");
@@ -75,7 +75,7 @@ fn is_sign(c: char) -> bool {
     matches!(c, '=' | ':' | '＝' | '：')
 }
 
-/// Whether a text names a secret and is likely to hold it.
+/// Whether a text names a secret and is likely to contain it.
 fn tells_a_secret(text: &str) -> bool {
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     let mut rest = text;
@@ -132,7 +132,7 @@ pub(super) fn size_of(text: &str) -> String {
     format!("({} bytes, not shown)", text.len())
 }
 
-/// Hides the secrets of one request, and whatever says that it is secret.
+/// Hides the secrets of one request, and everything whose name says that it is secret.
 #[derive(Default)]
 pub(crate) struct Mask {
     /// What is searched for, the longest first.

@@ -33,16 +33,16 @@ pub(crate) struct Parsed {
     pub(crate) is_answer: bool,
     /// Whether the text came over HTTP.
     pub(crate) over_http: bool,
-    /// The rows of a search, where they are to be parsed one by one: their place in
-    /// the text. They are not among the data.
+    /// The range of a search's rows in the text, if they are parsed later, one by one; they
+    /// are then not in `data`.
     pub(crate) rows: Option<Range<usize>>,
 }
 
 impl Parsed {
-    /// Reads JSON or XML. What is neither, or not whole, is an error 500000 that says
-    /// what it is.
+    /// Reads JSON or XML. Anything else, and an incomplete text, is error 500000 with a
+    /// message that says what it is.
     ///
-    /// * `rows_apart`: whether the rows of a search are left to be parsed one by one.
+    /// * `rows_apart`: whether the rows of a search are parsed later, one by one.
     pub(crate) fn read(text: String, rows_apart: bool) -> Self {
         let rows = rows_apart.then(|| rows::find(&text)).flatten();
         let read = match &rows {
@@ -52,9 +52,9 @@ impl Parsed {
         Parsed { text, rows, ..read }
     }
 
-    /// An error of this side, with a text that says the same.
+    /// An error of the SDK, with a text that has the same code and message.
     ///
-    /// * `xml_of`: the API method, where the caller expects XML.
+    /// * `xml_of`: the API method, if the caller expects XML.
     pub(crate) fn of_error(code: i64, message: &str, xml_of: Option<&str>) -> Self {
         let text = match xml_of {
             Some(method) => xml::of_error(method, code, message),

@@ -1,5 +1,5 @@
-//! Every copy of a call that was to go out, and what became of it: the only place that
-//! says an [`Outcome`].
+//! Every copy of a call, and what became of it: the only place that decides an
+//! [`Outcome`].
 //!
 //! | what became of a copy | [`Fate`] |
 //! | --- | --- |
@@ -9,8 +9,8 @@
 //! | 500001, 504001, 409030: an answer that does not say what was executed | `Passing` |
 //! | any other answer of the API | `Answered` |
 //!
-//! The reply of the whole is that of the last copy that was sent, or of the last copy if
-//! none was; a timeout after an open copy is told as one. Its outcome:
+//! The reply of the whole call is that of the last copy that was sent, or of the last copy
+//! if none was sent; a timeout after an open copy is reported as a timeout. Its outcome:
 //!
 //! | the reply's copy | an earlier copy is open | outcome |
 //! | --- | --- | --- |
@@ -82,8 +82,8 @@ impl Attempts {
         self.last.as_ref()
     }
 
-    /// Whether a copy before the last one may have been executed, and the last one does
-    /// not say.
+    /// Whether a copy before the last one may have been executed, and the last reply does not
+    /// say.
     pub(super) fn is_open(&self) -> bool {
         match self.fates.split_last() {
             Some((Fate::Answered, _)) | None => false,
@@ -95,7 +95,7 @@ impl Attempts {
     pub(super) fn finish(mut self) -> Option<(Reply, Outcome)> {
         let last = self.last.take()?;
         let (reply, before) = match self.sent.take() {
-            // The time was up, and what became of an earlier copy nobody has said.
+            // A timeout, and nothing says what became of an earlier copy.
             Some((sent, _)) if Fate::of(&sent) == Fate::Open && last.is_timeout() => {
                 return Some((last, Outcome::Unknown));
             }

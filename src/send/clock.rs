@@ -8,16 +8,16 @@ use crate::call::form::Stamp;
 use crate::sig_utils::current_time_millis;
 use crate::sync::BoundedMap;
 
-/// The most that is learned over http, in seconds either way: whoever sits on the
-/// wire could have a request signed for a day of his choice, and replay it then.
+/// The largest offset that is learned over http, in seconds in either direction: anyone on
+/// the wire could have a request signed for a later day, and replay it then.
 const MOST_OVER_HTTP: u64 = 24 * 3600;
 
 /// How many hosts' clocks are kept.
 const CAPACITY: usize = 256;
 
-/// What is known of the hosts' clocks, and the last nonce.
+/// The offsets of the hosts' clocks, and the last nonce.
 pub(crate) struct Clock {
-    /// How many seconds each host's clock is ahead of ours; 0 where none is known.
+    /// How many seconds each host's clock is ahead of this machine's; 0 if unknown.
     offsets: BoundedMap<String, i64>,
     last_nonce: AtomicU64,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Correction {
 }
 
 impl Clock {
-    /// A stamp for now, by the host's clock.
+    /// A stamp with the current time, by the host's clock.
     pub(crate) fn stamp(&self, host: &str) -> Stamp {
         let now = current_time_millis();
         let offset = self.offsets.get(host).unwrap_or(0);
@@ -64,9 +64,9 @@ impl Clock {
         wanted.max(last.saturating_add(1))
     }
 
-    /// Takes over the clock of a host that has refused the time of a stamp.
+    /// Learns the clock of a host that has refused the timestamp of a stamp.
     ///
-    /// * `date`: when the host says it is.
+    /// * `date`: the host's current time.
     ///
     /// Returns what was learned, by this thread or meanwhile by another; `None`
     /// without a date, or with one that the stamp has followed already.
@@ -81,7 +81,7 @@ impl Clock {
         let ours = (current_time_millis() / 1000) as i64;
         let after = theirs.as_secs() as i64 - ours;
         let too_far = !https && after.unsigned_abs() > MOST_OVER_HTTP;
-        // The header counts whole seconds, so that one either way means nothing.
+        // The header has whole seconds: a difference of one is not significant.
         if too_far || stamp.offset.abs_diff(after) <= 1 {
             return None;
         }
@@ -95,7 +95,7 @@ impl Clock {
         })
     }
 
-    /// Forgets what proved no better.
+    /// Undoes a correction that did not help.
     pub(crate) fn undo(&self, host: &str, correction: Correction) {
         self.exchange(host, correction.after, correction.before);
     }
@@ -109,7 +109,7 @@ impl Clock {
     }
 }
 
-/// Seeded by the operating system, different each time; for no secrets.
+/// Seeded by the operating system, different each time; not for secrets.
 fn random() -> u64 {
     random_of(&RandomState::new(), std::process::id())
 }
@@ -119,7 +119,7 @@ fn random_of(seed: &RandomState, process: u32) -> u64 {
     seed.hash_one(process)
 }
 
-/// Any number from 0 up to 1.
+/// A random number from 0 up to 1.
 pub(crate) fn chance() -> f64 {
     (random() >> 11) as f64 / (1u64 << 53) as f64
 }

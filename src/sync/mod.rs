@@ -1,17 +1,16 @@
-//! What threads share: a lock that a panic elsewhere does not spoil, and a map that
-//! cannot grow without limit.
+//! State that threads share: a lock that ignores poisoning, and a bounded map.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks a mutex. What these guard is whole between any two statements, so that a
-/// panic while one is held leaves nothing half done.
+/// Locks a mutex, poisoned or not. The data that these guard is consistent between any two
+/// statements, so that a panic while one is held leaves nothing half done.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A map for what can be learned again: once it is full, it is emptied.
+/// A map for data that can be learned again: it is emptied when it is full.
 pub(crate) struct BoundedMap<K, V> {
     capacity: usize,
     entries: Mutex<HashMap<K, V>>,
@@ -33,7 +32,7 @@ impl<K: Eq + Hash, V: Clone> BoundedMap<K, V> {
         lock(&self.entries).get(key).cloned()
     }
 
-    /// Sets or removes the entry: `change` gets the present value and returns the new one.
+    /// Sets or removes an entry: `change` gets the current value and returns the new one.
     pub(crate) fn update(&self, key: K, change: impl FnOnce(Option<&V>) -> Option<V>) {
         let mut entries = lock(&self.entries);
         match change(entries.get(&key)) {
@@ -49,7 +48,7 @@ impl<K: Eq + Hash, V: Clone> BoundedMap<K, V> {
         }
     }
 
-    /// The entry, made now if there is none.
+    /// Returns an entry; creates it if there is none.
     pub(crate) fn get_or_insert(&self, key: K, new: impl FnOnce() -> V) -> V {
         let mut entries = lock(&self.entries);
         if entries.len() >= self.capacity && !entries.contains_key(&key) {

@@ -1,6 +1,6 @@
 //! Bytes out, bytes back: the only place that knows ureq.
 //!
-//! [`Transport::route`] finds the way to a target: proxy and TLS settings.
+//! [`Transport::route`] chooses the route to a target: proxy and TLS settings.
 //! [`Transport::exchange`] takes a connection out of the [`pool`] or [`dial`]s one, and has
 //! ureq write the request and read the answer through a [`wire`]. A connection is made of
 //! a [`socket`], and of [`tls`] over it, twice through an https proxy.
@@ -50,30 +50,29 @@ pub(crate) struct Settings<'a> {
     pub(crate) https: bool,
     /// The target, with `:port` if the URL has one.
     pub(crate) host: &'a str,
-    /// Whether no proxy may be used, whoever names one.
+    /// Whether to ignore all proxies.
     pub(crate) direct: bool,
     /// The only CA certificates to trust, if not the default ones.
     pub(crate) ca_certs: Option<&'a Pem>,
     pub(crate) client_cert: Option<&'a ClientCert>,
-    /// The caller's proxy; without one, the environment's.
+    /// The caller's proxy; if there is none, the environment decides.
     pub(crate) proxy: Option<&'a str>,
 }
 
-/// The way to a target.
+/// The route to a target.
 pub(crate) struct Route {
     key: Arc<Key>,
     /// The value of `Proxy-Authorization` for requests in absolute form.
     proxy_authorization: Option<HeaderValue>,
-    /// What may be the matter when a fresh connection ends before an answer.
+    /// A possible cause if a fresh connection ends before an answer.
     hint: &'static str,
 }
 
-/// Whether an answer came over a connection that had served before: an extension of the
-/// response.
+/// Whether an answer came over a reused connection: an extension of the response.
 #[derive(Clone, Copy)]
 pub(crate) struct Reused(pub(crate) bool);
 
-/// What the requests of a process share.
+/// State that all requests of a process share.
 pub(crate) struct Transport {
     pool: Pool,
     names: Arc<Names>,
@@ -88,7 +87,7 @@ impl Default for Transport {
             pool: Pool::default(),
             names: Arc::default(),
             tls: Mutex::default(),
-            // The connections keep the limits themselves, and proxies are chosen here.
+            // Time limits and proxies are handled here, not by ureq.
             config: Agent::config_builder()
                 .http_status_as_error(false)
                 .max_redirects(0)
@@ -116,7 +115,7 @@ impl Transport {
         } else {
             None
         };
-        // A proxy is trusted like the API, and not shown the client certificate.
+        // The trust anchors are those for the API; the client certificate is not sent.
         let proxy_tls = if proxy.as_ref().is_some_and(|proxy| proxy.https) {
             Some(self.tls_config(TlsSettings::read(settings.ca_certs, None)?)?)
         } else {
@@ -157,7 +156,7 @@ impl Transport {
         if let Some(config) = find(&mut lock(&self.tls)) {
             return Ok(config);
         }
-        // Made without the lock: others need not wait while certificates are parsed.
+        // Built without the lock: others need not wait while certificates are parsed.
         let config = settings.config()?;
         let mut kept = lock(&self.tls);
         if let Some(config) = find(&mut kept) {
@@ -172,7 +171,7 @@ impl Transport {
 
     /// Sends a request once and reads the answer, its body as it came.
     ///
-    /// * `fresh`: on a new connection, whatever is idle.
+    /// * `fresh`: whether to open a new connection even if one is idle.
     pub(crate) fn exchange(
         &self,
         route: &Route,
@@ -236,7 +235,7 @@ impl Transport {
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         let mut reader = body.with_config().limit(MAX_BODY).reader();
         if let Err(error) = reader.read_to_end(&mut bytes) {
-            // The status says what the rest would have been about.
+            // The status gives a hint about the missing body.
             return Err(match TransportError::from(Error::from(error)) {
                 TransportError::Lost(why) if !parts.status.is_success() => {
                     TransportError::Lost(format!("HTTP {} came, and then {why}", parts.status))
@@ -270,7 +269,7 @@ impl Transport {
     }
 }
 
-/// The body as text bytes: decoded if it is compressed.
+/// Decodes a compressed body; returns `None` if it is not compressed.
 ///
 /// # Errors
 /// What is wrong with the coding.
@@ -309,7 +308,7 @@ fn too_large(limit: u64) -> String {
     )
 }
 
-/// ureq asks for addresses before it asks for a connection, which is there already.
+/// ureq resolves addresses before it asks for a connection, which exists already.
 #[derive(Debug)]
 struct NoLookUp;
 

@@ -1,4 +1,4 @@
-//! Names → addresses, remembered for a short while.
+//! Names → addresses, cached for a short time.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::sync::lock;
 
-/// How long a look-up stays valid. Resolvers do not tell how long an address
-/// may be kept; Gigya's own records live for a minute.
+/// How long a lookup stays valid. The system's resolver does not report a time to live;
+/// that of Gigya's records is a minute.
 const LIFE_TIME: Duration = Duration::from_secs(30);
 
 /// How many names are kept.
@@ -27,8 +27,8 @@ fn name(host: &str, port: u16) -> Name {
 type Addresses = Arc<[SocketAddr]>;
 type Lookup = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 
-/// A resolver with a memory, which never has more than one look-up of a name
-/// under way, however many callers wait and however long it takes.
+/// A caching resolver with at most one lookup per name in flight, no matter how many callers
+/// wait and how long it takes.
 pub(super) struct Names {
     lookup: Lookup,
     state: Mutex<State>,
@@ -40,7 +40,7 @@ struct State {
     under_way: HashMap<Name, Arc<Pending>>,
 }
 
-/// A look-up under way; all who want its outcome wait here.
+/// A lookup in flight; concurrent callers wait here for its outcome.
 #[derive(Default)]
 struct Pending {
     found: Mutex<Option<Result<Addresses, String>>>,
@@ -105,12 +105,12 @@ impl Names {
         }
     }
 
-    /// Drops what is remembered: none of its addresses could be reached.
+    /// Drops a cached name, none of whose addresses could be reached.
     pub(super) fn forget(&self, host: &str, port: u16) {
         lock(&self.state).known.remove(&name(host, port));
     }
 
-    /// A thread of its own, because the system's resolver knows no timeout.
+    /// Uses a separate thread, because the system's resolver has no timeout.
     fn start_lookup(self: &Arc<Self>, state: &mut State, name: Name) -> io::Result<Arc<Pending>> {
         let (names, key) = (Arc::clone(self), name.clone());
         let thread = thread::Builder::new().name("gssdk-lookup".into());

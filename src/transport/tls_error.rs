@@ -1,7 +1,7 @@
-//! TLS errors in words: each is one sentence with what to do about it.
+//! Messages for TLS errors: one sentence each, with advice.
 //!
-//! `rustls` tells many errors apart by the `Debug` text of an error of `webpki` alone.
-//! [`words`] takes the name from it; the rest never gets into a message.
+//! For many errors, `rustls` passes on only the `Debug` text of an error of `webpki`.
+//! [`words`] takes the name from it; the rest is never part of a message.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use rustls::{AlertDescription, CertificateError, Error, OtherError};
 use crate::crypto::der::{Certificate, INTEGER, OBJECT_ID, SEQUENCE, Values};
 use crate::crypto::der::{key_kind, name_text, oid_name, rsa_bits};
 
-/// What `ring` verifies.
+/// The signatures that `ring` verifies.
 const VERIFIABLE: &str = "RSA of 2048 bits or more, ECDSA with P-256 or P-384 and SHA-256 or \
      SHA-384, and Ed25519 are supported";
 
 /// `[2]` of the parameters of RSA-PSS: the length of the salt (RFC 4055, 3.1).
 const SALT: u8 = 0xa2;
 
-/// A TLS error in words that a person can act on.
+/// The message for a TLS error, for people to act on.
 pub(super) fn describe(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => {
@@ -105,7 +105,7 @@ fn refusal(error: &CertificateError) -> String {
     }
 }
 
-/// What `webpki` alone has a name for.
+/// The message for an error that only `webpki` has a name for.
 fn by_name(name: &str) -> String {
     match name {
         "ca used as end entity" => {
@@ -248,8 +248,8 @@ fn alert_text(alert: AlertDescription) -> String {
     format!("{why} (TLS alert: {name})")
 }
 
-/// The name of an error in words: `unknown issuer` of `UnknownIssuer` or
-/// `UnknownIssuer(…)`. No value in it gets through.
+/// The name of an error as words: `unknown issuer` for `UnknownIssuer` or
+/// `UnknownIssuer(…)`. Values inside it are dropped.
 fn words(error: &impl fmt::Debug) -> String {
     let debug = format!("{error:?}");
     let name = debug.split(|c: char| !c.is_ascii_alphanumeric()).next();
@@ -327,7 +327,7 @@ mod tests {
     use super::*;
     use rustls::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
-    /// Those that tests/tls_errors.rs cannot bring about, too.
+    /// Includes errors that tests/tls_errors.rs cannot cause.
     #[test]
     fn every_error_is_one_short_sentence_without_debug_forms() {
         let certificate = [

@@ -27,8 +27,7 @@ static BUNDLED: &[u8] = include_bytes!("../../cacert.pem");
 /// The file of trusted CA certificates is missing or empty: Python's code for it.
 const CA_CERTS: i64 = 400_003;
 
-/// Trusted CA certificates and the client certificate, as read from where the caller
-/// said.
+/// Trusted CA certificates and the client certificate, read from the caller's sources.
 #[derive(PartialEq, Eq)]
 pub(super) struct TlsSettings {
     /// These CAs alone may vouch for a server; `None`: those of the default trust store.
@@ -43,7 +42,7 @@ struct Identity {
     key: Text,
 }
 
-/// A PEM text and its source, by which errors name it.
+/// A PEM text and its source, which errors name.
 struct Text {
     source: Pem,
     pem: Arc<Vec<u8>>,
@@ -58,7 +57,7 @@ impl Text {
     }
 }
 
-/// Texts are compared, not where they are from.
+/// Compares the texts, not their sources.
 impl PartialEq for Text {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.pem, &other.pem) || self.pem == other.pem
@@ -135,7 +134,7 @@ impl TlsSettings {
     }
 }
 
-/// `webpki`, whose errors get the details that messages give. It decides alone.
+/// Leaves every decision to `webpki`, and adds details to its errors.
 #[derive(Debug)]
 struct Verifier {
     webpki: Arc<WebPkiServerVerifier>,
@@ -215,7 +214,7 @@ fn read_default_roots() -> RootCertStore {
 
 type Anchor = rustls::pki_types::TrustAnchor<'static>;
 
-/// What makes a trust anchor: a name and a key.
+/// What identifies a trust anchor: its name and its key.
 fn key_of(anchor: &Anchor) -> (Vec<u8>, Vec<u8>) {
     (
         anchor.subject.to_vec(),
@@ -226,7 +225,7 @@ fn key_of(anchor: &Anchor) -> (Vec<u8>, Vec<u8>) {
 /// The CA certificates of a PEM text.
 ///
 /// # Errors
-/// Why they cannot be used: one that cannot be is enough.
+/// Why they cannot be used; one unusable certificate is enough.
 fn read_roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {

@@ -39,18 +39,18 @@ const WRITE_SIZE: usize = 64 * 1024;
 pub(super) const INPUT_SIZE: usize = 96 * 1024;
 pub(super) const OUTPUT_SIZE: usize = 16 * 1024;
 
-/// All bytes of one answer. Trailers and interim answers, which the limit of the body
-/// does not bound, are among them.
+/// The most bytes of one answer. Bounds trailers and interim answers, which the body limit
+/// does not.
 pub(super) const MAX_RECEIVED: u64 = 128 * 1024 * 1024;
 
-/// All interim answers before one answer.
+/// The most bytes of all interim answers before one answer.
 const MAX_INTERIM: usize = 256 * 1024;
 
-/// One interim answer.
+/// The most bytes of one interim answer.
 const MAX_INTERIM_HEAD: usize = 32 * 1024;
 
-/// How much is read at a time while the request goes out: so little that ureq's buffer
-/// always has room.
+/// How much is read at a time while the request is being sent: little enough that ureq's
+/// buffer always has room.
 const EARLY_SIZE: usize = 16 * 1024;
 
 /// How every request begins; its path follows.
@@ -68,7 +68,7 @@ pub(super) struct Wire {
     back: Back,
     /// Whether the connection has served before.
     reused: bool,
-    /// What may be the matter when a fresh connection ends before an answer.
+    /// A possible cause if a fresh connection ends before an answer.
     hint: &'static str,
     /// `http://authority`, to go before the path (RFC 9112, 3.2.2).
     absolute_form: Option<String>,
@@ -78,7 +78,7 @@ pub(super) struct Wire {
     answered: bool,
     /// Whether the final answer has begun.
     final_answer: bool,
-    /// Whether bytes of it have come that ureq has not been told of.
+    /// Whether bytes of the answer have been read before ureq asked for them.
     early: bool,
     /// Bytes of interim answers.
     interim: usize,
@@ -251,7 +251,7 @@ impl Wire {
     }
 }
 
-/// What stands at the beginning of an answer.
+/// What an answer begins with.
 enum Head {
     /// Too little to tell, or an interim answer that is not complete.
     Incomplete,
