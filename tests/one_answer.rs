@@ -410,6 +410,25 @@ fn interim_answers_without_an_end_are_an_error() {
 }
 
 #[test]
+fn too_many_interim_answers_end_an_upload_that_stalls() {
+    let (finish, until_finished) = channel::<()>();
+    let until_finished = Mutex::new(until_finished);
+    let address = server(false, move |mut stream| {
+        read_head(&mut stream)?;
+        let interim = "HTTP/1.1 102 Processing\r\n\r\n";
+        stream.write_all(interim.repeat(256 * 1024 / interim.len() + 2).as_bytes())?;
+        let _ = until_finished.lock().unwrap().recv();
+        Ok(())
+    });
+    let large = json!({"data": "x".repeat(16 * 1024 * 1024)});
+    let response = to(address, false, large).send_timeout(Duration::from_secs(20));
+    assert_eq!(response.get_error_code(), 500_000, "{response}");
+    assert_eq!(response.outcome(), Outcome::Unknown);
+    assert!(response.get_error_message().contains("1xx"), "{response}");
+    drop(finish);
+}
+
+#[test]
 fn a_rate_limit_of_http_is_waited_for_as_long_as_it_says() {
     let api = StandIn::plain();
     for header in [
