@@ -410,6 +410,25 @@ fn interim_answers_without_an_end_are_an_error() {
 }
 
 #[test]
+fn too_many_interim_answers_end_an_upload_that_stalls() {
+    let (finish, until_finished) = channel::<()>();
+    let until_finished = Mutex::new(until_finished);
+    let address = server(false, move |mut stream| {
+        read_head(&mut stream)?;
+        let interim = "HTTP/1.1 102 Processing\r\n\r\n";
+        stream.write_all(interim.repeat(256 * 1024 / interim.len() + 2).as_bytes())?;
+        let _ = until_finished.lock().unwrap().recv();
+        Ok(())
+    });
+    let large = json!({"data": "x".repeat(16 * 1024 * 1024)});
+    let response = to(address, false, large).send_timeout(Duration::from_secs(20));
+    assert_eq!(response.get_error_code(), 500_000, "{response}");
+    assert_eq!(response.outcome(), Outcome::Unknown);
+    assert!(response.get_error_message().contains("1xx"), "{response}");
+    drop(finish);
+}
+
+#[test]
 fn a_rate_limit_of_http_is_waited_for_as_long_as_it_says() {
     let api = StandIn::plain();
     for header in [
@@ -577,13 +596,8 @@ fn forwarding(to: SocketAddr) -> Proxy {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
-        for mut client in listener.incoming().flatten() {
-            thread::spawn(move || -> io::Result<()> {
-                let mut upstream = TcpStream::connect(to)?;
-                let (mut from, mut back) = (upstream.try_clone()?, client.try_clone()?);
-                thread::spawn(move || io::copy(&mut from, &mut back));
-                io::copy(&mut client, &mut upstream).map(|_| ())
-            });
+        for client in listener.incoming().flatten() {
+            thread::spawn(move || pump(client, to));
         }
     });
     Proxy {
@@ -633,38 +647,27 @@ fn a_tunnel_opens_however_the_proxy_words_its_answer() {
         "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
     ] {
         let to = api.address;
-        let proxy = server(false, move |mut client| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || -> io::Result<()> {
+            let (mut client, _) = listener.accept()?;
             read_head(&mut client)?;
             client.write_all(opening.as_bytes())?;
             pump(client, to)
         });
         let mut request = api.set_status();
-        request.set_proxy(format!("127.0.0.1:{}", proxy.port()));
+        request.set_proxy(format!("127.0.0.1:{port}"));
         let response = request.send();
         assert_eq!(response.get_error_code(), 0, "{opening:?}: {response}");
     }
 }
 
-/// Both directions of a tunnel on one thread each.
-fn pump(mut client: Box<dyn Stream>, to: SocketAddr) -> io::Result<()> {
+/// Both directions of a tunnel, on a thread each.
+fn pump(mut client: TcpStream, to: SocketAddr) -> io::Result<()> {
     let mut upstream = TcpStream::connect(to)?;
-    upstream.set_read_timeout(Some(Duration::from_millis(20)))?;
-    let mut buffer = vec![0; 64 * 1024];
-    // The client speaks first, and each side waits for the other: TLS 1.3 with one request.
-    loop {
-        match client.read(&mut buffer)? {
-            0 => return Ok(()),
-            read => upstream.write_all(&buffer[..read])?,
-        }
-        loop {
-            match upstream.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(read) => client.write_all(&buffer[..read])?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
-        }
-    }
+    let (mut from, mut back) = (upstream.try_clone()?, client.try_clone()?);
+    thread::spawn(move || io::copy(&mut from, &mut back));
+    io::copy(&mut client, &mut upstream).map(|_| ())
 }
 
 #[test]

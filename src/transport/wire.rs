@@ -137,22 +137,28 @@ impl Wire {
                 unsent.splice(POST.len()..POST.len(), target.into_bytes());
             }
         }
-        match self.write(&unsent) {
+        let error = match self.write(&unsent) {
             Ok(()) => {
                 unsent.clear();
                 self.unsent = unsent;
-                Ok(())
+                return Ok(());
             }
-            Err(error) if is_timeout(&error) => Err(self.timeout()),
-            Err(error) if self.is_untouched() => Err(TransportError::Untouched(format!(
-                "sending failed: {}",
-                describe(&error)
-            ))),
-            Err(error) => {
-                (self.stopped, self.write_error) = (true, Some(error));
-                Ok(())
-            }
+            Err(error) => error,
+        };
+        // Interim answers without an end: nothing better will come.
+        let error = match error.downcast::<TransportError>() {
+            Ok(fault) => return Err(fault),
+            Err(error) => error,
+        };
+        if is_timeout(&error) {
+            return Err(self.timeout());
         }
+        if self.is_untouched() {
+            let why = format!("sending failed: {}", describe(&error));
+            return Err(TransportError::Untouched(why));
+        }
+        (self.stopped, self.write_error) = (true, Some(error));
+        Ok(())
     }
 
     /// Writes all of it, unless an answer comes first: a server that refuses a request
