@@ -338,6 +338,12 @@ fn an_unknown_issuer_is_shown() {
         &message,
         &["unknown issuer, \"Between\"", "intermediate certificates"],
     );
+    // One that does, whose root is not trusted, with or without that root.
+    shop.root("other", P256, CA);
+    for chain in [&["server", "Between"][..], &["server", "Between", "ca"]] {
+        let message = shop.refusal(chain, "other");
+        says(&message, &["unknown issuer, \"Acme, ca\":"]);
+    }
     // Nobody has signed it but itself.
     shop.root("own", P256, "basicConstraints=critical,CA:FALSE");
     says(&shop.refusal(&["own"], "ca"), &["self-signed", "Acme, own"]);

@@ -284,8 +284,21 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+/// The certificate whose issuer the server has not sent, but for a self-signed root.
+fn topmost<'c, 'a>(chain: &'c [Certificate<'a>]) -> Option<&'c Certificate<'a>> {
+    let mut top = chain.first()?;
+    // Not more steps than certificates: they could name each other.
+    for _ in chain {
+        let mut above = chain.iter().filter(|above| above.issuer != above.subject);
+        top = above
+            .find(|above| above.subject == top.issuer)
+            .unwrap_or(top);
+    }
+    Some(top)
+}
+
 /// Adds to an error what the refused certificates say about themselves: who issued the
-/// first, and whose RSA key is too small.
+/// topmost, and whose RSA key is too small.
 ///
 /// * `chain`: what the server sent, in DER, its own first.
 /// * `trusted`: names and keys of trusted CAs, as the contents of a `Name` and of a
@@ -299,7 +312,7 @@ pub(super) fn with_details<'a>(
     let certificates: Vec<Certificate> = certificates.collect();
     let refusal = match &error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            certificates.first().map(|certificate| {
+            topmost(&certificates).map(|certificate| {
                 let issuer = name_text(certificate.issuer);
                 let is_self_signed = certificate.issuer == certificate.subject;
                 let how = if is_self_signed { " (self-signed)" } else { "" };
