@@ -163,7 +163,7 @@ fn a_refusal_on_an_idle_connection_is_not_the_next_answer() {
 
 /// A peer that never stops sending what TLS itself asks to read.
 #[test]
-fn a_peer_that_floods_tls_messages_holds_nobody() {
+fn a_peer_that_floods_tls_messages_blocks_no_other_request() {
     let flood = |mut stream: StreamOwned<ServerConnection, TcpStream>| -> io::Result<()> {
         loop {
             stream

@@ -171,7 +171,7 @@ fn says(message: &str, words: &[&str]) {
 }
 
 #[test]
-fn a_ca_certificate_used_as_a_servers_is_told_what_it_is() {
+fn the_error_for_a_ca_certificate_used_by_a_server_says_so() {
     let Some(shop) = Workshop::new() else { return };
     shop.root("own", P256, LOCALHOST);
     says(
@@ -248,7 +248,7 @@ fn a_servers_key_that_is_not_supported_is_named() {
 }
 
 #[test]
-fn certificates_that_break_a_rule_are_told_which() {
+fn the_error_for_a_certificate_names_the_rule_that_it_breaks() {
     let Some(shop) = Workshop::new() else { return };
     shop.root("ca", P256, CA);
     let constraints = "nameConstraints=critical,permitted;DNS:example.com";
@@ -306,7 +306,7 @@ fn certificates_that_break_a_rule_are_told_which() {
 }
 
 #[test]
-fn an_expired_intermediate_is_told_with_its_date() {
+fn the_error_for_an_expired_intermediate_gives_the_date() {
     let old = ca().intermediate_until("Old", (2010, 1, 31));
     let mut server = old.issue(server_params(&["localhost"]));
     server.cert.push_str(&old.pem);
@@ -393,7 +393,7 @@ fn an_unknown_issuer_with_a_long_name_is_one_short_sentence_through_a_proxy_too(
 }
 
 #[test]
-fn a_client_certificate_that_cannot_be_used_is_told_why() {
+fn the_error_for_an_unusable_client_certificate_says_why() {
     let Some(shop) = Workshop::new() else { return };
     shop.root("ca", P256, CA);
     shop.issue("ca", "client", P256, "", "");

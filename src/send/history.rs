@@ -110,9 +110,12 @@ impl response::History for History {
         let mask = self.mask();
         let mut call = Call::clone(&self.call);
         call.params = mask.params(&call.params);
-        call.api_key = call.api_key.map(|key| match shows_api_key(&self.call) {
-            true => mask.text(&key).into_owned(),
-            false => MASK.into(),
+        call.api_key = call.api_key.map(|key| {
+            if shows_api_key(&self.call) {
+                mask.text(&key).into_owned()
+            } else {
+                MASK.into()
+            }
         });
         call.user_key = call.user_key.map(|key| mask.text(&key).into_owned());
         let mut log = Log::default();
