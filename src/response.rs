@@ -190,10 +190,14 @@ impl GSResponse {
         &self.0.parsed.data
     }
 
-    /// The beginning of a page that came instead of an answer, masked.
+    /// The beginning of a page, or of complete JSON or XML, that came instead of an answer,
+    /// masked.
     pub(crate) fn quote(&self, mask: &Mask) -> Option<String> {
         // Before it is cut and its tags go: half a secret is not found any more.
-        let page = mask.without_echoes(self.0.parsed.page()?)?;
+        let page = match self.0.parsed.page() {
+            Some(page) => mask.without_echoes(page)?,
+            None => mask.document(self.0.parsed.foreign()?)?,
+        };
         let quote = reading::beginning(&page);
         (!quote.is_empty()).then(|| mask.text(&quote).into_owned())
     }

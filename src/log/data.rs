@@ -30,6 +30,13 @@ impl Mask {
         self::json(json, self, &mut |piece| shown.push_str(piece));
         shown
     }
+
+    /// Complete JSON or XML, masked.
+    pub(crate) fn document(&self, text: &str) -> Option<String> {
+        let mut shown = String::new();
+        document(text, self, &mut |piece| shown.push_str(piece))?;
+        Some(shown)
+    }
 }
 
 /// The deepest XML that is shown.

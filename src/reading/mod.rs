@@ -74,13 +74,19 @@ impl Parsed {
     /// A page that came instead of an answer: HTML or plain text. What may be half an
     /// answer of the API may hold secrets, and is none.
     pub(crate) fn page(&self) -> Option<&str> {
-        let start = after_prolog(&self.text);
+        let text = self.foreign()?;
+        let start = after_prolog(text);
         let is_html = ["<html", "<!doctype html"].iter().any(|prefix| {
             let start = start.get(..prefix.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         });
-        let is_page = is_html || !self.text.contains(['<', '{']);
-        (self.over_http && !self.is_answer && is_page).then_some(&self.text)
+        let is_page = is_html || !text.contains(['<', '{']);
+        is_page.then_some(text)
+    }
+
+    /// A text that came over HTTP and is not the API's answer.
+    pub(crate) fn foreign(&self) -> Option<&str> {
+        (self.over_http && !self.is_answer).then_some(&self.text)
     }
 }
 
