@@ -29,7 +29,7 @@ use ureq::{Agent, Error};
 
 use crate::error::GSException;
 use crate::pem::{ClientCert, Pem};
-use crate::sync::lock;
+use crate::sync::{lock, process_id};
 use dial::dial;
 pub(crate) use error::TransportError;
 use pool::{Connection, Key, Pool};
@@ -135,7 +135,7 @@ impl Transport {
         };
         Ok(Route {
             key: Arc::new(Key {
-                process: std::process::id(),
+                process: process_id(),
                 https,
                 host: settings.host.to_string(),
                 proxy,
