@@ -520,11 +520,19 @@ fn pump(mut client: Box<dyn Stream>, to: SocketAddr) -> io::Result<()> {
             match upstream.read(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(read) => client.write_all(&buffer[..read])?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if is_timeout(&error) => break,
                 Err(error) => return Err(error),
             }
         }
     }
+}
+
+/// Whether a read has timed out, as Unix says it or as Windows does.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 #[test]
