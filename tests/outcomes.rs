@@ -81,7 +81,7 @@ fn a_timeout_says_whether_anything_was_sent() {
     let api = StandIn::tls();
     api.fault(Fault::StallOnAccept);
     let error = ends(
-        api.set_status().send_timeout(soon),
+        api.by_address(api.set_status()).send_timeout(soon),
         504_002,
         Outcome::NotSent,
     );
@@ -89,7 +89,7 @@ fn a_timeout_says_whether_anything_was_sent() {
     let api = StandIn::tls();
     api.fault(Fault::Stall);
     let error = ends(
-        api.set_status().send_timeout(soon),
+        api.by_address(api.set_status()).send_timeout(soon),
         504_002,
         Outcome::Unknown,
     );

@@ -39,7 +39,7 @@ use super::jwks::{Keys, Refusal};
 use crate::error::GSException;
 use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
 use crate::outcome::Outcome;
-use crate::sync::{BoundedMap, lock};
+use crate::sync::{BoundedMap, lock, process_id};
 
 /// How long a caller waits for keys, whether it fetches them or waits for another fetch.
 pub(crate) const WAIT: Duration = Duration::from_secs(10);
@@ -177,7 +177,7 @@ impl State {
         };
         let since = self.ended_at.map(|end| now.saturating_duration_since(end));
         let quiet = since.is_some_and(|since| since < pause);
-        let fetching = self.fetching == Some(std::process::id());
+        let fetching = self.fetching == Some(process_id());
         match verdict {
             Verdict::Believed if good => Step::Keep,
             Verdict::Believed | Verdict::WrongSignature if fetching => Step::Keep,
@@ -221,7 +221,7 @@ impl Site {
                 state = ended;
             }
             Step::Fetch => {
-                state.fetching = Some(std::process::id());
+                state.fetching = Some(process_id());
                 drop(state);
                 let mut flight = Flight {
                     site: self,
@@ -356,8 +356,8 @@ mod tests {
         let start = Instant::now();
         let end = start + TOO_OLD * 2;
         let known = |age| (age, None);
-        let fetching = |age| (age, Some(std::process::id()));
-        let parent = |age| (age, Some(std::process::id() + 1));
+        let fetching = |age| (age, Some(process_id()));
+        let parent = |age| (age, Some(process_id() + 1));
         let (none, good, stale, old) = (
             None,
             Some(REFRESH),

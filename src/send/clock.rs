@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::call::form::Stamp;
 use crate::sig_utils::current_time_millis;
-use crate::sync::BoundedMap;
+use crate::sync::{BoundedMap, process_id};
 
 /// The largest offset that is learned over http, in seconds in either direction: anyone on
 /// the wire could have a request signed for a later day, and replay it then.
@@ -40,22 +40,27 @@ pub(crate) struct Correction {
 impl Clock {
     /// A stamp with the current time, by the host's clock.
     pub(crate) fn stamp(&self, host: &str) -> Stamp {
+        self.stamp_in(process_id(), host)
+    }
+
+    /// The same, where the id of the process is known.
+    pub(crate) fn stamp_in(&self, process: u32, host: &str) -> Stamp {
         let now = current_time_millis();
         let offset = self.offsets.get(host).unwrap_or(0);
         Stamp {
             timestamp: (now / 1000).saturating_add_signed(offset),
-            nonce: self.nonce(now),
+            nonce: self.nonce(now, process),
             offset,
         }
     }
 
-    fn nonce(&self, millis: u64) -> u64 {
+    fn nonce(&self, millis: u64, process: u32) -> u64 {
         /// Six digits after the milliseconds: this fits in 64 bits until 2554.
         const RANDOM: u64 = 1_000_000;
 
         let wanted = millis
             .saturating_mul(RANDOM)
-            .saturating_add(random() % RANDOM);
+            .saturating_add(random_of(&RandomState::new(), process) % RANDOM);
         let next = |last: u64| Some(wanted.max(last.saturating_add(1)));
         let last = self
             .last_nonce
@@ -111,7 +116,7 @@ impl Clock {
 
 /// Seeded by the operating system, different each time; not for secrets.
 fn random() -> u64 {
-    random_of(&RandomState::new(), std::process::id())
+    random_of(&RandomState::new(), process_id())
 }
 
 /// Parent and child of a fork have the same seed, and would go on with the same numbers.

@@ -41,6 +41,7 @@ use crate::error_codes::*;
 use crate::outcome::Outcome;
 use crate::pem::Pem;
 use crate::response::GSResponse;
+use crate::sync::process_id;
 use crate::transport::{Limits, Route, Settings, Transport, TransportError};
 use attempts::{Attempts, Fate};
 use clock::{Clock, Correction};
@@ -192,11 +193,12 @@ impl Sender {
         let domain = progress.domain.as_ref();
         let target = call.target(domain.unwrap_or(&call.api_domain))?;
         let credentials = call.credentials()?;
-        let route = self.route(call, &target)?;
+        let process = process_id();
+        let route = self.route(call, &target, process)?;
         let bearer = Bearer::of(&credentials)?;
         history.routed();
 
-        let stamp = self.clock.stamp(&target.host);
+        let stamp = self.clock.stamp_in(process, &target.host);
         let form = call.form(&credentials, stamp);
         let signature = target.sign(&form)?;
         let body = match &signature {
@@ -364,13 +366,14 @@ impl Sender {
     }
 
     /// The route to the target of a call.
-    fn route(&self, call: &Call, target: &Target) -> Result<Route, GSException> {
+    fn route(&self, call: &Call, target: &Target, process: u32) -> Result<Route, GSException> {
         let process_wide = self
             .ca_certs
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         self.transport.route(&Settings {
+            process,
             https: target.https,
             host: &target.host,
             direct: target.direct,

@@ -4,6 +4,16 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// The id of this process; zero for WebAssembly, which has neither processes nor forks, and
+/// where `std::process::id` panics.
+pub(crate) fn process_id() -> u32 {
+    if cfg!(target_family = "wasm") {
+        0
+    } else {
+        std::process::id()
+    }
+}
+
 /// Locks a mutex, poisoned or not. The data that these guard is consistent between any two
 /// statements, so that a panic while one is held leaves nothing half done.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -47,6 +47,8 @@ const MAX_TLS_CONFIGS: usize = 64;
 
 /// What a request needs of the transport.
 pub(crate) struct Settings<'a> {
+    /// The id of this process.
+    pub(crate) process: u32,
     pub(crate) https: bool,
     /// The target, with `:port` if the URL has one.
     pub(crate) host: &'a str,
@@ -134,7 +136,7 @@ impl Transport {
         };
         Ok(Route {
             key: Arc::new(Key {
-                process: std::process::id(),
+                process: settings.process,
                 https,
                 host: settings.host.to_string(),
                 proxy,

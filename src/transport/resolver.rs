@@ -21,7 +21,7 @@ const CAPACITY: usize = 64;
 type Name = (u32, String, u16);
 
 fn name(host: &str, port: u16) -> Name {
-    (std::process::id(), host.to_ascii_lowercase(), port)
+    (crate::sync::process_id(), host.to_ascii_lowercase(), port)
 }
 
 type Addresses = Arc<[SocketAddr]>;

@@ -173,11 +173,12 @@ impl Write for Socket {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.mode == Mode::Look || ready.contains(PollFlags::IN) {
+                    // Not `contains`: IN is two bits on Windows, and one of them is set.
+                    if self.mode == Mode::Look || ready.intersects(PollFlags::IN) {
                         return Err(error);
                     }
                     // Kernels may say that there is room, and take nothing all the same.
-                    let spurious = ready.contains(PollFlags::OUT);
+                    let spurious = ready.intersects(PollFlags::OUT);
                     let watched = if self.mode == Mode::Watch {
                         PollFlags::OUT | PollFlags::IN
                     } else {

@@ -167,7 +167,7 @@ fn open(head: &str, stream: &mut impl Write, state: &State) -> io::Result<Option
 fn serve(mut stream: TcpStream, state: &State) -> io::Result<()> {
     let head = read_head(&mut stream)?;
     let Some(mut upstream) = open(&head, &mut stream, state)? else {
-        return Ok(());
+        return super::hang_up(stream);
     };
     let (mut back_from, mut back_to) = (upstream.try_clone()?, stream.try_clone()?);
     thread::spawn(move || {
@@ -185,7 +185,7 @@ fn serve_tls(
 ) -> io::Result<()> {
     let head = read_head(&mut stream)?;
     let Some(mut upstream) = open(&head, &mut stream, state)? else {
-        return Ok(());
+        return super::hang_up(stream.sock);
     };
     upstream.set_read_timeout(Some(Duration::from_millis(5)))?;
     let mut buffer = vec![0; 64 * 1024];
