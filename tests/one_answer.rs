@@ -709,14 +709,6 @@ fn pump(mut client: TcpStream, to: SocketAddr) -> io::Result<()> {
     io::copy(&mut client, &mut upstream).map(|_| ())
 }
 
-/// Whether a read has timed out, as Unix says it or as Windows does.
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
-}
-
 #[test]
 fn a_proxy_that_wants_other_credentials_says_which() {
     let api = StandIn::tls();

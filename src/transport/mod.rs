@@ -340,6 +340,7 @@ mod tests {
         timeout: Duration,
     ) -> Result<Response<Vec<u8>>, TransportError> {
         let settings = Settings {
+            process: 0,
             https: false,
             host,
             direct: true,
