@@ -492,47 +492,12 @@ fn a_tunnel_opens_however_the_proxy_words_its_answer() {
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 x\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
         "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
     ] {
-        let to = api.address;
-        let proxy = server(false, move |mut client| {
-            read_head(&mut client)?;
-            client.write_all(opening.as_bytes())?;
-            pump(client, to)
-        });
+        let proxy = Proxy::opening(opening.as_bytes());
         let mut request = api.set_status();
-        request.set_proxy(format!("127.0.0.1:{}", proxy.port()));
+        request.set_proxy(format!("127.0.0.1:{}", proxy.port));
         let response = request.send();
         assert_eq!(response.get_error_code(), 0, "{opening:?}: {response}");
     }
-}
-
-/// Both directions of a tunnel on one thread each.
-fn pump(mut client: Box<dyn Stream>, to: SocketAddr) -> io::Result<()> {
-    let mut upstream = TcpStream::connect(to)?;
-    upstream.set_read_timeout(Some(Duration::from_millis(20)))?;
-    let mut buffer = vec![0; 64 * 1024];
-    // The client speaks first, and each side waits for the other: TLS 1.3 with one request.
-    loop {
-        match client.read(&mut buffer)? {
-            0 => return Ok(()),
-            read => upstream.write_all(&buffer[..read])?,
-        }
-        loop {
-            match upstream.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(read) => client.write_all(&buffer[..read])?,
-                Err(error) if is_timeout(&error) => break,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-/// Whether a read has timed out, as Unix says it or as Windows does.
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
 }
 
 #[test]
