@@ -685,28 +685,12 @@ fn a_tunnel_opens_however_the_proxy_words_its_answer() {
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 x\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
         "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
     ] {
-        let to = api.address;
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        thread::spawn(move || -> io::Result<()> {
-            let (mut client, _) = listener.accept()?;
-            read_head(&mut client)?;
-            client.write_all(opening.as_bytes())?;
-            pump(client, to)
-        });
+        let proxy = Proxy::opening(opening.as_bytes());
         let mut request = api.set_status();
-        request.set_proxy(format!("127.0.0.1:{port}"));
+        request.set_proxy(format!("127.0.0.1:{}", proxy.port));
         let response = request.send();
         assert_eq!(response.get_error_code(), 0, "{opening:?}: {response}");
     }
-}
-
-/// Both directions of a tunnel, on a thread each.
-fn pump(mut client: TcpStream, to: SocketAddr) -> io::Result<()> {
-    let mut upstream = TcpStream::connect(to)?;
-    let (mut from, mut back) = (upstream.try_clone()?, client.try_clone()?);
-    thread::spawn(move || io::copy(&mut from, &mut back));
-    io::copy(&mut client, &mut upstream).map(|_| ())
 }
 
 #[test]

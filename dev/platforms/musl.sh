@@ -12,6 +12,10 @@ cp "$root"/usr/lib/x86_64-linux-musl/{crt1.o,rcrt1.o,Scrt1.o,crti.o,crtn.o,libc.
 gcc_folder=$(dirname "$(ls "$root"/usr/lib/gcc/x86_64-linux-gnu/*/libgcc_eh.a | head -n 1)")
 cp "$gcc_folder/libgcc_eh.a" "$self/libunwind.a"
 cp "$gcc_folder"/{crtbegin,crtbeginS,crtend,crtendS}.o "$self/"
+# It asks glibc, which musl is not; without an answer it looks for itself.
+inside musl-gcc -x c -c -o /build/dl_find_object.o - \
+    <<<'int _dl_find_object(void *address, void *found) { return -1; }'
+inside ar -r "/${self#"$root"/}/libunwind.a" /build/dl_find_object.o
 
 musl() {
     inside env RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=/build/target/musl \

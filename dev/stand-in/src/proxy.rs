@@ -24,6 +24,8 @@ pub struct State {
     authorization: Option<String>,
     /// Where every tunnel leads, whatever it is asked for.
     redirect: Option<std::net::SocketAddr>,
+    /// The answer that opens a tunnel, if not the usual one.
+    opening: Option<Vec<u8>>,
     /// What to answer instead of doing anything.
     answer: Option<Vec<u8>>,
 }
@@ -57,6 +59,16 @@ impl Proxy {
             },
             None,
         )
+    }
+
+    /// Opens each tunnel with this answer.
+    pub fn opening(answer: &[u8]) -> Self {
+        let opening = Some(answer.to_vec());
+        let state = State {
+            opening,
+            ..State::default()
+        };
+        Self::with(state, None)
     }
 
     pub fn answering(answer: &[u8]) -> Self {
@@ -147,7 +159,8 @@ fn open(head: &str, stream: &mut impl Write, state: &State) -> io::Result<Option
             Some(address) => TcpStream::connect(address)?,
             None => TcpStream::connect(target)?,
         };
-        stream.write_all(b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n")?;
+        let usual = b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n";
+        stream.write_all(state.opening.as_deref().unwrap_or(usual))?;
         stream.flush()?;
         return Ok(Some(upstream));
     }
