@@ -675,6 +675,14 @@ fn two_data_centers() -> (StandIn, Proxy) {
     (api, proxy)
 }
 
+/// Both directions of a tunnel, on a thread each.
+fn pump(mut client: TcpStream, to: SocketAddr) -> io::Result<()> {
+    let mut upstream = TcpStream::connect(to)?;
+    let (mut from, mut back) = (upstream.try_clone()?, client.try_clone()?);
+    thread::spawn(move || io::copy(&mut from, &mut back));
+    io::copy(&mut client, &mut upstream).map(|_| ())
+}
+
 #[test]
 fn a_tunnel_opens_however_the_proxy_words_its_answer() {
     let api = StandIn::tls();
