@@ -1,13 +1,13 @@
-//! A server that answers a site's extensions, which have one second: it refuses
-//! e-mail addresses of one domain, enriches the profiles of another, and lets all
-//! others pass.
+//! A server that answers calls to a site's extensions, within their limit of one second: it
+//! refuses e-mail addresses of one domain, enriches the profiles of another, and accepts all
+//! others.
 //!
 //! ```text
 //! GIGYA_API_KEY=… GIGYA_API_DOMAIN=eu1.gigya.com cargo run --example answer_extension -- 0.0.0.0:8080
 //! ```
 //!
-//! Without an address it plays Gigya's part, too, and calls itself 1000 times on each of
-//! 8 threads: it prints the answers and how long the slowest took.
+//! Without an address it also plays Gigya's part and calls itself 1000 times on each of 8
+//! threads. It prints the answers, the median and the 99.9th percentile. This needs openssl.
 
 #[path = "common/server.rs"]
 mod server;
@@ -34,7 +34,7 @@ fn serve(address: &str) -> Result<(), Box<dyn Error>> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let api_key = variable("GIGYA_API_KEY").ok_or("set GIGYA_API_KEY first")?;
     let api_domain = variable("GIGYA_API_DOMAIN").unwrap_or_else(|| "us1.gigya.com".into());
-    // No call waits for the keys: without them the server does not start.
+    // The server does not start without the keys, so that no call has to wait for them.
     JwtUtils::prefetch_keys(&api_key, &api_domain)?;
     let listener = TcpListener::bind(address)?;
     println!("listening on {}", listener.local_addr()?);
@@ -80,7 +80,7 @@ fn demonstrate() -> Result<(), Box<dyn Error>> {
     const CALLS: usize = 1000;
 
     let Some(key) = stand_in::rsa::RsaKey::generate() else {
-        return Err("openssl makes the key that plays Gigya's: install it first".into());
+        return Err("install openssl first: it makes the key that stands in for Gigya's".into());
     };
     let keys = json!({"keys": [key.jwk("k")]});
     let listener = TcpListener::bind("127.0.0.1:0")?;

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! With `GIGYA_API_KEY`, `GIGYA_SECRET_KEY` and `GIGYA_UID` set, and
-//! `GIGYA_API_DOMAIN` if the site is not in the US, it talks to the real API. With only
-//! one or two of the three it stops: an answer that is not the real one would deceive.
+//! `GIGYA_API_DOMAIN` if the site is not in the US, it talks to the real API. With only one
+//! or two of the three it stops, because an answer of the stand-in would be misleading.
 
 use std::process::exit;
 

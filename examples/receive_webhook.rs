@@ -1,21 +1,20 @@
-//! A small server that receives webhooks and believes only what Gigya signed:
-//! version 2.0, with a JWT, and versions 1.0 and 1.1, with an HMAC.
+//! A small server that receives webhooks and accepts only those that Gigya signed: version
+//! 2.0 with a JWT, versions 1.0 and 1.1 with an HMAC.
 //!
 //! ```text
 //! cargo run --example receive_webhook
 //! ```
 //!
-//! sends itself true and forged notifications and stops. With your site's settings
-//! and an address to listen on, it serves until it is killed:
+//! sends genuine and forged notifications to itself and stops. With your site's settings
+//! and an address to listen on, it serves until it is stopped:
 //!
 //! ```text
 //! GIGYA_API_KEY=… GIGYA_API_DOMAIN=eu1.gigya.com GIGYA_SECRET_KEY=… \
 //!     cargo run --example receive_webhook -- 0.0.0.0:8080
 //! ```
 //!
-//! The secret key is for versions 1 alone, which Gigya is about to end: leave it out
-//! if your webhooks are of version 2.0. In `axum` the same check is, with the body
-//! as it came:
+//! The secret key is only for versions 1.x, which Gigya is phasing out: leave it out if your
+//! webhooks are of version 2.0. The same check in `axum`, with the raw body:
 //!
 //! ```text
 //! async fn webhook(headers: HeaderMap, body: Bytes) -> StatusCode {
@@ -39,14 +38,14 @@ use server::{Request, Response};
 /// How many deliveries are remembered.
 const MAX_HANDLED: usize = 100_000;
 
-/// Who has to have signed.
+/// The site whose signature is required.
 struct Site {
     api_key: String,
     api_domain: String,
     secret_key: Option<String>,
-    /// The keys, where they are not to be fetched.
+    /// The keys, if they are not to be fetched.
     keys: Option<Value>,
-    /// The deliveries that have been handled: they repeat.
+    /// The deliveries that have been handled, because deliveries can be repeated.
     handled: Mutex<HashSet<String>>,
 }
 
@@ -73,12 +72,12 @@ fn listen(address: &str) -> io::Result<()> {
         keys: None,
         handled: Mutex::default(),
     };
-    // So that the first notification does not wait; without the keys it tries again.
+    // So that the first notification need not wait. If this fails, it fetches them again.
     if let Err(error) = JwtUtils::prefetch_keys(&site.api_key, &site.api_domain) {
         if error.error_code() == error_codes::INVALID_PARAMETER_VALUE {
             return Err(io::Error::other(error));
         }
-        eprintln!("the keys are not there yet: {error}");
+        eprintln!("the keys could not be fetched yet: {error}");
     }
     let listener = TcpListener::bind(address)?;
     println!("listening on {}", listener.local_addr()?);
@@ -94,8 +93,8 @@ fn receive(site: &Site, request: &Request) -> Response {
         }
         Ok(delivery) => {
             let is_new = match site.handled.lock() {
-                // In earnest they are kept where your data are, for as long as
-                // deliveries may repeat.
+                // In production, store them with your data, for as long as deliveries
+                // may be repeated.
                 Ok(mut handled) => {
                     if handled.len() >= MAX_HANDLED {
                         handled.clear();
@@ -105,16 +104,16 @@ fn receive(site: &Site, request: &Request) -> Response {
                 Err(_) => return ("500 Internal Server Error", String::new()),
             };
             if is_new {
-                // Do the work here, or better: put it aside and answer at once.
-                println!("believed: {}", String::from_utf8_lossy(&request.body));
+                // Do the work here or, better, queue it and answer at once.
+                println!("accepted: {}", String::from_utf8_lossy(&request.body));
             }
             ("204 No Content", String::new())
         }
     }
 }
 
-/// Whether Gigya has signed the raw body, before anything else reads it; returns what
-/// names the delivery.
+/// Checks that Gigya has signed the raw body, before anything else reads it; returns the id
+/// of the delivery.
 fn check(site: &Site, request: &Request) -> Result<String, String> {
     let body = &request.body;
     if let Some(jwt) = request.header("x-gigya-sig-jwt") {
@@ -131,18 +130,18 @@ fn check(site: &Site, request: &Request) -> Result<String, String> {
             Ok(signature.to_string())
         }
         Some(_) => Err("the signature is wrong".into()),
-        None => Err("there is no x-gigya-sig-jwt, and versions 1 are not accepted".into()),
+        None => Err("there is no x-gigya-sig-jwt, and versions 1.x are not accepted".into()),
     }
 }
 
-/// Sends itself one true and one forged notification of each version.
+/// Sends one genuine and two forged notifications to itself.
 fn demonstrate() -> io::Result<()> {
     let secret = "Cc5yFv4kcjAeqg/J7Xhn+A==";
     let site = Site {
         api_key: "3_demo".into(),
         api_domain: "us1.gigya.com".into(),
         secret_key: Some(secret.into()),
-        // Without the real keys, no token of version 2.0 can be true.
+        // Without the real keys, no token of version 2.0 can be valid.
         keys: Some(json!({"keys": []})),
         handled: Mutex::default(),
     };

@@ -4,8 +4,8 @@
 //! GIGYA_SECRET_KEY=… cargo run --example validate_signature -- UID TIMESTAMP SIGNATURE
 //! ```
 //!
-//! Without arguments it signs a user id itself, as Gigya would, with a secret key of its
-//! own, and shows what passes and what does not.
+//! Without arguments it signs a user id itself, as Gigya would, with a sample secret key, and
+//! shows which signatures are valid.
 
 use std::process::exit;
 
@@ -22,7 +22,7 @@ fn main() {
                 eprintln!("set GIGYA_SECRET_KEY first");
                 exit(2);
             }
-            // A check is true or false; this says what is wrong with the secret key.
+            // The check only returns true or false; this says what is wrong with the secret key.
             if let Err(error) = SigUtils::calc_signature("", &secret) {
                 eprintln!("{error}");
                 exit(2);

@@ -1,4 +1,4 @@
-//! What functions and methods take where Python is dynamic.
+//! Traits for arguments that Python types dynamically.
 
 use std::borrow::Cow;
 
@@ -7,9 +7,9 @@ pub use client::{OptionalKey, ParamValue, Params};
 #[cfg(feature = "client")]
 pub(crate) use client::{key, params, value};
 
-/// A text that may be absent: `&str`, `String`, `Cow<str>`, with the feature `client`
-/// also `Value` (a string as it is, a number as its text, anything else is absent), and
-/// references to and `Option`s of all of these, such as `Option<&Value>`.
+/// A string argument that may be absent: `&str`, `String`, `Cow<str>`, with the feature
+/// `client` also `Value` (a string as it is, a number as its text, anything else is
+/// absent), and references to and `Option`s of all of these, such as `Option<&Value>`.
 ///
 /// This trait is sealed: it cannot be implemented outside this crate.
 ///
@@ -20,7 +20,7 @@ pub(crate) use client::{key, params, value};
 /// let text = r#"{"errorCode": 0, "UID": "abc", "signatureTimestamp": 1700000000}"#;
 /// let response = GSResponse::from_text("accounts.login", text);
 /// let secret_key = std::env::var("GIGYA_SECRET_KEY").ok();
-/// // What the answer does not hold validates nothing.
+/// // The answer has no UIDSignature: an absent signature validates nothing.
 /// assert!(!SigUtils::validate_user_signature(
 ///     response.get_object("UID"),
 ///     response.get_object("signatureTimestamp"),
@@ -30,7 +30,7 @@ pub(crate) use client::{key, params, value};
 /// # }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a text that may be absent",
+    message = "`{Self}` is not a string argument",
     note = "pass `&str`, `String`, `Cow<str>` or `Value`, a reference to one of these, or an `Option` of one"
 )]
 pub trait Text: sealed::Text {}
@@ -43,7 +43,7 @@ mod sealed {
     }
 }
 
-/// The text, or `None` where there is none.
+/// The text, or `None` if it is absent.
 pub(crate) fn text<T: Text + ?Sized>(text: &T) -> Option<Cow<'_, str>> {
     sealed::Text::text(text)
 }
@@ -100,8 +100,8 @@ mod client {
         }
     }
 
-    /// What a caller passes where Python takes a string or `None`: `&str`,
-    /// `&String`, `String`, `Option<&str>`, `&Option<String>` or a bare `None`.
+    /// An argument for which Python takes a string or `None`: `&str`, `&String`, `String`,
+    /// `Option<&str>`, `&Option<String>` or a bare `None`.
     ///
     /// An empty string counts as `None`. This trait is sealed: it cannot be
     /// implemented outside this crate.
@@ -118,15 +118,14 @@ mod client {
     /// GSRequest::new("access token", None, "socialize.getUserInfo", ());
     /// ```
     #[diagnostic::on_unimplemented(
-        message = "`{Self}` is not a key or another text that may be absent",
+        message = "`{Self}` is not a key or another optional string",
         note = "pass `&str`, `&String`, `String`, `Option<&str>`, `&Option<String>` or `None`",
-        note = "of an `Option<String>` pass a reference: `&key`"
+        note = "pass an `Option<String>` by reference: `&key`"
     )]
     pub trait OptionalKey: sealed::Key {}
 
-    /// What a caller passes as the parameters of a request: `json!({…})`, a `Map`, the
-    /// text of a JSON object, all of these also by reference, and `()` or `None` for
-    /// none.
+    /// The parameters of a request: `json!({…})`, a `Map` or the text of a JSON object, each
+    /// also by reference; `()` or `None` for no parameters.
     ///
     /// This trait is sealed: it cannot be implemented outside this crate.
     ///
@@ -144,13 +143,13 @@ mod client {
     )]
     pub trait Params: sealed::Params {}
 
-    /// What a caller passes as the value of one parameter: text, a number, a boolean,
-    /// a `Value`, a `Map`, a vector or an array, or an `Option` of it, whose `None` leaves
-    /// the parameter out; each of them also by reference.
+    /// The value of one parameter: a string, a number, a boolean, a `Value`, a `Map`, a
+    /// vector or an array, each also by reference; or an `Option` of one, whose `None`
+    /// leaves the parameter out.
     ///
     /// An `f32` is sent in its shortest decimal form. `send` refuses NaN and infinity
-    /// with 400006; `json!`, however, makes `null` of them, and so leaves them out, and
-    /// casts an `f32` before it is seen here.
+    /// with 400006. `json!`, however, turns them into `null`, which leaves them out, and
+    /// converts an `f32` to `f64` first.
     ///
     /// This trait is sealed: it cannot be implemented outside this crate.
     ///
@@ -161,9 +160,9 @@ mod client {
     /// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.setAccountInfo", ());
     /// request.set_param("UID", &post["UID"]);
     /// request.set_param("profile", post.get("profile"));
-    /// request.set_param("data", post.get("data")); // there is none
+    /// request.set_param("data", post.get("data")); // absent: left out
     /// let email: Option<String> = None;
-    /// request.set_param("email", &email); // there is none
+    /// request.set_param("email", &email); // `None`: left out
     /// assert_eq!(GSRequest::build_qs(request.get_params()), "UID=abc&profile=%7B%22age%22%3A%2042%7D");
     /// ```
     #[diagnostic::on_unimplemented(
@@ -190,12 +189,12 @@ mod client {
         }
     }
 
-    /// As a value.
+    /// The parameters as a `Value`.
     pub(crate) fn params(params: impl Params) -> Value {
         sealed::Params::into_params(params)
     }
 
-    /// As a value; `None` for NaN and infinity, which JSON does not have.
+    /// The argument as a `Value`; `None` for NaN and infinity, which JSON does not have.
     pub(crate) fn value(value: impl ParamValue) -> Option<Value> {
         sealed::ParamValue::into_value(value)
     }
@@ -205,8 +204,8 @@ mod client {
         sealed::Key::into_key(key).filter(|key| !key.is_empty())
     }
 
-    // The public impls are written out: the compiler's messages quote them, and of a
-    // macro they would quote the whole source.
+    // The public impls are written out because the compiler's messages quote them; for a
+    // macro they would quote its whole source.
 
     impl OptionalKey for &str {}
     impl OptionalKey for &String {}
@@ -244,7 +243,7 @@ mod client {
     impl ParamValue for f32 {}
     impl ParamValue for f64 {}
     impl ParamValue for () {}
-    // A message about an `Option` or a vector names it whole, and not its parts.
+    // Messages about an `Option` or a vector then name the whole type, not its parts.
     #[diagnostic::do_not_recommend]
     impl<T: ParamValue + Clone> ParamValue for &T {}
     #[diagnostic::do_not_recommend]
@@ -306,7 +305,7 @@ mod client {
         [] u32, value => Some(Value::from(value));
         [] u64, value => Some(Value::from(value));
         [] usize, value => Some(Value::from(value));
-        // Its shortest decimal form: 0.1, where a cast has 0.10000000149011612.
+        // The shortest decimal form: 0.1, where a cast gives 0.10000000149011612.
         [] f32, value => value.to_string().parse::<f64>().ok()?.into_value();
         [] f64, value => Number::from_f64(value).map(Value::Number);
         [] (), _none => Some(Value::Null);
@@ -323,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_that_is_there_is_borrowed() {
+    fn a_text_that_is_present_is_borrowed() {
         let owned = Some(String::from("a"));
         assert!(matches!(text("a"), Some(Cow::Borrowed("a"))));
         assert!(matches!(text(&"a"), Some(Cow::Borrowed("a"))));

@@ -1,4 +1,4 @@
-//! [`GSException`], and what to do about an error.
+//! [`GSException`], and advice about errors.
 
 use std::fmt;
 
@@ -13,10 +13,10 @@ use {
     serde_path_to_error::{Path, Segment},
 };
 
-/// A value that the caller gave cannot be used.
+/// A value from the caller cannot be used.
 const INVALID_VALUE: i64 = 400_006;
 
-/// A value that the caller has to give is absent.
+/// A value that the caller must give is absent.
 const MISSING_PARAMETER: i64 = 400_002;
 
 /// An error of the API or of this SDK: a Gigya error code and its message.
@@ -25,11 +25,10 @@ const MISSING_PARAMETER: i64 = 400_002;
 /// [`SigUtils::calc_signature`](crate::sig_utils::calc_signature) and, in Rust
 /// style, by `GSResponse::into_result`: then it carries the whole response.
 ///
-/// Its `Display` text is one line: the message, the code, and, where there are any,
-/// the call id, the details, the first field at fault, what the request lacked, and
-/// what to do. Print it with `{error}`: a `main` that returns the error prints its
-/// `Debug` form, which has less.
-/// `Display` and `Debug` hide what the log of the response hides.
+/// Its `Display` text is one line: the message and the code, then the call id, the
+/// details, the first invalid field, what the request lacked, and advice, as far as there
+/// are any. Print it with `{error}`: a `main` that returns the error prints its `Debug`
+/// form, which is shorter. `Display` and `Debug` hide what the log of the response hides.
 ///
 /// ```
 /// let error = gssdk::SigUtils::calc_signature("text", "not base64!").unwrap_err();
@@ -44,7 +43,7 @@ pub struct GSException {
     hint: Option<Box<str>>,
     #[cfg(feature = "client")]
     outcome: Outcome,
-    /// Boxed already.
+    /// Boxed inside.
     #[cfg(feature = "client")]
     response: Option<GSResponse>,
 }
@@ -55,8 +54,8 @@ impl GSException {
     /// * `code`: a Gigya error code, see `error_codes`; not 0.
     /// * `message`: what is wrong, in words.
     ///
-    /// Its outcome is `Unknown`, for nobody has said; to turn a response into an
-    /// error, use `GSResponse::into_result`, which keeps it.
+    /// Its outcome is `Unknown`. To turn a response into an error, use
+    /// `GSResponse::into_result`, which keeps the outcome of the response.
     ///
     /// ```
     /// use gssdk::GSException;
@@ -81,14 +80,16 @@ impl GSException {
         }
     }
 
-    /// Error 400006: `what` is the value at fault and why it cannot be used.
+    /// Error 400006.
+    ///
+    /// * `what`: which value cannot be used, and why.
     pub(crate) fn invalid(what: impl fmt::Display) -> Self {
         Self::refused(INVALID_VALUE, format!("Invalid parameter value: {what}"))
     }
 
     /// Error 400002, with Python's message.
     ///
-    /// * `which`: what is missing, for `Display`.
+    /// * `which`: says in `Display` what is missing.
     pub(crate) fn missing(which: &str) -> Self {
         GSException {
             hint: Some(which.into()),
@@ -96,7 +97,7 @@ impl GSException {
         }
     }
 
-    /// An error of this side, before anything is sent.
+    /// An error of the SDK, before anything is sent.
     pub(crate) fn refused(code: i64, message: impl Into<String>) -> Self {
         let error = Self::new(code, message);
         #[cfg(feature = "client")]
@@ -112,7 +113,7 @@ impl GSException {
         self.code
     }
 
-    /// The message alone, as the API or the SDK worded it.
+    /// The message alone, from the API or the SDK.
     pub fn error_message(&self) -> &str {
         &self.message
     }
@@ -127,7 +128,7 @@ impl GSException {
         }
     }
 
-    /// The error that a response is.
+    /// The error of a response.
     pub(crate) fn of_response(response: GSResponse) -> Self {
         GSException {
             code: response.get_error_code(),
@@ -161,7 +162,7 @@ impl GSException {
         self.outcome
     }
 
-    /// The id of the call, which SAP's support asks for.
+    /// The id of the call, which SAP's support needs.
     ///
     /// ```
     /// use gssdk::*;
@@ -173,7 +174,7 @@ impl GSException {
         self.response()?.call_id()
     }
 
-    /// What the API says in more detail than in its message.
+    /// The API's details about the error; `None` if there are none.
     ///
     /// ```
     /// use gssdk::*;
@@ -185,8 +186,8 @@ impl GSException {
         self.response()?.get_str("errorDetails")
     }
 
-    /// The fields at fault, each with `fieldName`, `errorCode` and `message`;
-    /// empty if there are none.
+    /// The invalid fields, each with `fieldName`, `errorCode` and `message`; empty if
+    /// there are none.
     ///
     /// ```
     /// use gssdk::*;
@@ -200,8 +201,8 @@ impl GSException {
         response.map_or(&[], |response| response.get_array("validationErrors"))
     }
 
-    /// The whole response: the `regToken` of a 206001, the log. `None` for errors that
-    /// did not come from a response.
+    /// The whole response, with the `regToken` of a 206001 or the log, for example. `None`
+    /// for errors that did not come from a response.
     ///
     /// ```
     /// use gssdk::*;
@@ -213,7 +214,7 @@ impl GSException {
         self.response.as_ref()
     }
 
-    /// What hides the secrets of the request.
+    /// The mask that hides the secrets of the request.
     fn mask(&self) -> Mask {
         self.response().map(GSResponse::mask).unwrap_or_default()
     }
@@ -230,18 +231,18 @@ impl GSException {
                 |name| mask.text(first.get(name).and_then(Value::as_str).unwrap_or_default());
             remarks.push(format!("{}: {}", text("fieldName"), text("message")));
         }
-        let quote = response.quote();
-        remarks.extend(quote.map(|quote| format!("it begins with {:?}", mask.text(&quote))));
+        let quote = response.quote(mask);
+        remarks.extend(quote.map(|quote| format!("it begins with {quote:?}")));
         remarks.extend(match self.outcome {
             Outcome::NotSent if self.code == REQUEST_TIMEOUT => Some("nothing was sent".into()),
-            // A failure of the network has said so in its message.
+            // The message of a network failure already says so.
             Outcome::Unknown if !self.message.contains("outcome is unknown") => {
                 Some("the outcome is unknown: the API may have executed the request".into())
             }
             _ => None,
         });
         remarks.extend(self.hint().map(String::from));
-        // Without a secret key there is none to check.
+        // Without a secret key, the advice to check it is wrong.
         if self.hint.is_none() || self.code != INVALID_SIGNATURE {
             remarks.extend(advice(self.code, response, mask));
         }
@@ -249,13 +250,13 @@ impl GSException {
     }
 }
 
-/// What to do about the errors that users meet.
+/// Advice about the errors that users meet most.
 #[cfg(feature = "client")]
 fn advice(code: i64, response: &GSResponse, mask: &Mask) -> Option<String> {
     let advice = match code {
         ACCOUNT_PENDING_REGISTRATION => {
-            "pass the answer's regToken to accounts.setAccountInfo with the fields that are \
-             missing, then to accounts.finalizeRegistration"
+            "pass the answer's regToken to accounts.setAccountInfo with the missing fields, \
+             then to accounts.finalizeRegistration"
         }
         ACCOUNT_PENDING_VERIFICATION => {
             "the user has to follow the link in the e-mail; accounts.resendVerificationCode, \
@@ -267,7 +268,7 @@ fn advice(code: i64, response: &GSResponse, mask: &Mask) -> Option<String> {
                 "this API key is served by {domain}: call set_api_domain({domain:?})"
             ));
         }
-        VALIDATION_ERROR => "validation_errors() holds the fields that are at fault",
+        VALIDATION_ERROR => "validation_errors() lists the invalid fields",
         INVALID_API_KEY => "check the API key: is it the site's, whole, and of this data center?",
         LOGIN_FAILED_CAPTCHA_REQUIRED => "the next login needs a captcha that the user has solved",
         LOGIN_FAILED_WRONG_CAPTCHA => "let the user solve a new captcha",
@@ -275,7 +276,7 @@ fn advice(code: i64, response: &GSResponse, mask: &Mask) -> Option<String> {
             "the request's time is too far from the API's: check this machine's clock"
         }
         INVALID_SIGNATURE => {
-            "check the secret key: is it the site's own, or, where user_key is set, \
+            "check the secret key: is it the site's own or, if user_key is set, \
              that user key's?"
         }
         UNAUTHORIZED_USER => {
@@ -306,20 +307,20 @@ fn advice(code: i64, response: &GSResponse, mask: &Mask) -> Option<String> {
         }
         ACCOUNT_PENDING_RECENT_LOGIN => "let the user log in again first",
         NOT_FOUND => "check the ids in the parameters: what they name does not exist",
-        409_030 => "the data were in use: let idempotent(true) and retries(n) repeat it",
+        409_030 => "the data was in use: let idempotent(true) and retries(n) repeat it",
         _ => return None,
     };
     Some(advice.to_string())
 }
 
-/// What makes an error of a response.
+/// Conversions of a response into an error.
 #[cfg(feature = "client")]
 impl GSResponse {
-    /// The data as a type of yours.
+    /// Reads the data into a type of your own.
     ///
     /// # Errors
-    /// The response's own error if it is one; otherwise 500000 that names the path of the
-    /// field that does not fit and the type that was expected, and no value.
+    /// The response's own error, if it is one; otherwise 500000 with the path of the field
+    /// that does not fit and the expected type, but no value.
     ///
     /// ```
     /// use gssdk::*;
@@ -358,11 +359,11 @@ impl GSResponse {
         })
     }
 
-    /// The response if it is a success, or its error: for `?`.
+    /// Returns the response if it is a success, or else its error, for use with `?`.
     ///
     /// # Errors
-    /// Every error code but 0, with the message; its `Display` also says what
-    /// to do about the errors that new users meet first.
+    /// Every error code except 0, with the message; its `Display` also gives advice about
+    /// the errors that users meet most.
     ///
     /// ```
     /// use gssdk::*;
@@ -383,7 +384,8 @@ impl GSResponse {
     }
 }
 
-/// What serde says of a value that does not fit, without the value: it is in between.
+/// Serde's message about a value that does not fit, without the value, which is in the
+/// middle of the message.
 #[cfg(feature = "client")]
 fn reason(message: &str) -> String {
     let is_serdes = ["invalid ", "unknown field ", "unknown variant "]
@@ -391,14 +393,14 @@ fn reason(message: &str) -> String {
         .any(|start| message.starts_with(start));
     match message.rsplit_once(", expected ") {
         Some((_, expected)) if is_serdes => format!("expected {expected}"),
-        // These name a field of the caller's type.
+        // These messages name a field of the caller's type.
         _ if message.starts_with("missing field ") => message.to_string(),
         _ => "the value cannot be used".to_string(),
     }
 }
 
-/// The way to a field, as in RFC 6901. The keys are the server's: below a name that says
-/// that it is secret they are hidden.
+/// The path of a field, as in RFC 6901. Keys come from the server: they are hidden below a
+/// name that says that it is secret.
 #[cfg(feature = "client")]
 fn path(path: &Path, mask: &Mask) -> String {
     let mut text = String::new();
@@ -439,13 +441,12 @@ impl fmt::Display for GSException {
             text += if i == 0 { ": " } else { "; " };
             text += remark;
         }
-        // One line, whatever the API wrote: logs are read by lines.
+        // Always one line, whatever the API wrote: logs are read line by line.
         f.write_str(&text.replace(char::is_control, " "))
     }
 }
 
-/// The code, the message, in which the same is hidden as in the log, and the outcome; not
-/// the response.
+/// The code, the message and the outcome, without the response. Hides what the log hides.
 impl fmt::Debug for GSException {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message = self.message.as_str();

@@ -1,9 +1,9 @@
 //! The error codes that programs branch on, as named constants.
 //!
-//! Numbers and meanings are those of Gigya's pages *Response Codes and Errors* (of
-//! the REST API and of the Web SDK) and of the tables in Gigya's own SDKs for the
-//! Web, Android and Swift; what these sources name differently is left out. The API
-//! has more.
+//! Numbers and meanings come from Gigya's pages *Response Codes and Errors* (of the
+//! REST API and of the Web SDK) and from the tables in Gigya's own SDKs for the Web,
+//! Android and Swift. Codes on which these sources disagree are left out. The API has
+//! more codes.
 //!
 //! ```
 //! use gssdk::*;
@@ -25,7 +25,7 @@ pub const SUCCESS: i64 = 0;
 /// The user canceled the login.
 pub const OPERATION_CANCELED: i64 = 200_001;
 
-/// Executed, with errors that are not fatal.
+/// The request was executed, with errors that are not fatal.
 pub const OK_WITH_ERRORS: i64 = 200_008;
 
 /// The accounts have been linked.
@@ -36,10 +36,10 @@ pub const OK_WITH_ERROR_LOGIN_IDENTIFIER_EXISTS: i64 = 200_010;
 
 // States of an account, steps of a registration.
 
-/// The registration is not finalized, or a required field is missing; the answer holds a `regToken`.
+/// The registration is not finalized, or a required field is missing; the answer contains a `regToken`.
 pub const ACCOUNT_PENDING_REGISTRATION: i64 = 206_001;
 
-/// The login id has to be verified before the user can log in; the answer holds a `regToken`.
+/// The login id has to be verified before the user can log in; the answer contains a `regToken`.
 pub const ACCOUNT_PENDING_VERIFICATION: i64 = 206_002;
 
 /// The account has no login id, and the policy requires one.
@@ -61,19 +61,19 @@ pub const INVALID_DATA_CENTER: i64 = 301_001;
 /// The request is malformed.
 pub const INVALID_REQUEST_FORMAT: i64 = 400_001;
 
-/// A required parameter is missing. The SDK returns it, too, before anything is sent.
+/// A required parameter is missing. The SDK also returns it, before anything is sent.
 pub const MISSING_REQUIRED_PARAMETER: i64 = 400_002;
 
-/// An identifier that must be unique is taken; among `validationErrors`. The SDK's error about CA certificates has the same code.
+/// A unique identifier is already taken; listed in `validationErrors`. The SDK's error about CA certificates has the same code.
 pub const UNIQUE_IDENTIFIER_EXISTS: i64 = 400_003;
 
 /// A parameter is malformed.
 pub const INVALID_PARAMETER_FORMAT: i64 = 400_004;
 
-/// A parameter has a value that is not allowed. The SDK returns it, too, before anything is sent.
+/// A parameter has a value that is not allowed. The SDK also returns it, before anything is sent.
 pub const INVALID_PARAMETER_VALUE: i64 = 400_006;
 
-/// The value exists already.
+/// The value already exists.
 pub const DUPLICATE_VALUE: i64 = 400_007;
 
 /// The `Authorization` header cannot be used.
@@ -82,25 +82,25 @@ pub const INVALID_AUTHENTICATION_HEADER: i64 = 400_008;
 /// Fields of an account are not valid; `validationErrors` names them.
 pub const VALIDATION_ERROR: i64 = 400_009;
 
-/// The data do not match the schema.
+/// The data does not match the schema.
 pub const SCHEMA_VALIDATION_FAILED: i64 = 400_020;
 
 /// The answer to a captcha was wrong.
 pub const CAPTCHA_VERIFICATION_FAILED: i64 = 400_021;
 
-/// A field whose values must be unique has a value that is taken.
+/// A field with a unique index has a value that is already taken.
 pub const UNIQUE_INDEX_VALIDATION_ERROR: i64 = 400_022;
 
-/// A field has a value of another type than its schema says.
+/// A field has a value whose type does not match its schema.
 pub const INVALID_TYPE_VALIDATION_ERROR: i64 = 400_023;
 
-/// A field is not in the schema, which allows no others.
+/// A field is not in the schema, which does not allow dynamic fields.
 pub const DYNAMIC_FIELDS_VALIDATION_ERROR: i64 = 400_024;
 
-/// This caller may not write the field.
+/// The caller has no write access to the field.
 pub const WRITE_ACCESS_VALIDATION_ERROR: i64 = 400_025;
 
-/// A field's value does not have the format that its schema demands.
+/// A field's value does not have the format that its schema requires.
 pub const INVALID_FORMAT_VALIDATION_ERROR: i64 = 400_026;
 
 /// A required field is empty.
@@ -112,7 +112,7 @@ pub const EMAIL_NOT_VERIFIED: i64 = 400_028;
 /// The site's settings do not allow the operation.
 pub const OPERATION_NOT_ALLOWED: i64 = 400_030;
 
-/// The API key is not known.
+/// The API key is unknown.
 pub const INVALID_API_KEY: i64 = 400_093;
 
 /// The operation is not supported.
@@ -124,15 +124,15 @@ pub const LIMIT_REACHED: i64 = 400_124;
 /// The timestamp of a signature is too old.
 pub const SIGNATURE_TIMESTAMP_EXPIRED: i64 = 400_128;
 
-// Login needs more.
+// Logins that need another step.
 
-/// The login failed, and the next try needs a captcha.
+/// The login failed, and the next attempt needs a captcha.
 pub const LOGIN_FAILED_CAPTCHA_REQUIRED: i64 = 401_020;
 
 /// The login failed because the captcha was wrong.
 pub const LOGIN_FAILED_WRONG_CAPTCHA: i64 = 401_021;
 
-/// The password is one that the user had before.
+/// The password is one that the user has used before.
 pub const OLD_PASSWORD_USED: i64 = 401_030;
 
 // Permissions and logins.
@@ -140,19 +140,19 @@ pub const OLD_PASSWORD_USED: i64 = 401_030;
 /// The request is not allowed.
 pub const FORBIDDEN: i64 = 403_000;
 
-/// The request's time is too far from the API's.
+/// The request's timestamp is too far from the API's clock.
 pub const REQUEST_HAS_EXPIRED: i64 = 403_002;
 
 /// The signature of the request is wrong.
 pub const INVALID_SIGNATURE: i64 = 403_003;
 
-/// The API has seen the request's nonce.
+/// The API has already seen the request's nonce.
 pub const DUPLICATE_NONCE: i64 = 403_004;
 
 /// There is no such user on this site.
 pub const UNAUTHORIZED_USER: i64 = 403_005;
 
-/// A secret came over http.
+/// Sensitive data was sent over http.
 pub const SENSITIVE_DATA_SENT_OVER_HTTP: i64 = 403_006;
 
 /// The key may not call this method, or not with these parameters.
@@ -173,7 +173,7 @@ pub const UNVERIFIED_USER: i64 = 403_013;
 /// The token is not valid.
 pub const INVALID_TOKEN: i64 = 403_025;
 
-/// The partner may not do this.
+/// The partner is not authorized to do this.
 pub const UNAUTHORIZED_PARTNER: i64 = 403_036;
 
 /// The account is disabled.
@@ -188,7 +188,7 @@ pub const LOGIN_IDENTIFIER_EXISTS: i64 = 403_043;
 /// The user is younger than the site allows.
 pub const UNDERAGE_USER: i64 = 403_044;
 
-/// The site is not set up for this.
+/// The site is not configured for this.
 pub const INVALID_SITE_CONFIGURATION: i64 = 403_045;
 
 /// There is no account with this login id.
@@ -200,13 +200,13 @@ pub const API_RATE_LIMIT_EXCEEDED: i64 = 403_048;
 /// The user has to change the password before logging in.
 pub const PENDING_PASSWORD_CHANGE: i64 = 403_100;
 
-/// The login waits for the second factor; the answer holds a `regToken`.
+/// The login needs the second factor; the answer contains a `regToken`.
 pub const ACCOUNT_PENDING_TFA_VERIFICATION: i64 = 403_101;
 
-/// The user has to register a second factor; the answer holds a `regToken`.
+/// The user has to register a second factor; the answer contains a `regToken`.
 pub const ACCOUNT_PENDING_TFA_REGISTRATION: i64 = 403_102;
 
-/// The operation demands a login that is more recent.
+/// The operation requires a more recent login.
 pub const ACCOUNT_PENDING_RECENT_LOGIN: i64 = 403_110;
 
 /// There were too many failed logins.
@@ -214,7 +214,7 @@ pub const ACCOUNT_TEMPORARILY_LOCKED_OUT: i64 = 403_120;
 
 // Not found.
 
-/// What the request is about does not exist.
+/// The object that the request names does not exist.
 pub const NOT_FOUND: i64 = 404_000;
 
 /// There is no user with this UID.
@@ -223,9 +223,9 @@ pub const UID_NOT_FOUND: i64 = 404_003;
 /// There is no such method.
 pub const INVALID_API_METHOD: i64 = 405_001;
 
-// Conflicts, and what is too large.
+// Conflicts and size limits.
 
-/// The identity exists.
+/// The identity already exists.
 pub const IDENTITY_EXISTS: i64 = 409_001;
 
 /// The request is too large.
@@ -236,7 +236,7 @@ pub const OBJECT_TOO_LARGE: i64 = 413_003;
 
 // The server.
 
-/// Also returned by the SDK: the network, the server or its answer is at fault; the outcome says more.
+/// Returned by the SDK, too: the network, the server or its answer is at fault; the outcome says more.
 pub const NETWORK_OR_PROTOCOL_FAILURE: i64 = 500_000;
 
 /// The API failed; it does not say whether it executed the request.
@@ -251,7 +251,7 @@ pub const PROVIDER_ERROR: i64 = 500_023;
 /// The API's database failed.
 pub const DATABASE_ERROR: i64 = 500_028;
 
-// Time.
+// Timeouts.
 
 /// A timeout inside the API; it does not say whether it executed the request.
 pub const TIMEOUT: i64 = 504_001;

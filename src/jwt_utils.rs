@@ -1,16 +1,16 @@
-//! `JwtUtils`: whether an `id_token`, a webhook or the call of an extension is from Gigya,
-//! for this site, and still good.
+//! `JwtUtils`: checks that an `id_token`, a webhook or a call to an extension comes from
+//! Gigya, is for this site, and is still valid.
 //!
-//! The same module is also exported as `JwtUtils`, as the Java SDK spells it.
+//! The module is also exported as `JwtUtils`, the name in the Java SDK.
 //!
-//! A token is believed only if it is signed with RS256 by a key that Gigya serves for the
-//! site; the token has no say in which algorithm or which key material checks it. Nothing of
-//! a token but its header is read before its signature has been verified. A token is for one
-//! purpose: each function refuses the tokens that the others are for.
+//! A token is accepted only if it is signed with RS256 by a key that Gigya serves for the
+//! site; the token itself chooses neither the algorithm nor the key material. Only its
+//! header is read before its signature has been verified. A token is for one purpose: each
+//! function refuses tokens that are for the others.
 //!
-//! | | `iss` | `iat`, `exp` | `nbf` | besides |
+//! | | `iss` | `iat`, `exp` | `nbf` | also |
 //! | --- | --- | --- | --- | --- |
-//! | `id_token` | of the site | required | checked if there | |
+//! | `id_token` | of the site | required | checked if there | not both a `jti` and a SHA-256 as `sub`, which make a webhook's |
 //! | webhook | of the site | required | checked if there | `sub` is the SHA-256 of the body, `jti` its `nonce` |
 //! | extension | refused, and `sub` | checked if there | checked if there | `extensionPoint` and `callID` are texts; `apiKey` or `parentApiKey` is the site's |
 //!
@@ -19,7 +19,7 @@
 //! keys keep their own code. An argument that is absent (see [`Text`]) is refused with 400002,
 //! and so is an empty API key, API domain or user key.
 //!
-//! `api_domain` decides which server is asked for the keys. It comes from your
+//! `api_domain` decides from which server the keys are fetched. Take it from your
 //! configuration, never from a token or a user, who could name a server of their own.
 
 use std::borrow::Cow;
@@ -41,7 +41,7 @@ use crate::reading::fields;
 use crate::request::GSRequest;
 use crate::sig_utils::{current_time_millis, login_token};
 
-/// How far the clocks may be apart, in seconds.
+/// How far the two clocks may differ, in seconds.
 const LEEWAY: f64 = 120.0;
 
 /// The keys that all checks of the process share.
@@ -49,22 +49,23 @@ static KEYS: LazyLock<KeyCache> = LazyLock::new(|| KeyCache::new(WAIT));
 
 /// Checks an `id_token` with the keys that Gigya serves, and returns its claims.
 ///
-/// * `jwt`: the token, as `accounts.getJWT` or a login returned it.
-/// * `api_key`: the site that it must be for.
+/// * `jwt`: the token, as returned by `accounts.getJWT` or a login.
+/// * `api_key`: the API key of the site that the token must be for.
 /// * `api_domain`: the site's data center, as in `"eu1.gigya.com"`.
 ///
 /// The keys come from `accounts.getJWTPublicKey` over https and are kept for the process,
-/// per data center and API key. A token that they do not verify makes this fetch them again,
-/// at most once per minute and site: a rotated key is picked up, and a flood of forged tokens
-/// does not cause a flood of requests. Once a day they are fetched in any case: a withdrawn
-/// key is not believed for longer, unless fetching fails, and then for three days at most.
+/// per data center and API key. A token that they do not verify causes a new fetch, at most
+/// once per minute and site: a rotated key is picked up, and a flood of forged tokens does
+/// not cause a flood of requests. Keys older than a day are fetched again in any case, so
+/// that a withdrawn key is not accepted for longer, unless fetching fails, and then for
+/// three days at most.
 ///
-/// A call takes 10 s at most, also if others fetch the same keys meanwhile: it then waits
-/// for them.
+/// A call takes 10 s at most. Concurrent calls for the same keys wait for the fetch in
+/// flight.
 ///
 /// # Errors
-/// 400006 that names the check that failed: form, algorithm, key, signature, `iss`, `iat`,
-/// `exp`, `nbf`; or the error of fetching the keys.
+/// 400006 that names the check that failed: form, algorithm, key, signature, `iss`, purpose
+/// (a webhook's token), `iat`, `exp`, `nbf`; or the error of fetching the keys.
 ///
 /// As `JWTUtils.validateSignature` of the Java SDK.
 ///
@@ -82,7 +83,7 @@ pub fn validate_signature(
     id_token(&jwt, &api_key, Source::Served(&domain))
 }
 
-/// Checks an `id_token` with keys at hand, without any networking.
+/// Checks an `id_token` with the given keys, without networking.
 ///
 /// * `jwt`, `api_key`: as in [`validate_signature`].
 /// * `keys`: a JWK set (`{"keys": […]}`), an array of JWKs, or one JWK (RFC 7517).
@@ -107,11 +108,11 @@ pub fn validate_signature_with_keys(
 /// Checks a webhook of version 2.0, and returns the claims of its token.
 ///
 /// * `body`: the body of the request, byte for byte as received.
-/// * `jwt`: the value of its header `x-gigya-sig-jwt`.
+/// * `jwt`: the value of the request's header `x-gigya-sig-jwt`.
 /// * `api_key`, `api_domain`: as in [`validate_signature`].
 ///
-/// Deliveries repeat: keep the claim `jti`, or the ids of the events, to know which ones
-/// have been handled. For webhooks of versions 1.0 and 1.1 see
+/// Deliveries can be repeated: store the claim `jti` or the ids of the events to recognize
+/// those that have been handled. For webhooks of versions 1.0 and 1.1 see
 /// [`validate_webhook_signature`](crate::sig_utils::validate_webhook_signature).
 ///
 /// # Errors
@@ -137,7 +138,7 @@ pub fn validate_webhook(
     webhook(body, &jwt, &api_key, Source::Served(&domain))
 }
 
-/// Checks a webhook of version 2.0 with keys at hand, without any networking.
+/// Checks a webhook of version 2.0 with the given keys, without networking.
 ///
 /// * `body`, `jwt`, `api_key`: as in [`validate_webhook`].
 /// * `keys`: as in [`validate_signature_with_keys`].
@@ -159,12 +160,12 @@ pub fn validate_webhook_with_keys(
     webhook(body, &jwt, &api_key, Source::Given(keys))
 }
 
-/// Checks the call of an extension, and returns its payload: `extensionPoint`,
+/// Checks a call to an extension, and returns its payload: `extensionPoint`,
 /// `callID`, `apiKey`, `data`.
 ///
 /// * `body`: the body of the request, `{"jws": "…"}`.
-/// * `api_key`, `api_domain`: as in [`validate_signature`]; the key of a site, or of
-///   the parent of its group.
+/// * `api_key`, `api_domain`: as in [`validate_signature`]; the API key of the site, or of
+///   the parent of its site group.
 ///
 /// An extension has one second to answer: see [`prefetch_keys`]. The answer is
 /// `{"status": "OK"}`, `{"status": "ENRICH", "data": …}` or `{"status": "FAIL",
@@ -173,7 +174,7 @@ pub fn validate_webhook_with_keys(
 /// # Errors
 /// 400006 that names the check that failed: form, algorithm, key, signature, `iss` or `sub`
 /// (the token is for another purpose), `extensionPoint`, `callID`, `apiKey`, and `iat`, `exp`
-/// and `nbf` if they are there; or the error of fetching the keys.
+/// and `nbf` if they are present; or the error of fetching the keys.
 ///
 /// ```
 /// use gssdk::JwtUtils;
@@ -189,7 +190,7 @@ pub fn validate_extension(
     extension(body, &api_key, Source::Served(&domain))
 }
 
-/// Checks the call of an extension with keys at hand, without any networking.
+/// Checks a call to an extension with the given keys, without networking.
 ///
 /// * `body`, `api_key`: as in [`validate_extension`].
 /// * `keys`: as in [`validate_signature_with_keys`].
@@ -210,13 +211,13 @@ pub fn validate_extension_with_keys(
     extension(body, &api_key, Source::Given(keys))
 }
 
-/// Fetches the keys now, unless they are there already, so that the first token need not
-/// wait for them.
+/// Fetches the keys now, unless they have been fetched already, so that the first token need
+/// not wait for them.
 ///
 /// * `api_key`, `api_domain`: as in [`validate_signature`].
 ///
 /// # Errors
-/// That of fetching the keys.
+/// The error of fetching the keys.
 ///
 /// ```
 /// use gssdk::JwtUtils;
@@ -228,7 +229,7 @@ pub fn prefetch_keys(api_key: impl Text, api_domain: impl Text) -> Result<(), GS
     let domain = given_key("api_domain", &api_domain)?;
     with_served_keys(&api_key, &domain, |_| Ok(())).map_err(|failure| match failure {
         Failure::NoKeys(error) => error,
-        // Never: nothing is judged.
+        // Cannot happen: no token is checked.
         Failure::Refused(..) => GSException::invalid("the keys cannot be used"),
     })
 }
@@ -239,8 +240,8 @@ pub fn prefetch_keys(api_key: impl Text, api_domain: impl Text) -> Result<(), GS
 /// `exp`.
 ///
 /// * `glt_cookie`: the value of the cookie `glt_<API key>`, or the login token alone, which
-///   is what stands before `|UUID=`.
-/// * `timeout_in_seconds`: how long from now the session lives.
+///   is the part before `|UUID=`.
+/// * `timeout_in_seconds`: how long from now the session lasts.
 /// * `user_key`: the user key (application key) that the RSA key belongs to; the token's
 ///   `kid`.
 /// * `private_key`: the RSA key, PKCS#8 or PKCS#1, a file path or content.
@@ -280,7 +281,7 @@ pub fn get_dynamic_session_signature(
     bearer::rs256(&user_key, &key, &claims).map_err(unusable)
 }
 
-// The purposes: what each token must hold, as SAP's documents list it ----------
+// The purposes: what each token must contain, by SAP's documentation -----------
 
 /// An `id_token` of `accounts.getJWT` or of a login.
 fn id_token(
@@ -291,13 +292,14 @@ fn id_token(
     let (jwt, api_key) = (given("jwt", jwt)?, given_key("api_key", api_key)?);
     let claims = Claims::verified("id_token", &jwt, &api_key, keys)?;
     claims.are_issued_for(&api_key)?;
+    claims.are_not_a_webhooks()?;
     claims.have("iat")?;
     claims.have("exp")?;
     claims.are_good_at(now())?;
     Ok(claims.claims)
 }
 
-/// The token of a webhook 2.0, which SAP's receiver checks so.
+/// The token of a webhook 2.0, with the checks of SAP's own receiver.
 fn webhook(
     body: &[u8],
     jwt: &impl Text,
@@ -314,7 +316,7 @@ fn webhook(
     Ok(claims.claims)
 }
 
-/// The token of an extension's call, which as a rule has no times.
+/// The token of a call to an extension, which usually has no times.
 fn extension(
     body: &[u8],
     api_key: &impl Text,
@@ -337,7 +339,7 @@ fn extension(
 
 /// The claims of a token whose signature has been verified.
 struct Claims {
-    /// What errors call the token.
+    /// The name of the token in errors.
     what: &'static str,
     claims: Map<String, Value>,
 }
@@ -383,6 +385,15 @@ impl Claims {
         })
     }
 
+    /// The `sub` of an id_token is a user's id, and it has no `jti`.
+    fn are_not_a_webhooks(&self) -> Result<(), GSException> {
+        let sub = self.text("sub").map(|sub| URL_SAFE_NO_PAD.decode(sub));
+        let is_hash = sub.is_some_and(|sub| sub.is_ok_and(|hash| hash.len() == 32));
+        self.check(!(is_hash && self.claims.contains_key("jti")), || {
+            "is for another purpose: its sub and jti are those of a webhook's token".into()
+        })
+    }
+
     fn are_for_body(&self, body: &[u8]) -> Result<(), GSException> {
         let hash = URL_SAFE_NO_PAD.encode(sha256(body));
         self.check(self.text("sub") == Some(&hash), || {
@@ -416,14 +427,14 @@ impl Claims {
         })
     }
 
-    /// `iat`, `exp` and `nbf`, each if it is there.
+    /// Checks `iat`, `exp` and `nbf`, each if it is present.
     ///
     /// * `now`: Unix seconds.
     fn are_good_at(&self, now: i64) -> Result<(), GSException> {
         let (earliest, latest) = (now as f64 - LEEWAY, now as f64 + LEEWAY);
         for (name, good, why) in [
             ("iat", f64::NEG_INFINITY..=latest, "is from the future"),
-            ("nbf", f64::NEG_INFINITY..=latest, "is not good yet"),
+            ("nbf", f64::NEG_INFINITY..=latest, "is not valid yet"),
             ("exp", earliest..=f64::INFINITY, "has expired"),
         ] {
             let Some(claim) = self.claims.get(name) else {
@@ -454,7 +465,7 @@ impl Claims {
 // Where keys, times and arguments come from -----------------------------------
 
 enum Source<'a> {
-    /// Of this API domain.
+    /// Fetched from this API domain.
     Served(&'a str),
     Given(&'a Value),
 }
@@ -529,8 +540,8 @@ mod tests {
             ("iat", json!(1e308), "is from the future"),
             ("nbf", json!(now + 120), "good"),
             ("nbf", seconds(119.5), "good"),
-            ("nbf", seconds(120.001), "is not good yet"),
-            ("nbf", json!(i64::MAX), "is not good yet"),
+            ("nbf", seconds(120.001), "is not valid yet"),
+            ("nbf", json!(i64::MAX), "is not valid yet"),
             ("exp", json!(now - 120), "good"),
             ("exp", json!(now - 121), "has expired"),
             ("exp", seconds(-120.5), "has expired"),

@@ -36,7 +36,7 @@
 //! | fetch every result of a search | [`search_all`], [docs/bulk.md][bulk] |
 //! | port a longer script, test your own code | [docs/porting.md][porting] |
 //!
-//! Requests block; they may be sent from any thread, and all of them share
+//! Requests block. They may be sent from any thread, and all threads share
 //! connections. Nothing here panics on bad input, waits without a limit, or shows
 //! a secret in `Debug`, the log or an error.
 //!
@@ -48,24 +48,24 @@
 //! * `arbitrary_precision`: numbers keep every digit in answers, results of a search,
 //!   parameters and claims, as Python's integers do. Without it, as everywhere in
 //!   `serde_json`, integers beyond 64 bits are read as floats and floats are rounded to
-//!   64 bits; a parameter given as JSON text is then refused (400006) if it holds such
-//!   an integer, and a field that exceeds even a float, such as `1e400`, is kept as the
-//!   text of its JSON.
+//!   64 bits; a parameter given as JSON text that contains such an integer is then
+//!   refused (400006), and a field that exceeds even a float, such as `1e400`, is kept
+//!   as its JSON text.
 //!
-//! The last two pass through to `serde_json`, and so hold for the whole program.
+//! The last two pass through to `serde_json`, and so apply to the whole program.
 //!
 //! # What is logged
 //!
-//! Through the crate `log`: a `debug!` line per try (method, host, code, call id, time,
-//! size), and a `warn!` for what nothing returns: a CA certificate that could not be
-//! read, a clock corrected by more than a minute, a request sent again. No secret is
-//! among it. The crates below log for themselves: at `trace!` they show headers.
+//! The crate `log` gets a `debug!` line per attempt (method, host, code, call id, time,
+//! size), and a `warn!` for events that no return value reports: a clock corrected by
+//! more than a minute, a request sent again. Neither contains secrets. Dependencies log
+//! on their own: at `trace!` level they show headers.
 //!
 //! [bulk]: https://github.com/gssdk/gssdk-rust/blob/main/docs/bulk.md
 //! [porting]: https://github.com/gssdk/gssdk-rust/blob/main/docs/porting.md
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
-// The front page names the whole crate, also where only a part of it is built.
+// The front page links to the whole crate, even when only a part of it is built.
 #![cfg_attr(not(feature = "client"), allow(rustdoc::broken_intra_doc_links))]
 
 mod arguments;
@@ -131,13 +131,13 @@ pub use {
 /// }
 /// let response = GSResponse::from_text("accounts.getAccountInfo", r#"{"errorCode": 0, "UID": "abc"}"#);
 /// assert_eq!(uid(response.get_data()), Some("abc"));
-/// // For people: indented.
+/// // Indented, for people:
 /// println!("{:#}", Value::from(response.get_data().clone()));
 /// ```
 #[cfg(feature = "client")]
 pub type Map<K = String, V = Value> = serde_json::Map<K, V>;
 
-/// The samples of the documents compile.
+/// Compiles the code samples in the documents.
 #[cfg(all(doctest, feature = "client"))]
 mod documents {
     #[doc = include_str!("../README.md")]

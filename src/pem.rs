@@ -8,30 +8,30 @@ use std::sync::Arc;
 
 use crate::crypto::pem::{could_be_key, is_pem};
 
-/// Certificates or a private key: PEM text, or the path of a file that holds it.
+/// Certificates or a private key: PEM text, or the path of a PEM file.
 ///
-/// A `&str` or `String` is a path, unless it contains `-----BEGIN` or is the base64
-/// text without these lines that SAP's console and Java SDK use: then it is
-/// content. `&Path` and `PathBuf` are always paths, byte slices and vectors
-/// always content. Files are read when a request is sent. They must be regular files
-/// (or links to them) of at most 16 MB: a pipe or a device could block `send`.
+/// A `&str` or `String` is content if it contains `-----BEGIN`, or if it is base64
+/// without these lines, as SAP's console and Java SDK use it; otherwise it is a path.
+/// `&Path` and `PathBuf` are always paths, byte slices and vectors always content. Files
+/// are read when a request is sent. They must be regular files (or links to them) of at
+/// most 16 MB: a pipe or a device could block `send`.
 ///
-/// CA certificates, client certificates and private keys are read alike. What editors
-/// and secret stores make of PEM is understood:
-/// - byte order marks, CRLF and CR, indentation, quotes around, text between blocks;
+/// CA certificates, client certificates and private keys are read in the same way. These
+/// variants of PEM, which editors and secret stores produce, are accepted:
+/// - byte order marks, CRLF and CR, indentation, surrounding quotes, text between blocks;
 /// - line ends written as the characters `\n`, `\r\n`, `\r` or `\\n`, as spaces, or not
 ///   at all;
 /// - the labels `X509 CERTIFICATE` and OpenSSL's `TRUSTED CERTIFICATE`, whose trust
 ///   settings are respected;
-/// - blocks that are not asked for, such as a key among CA certificates, are skipped. Of
-///   several keys the first is used.
+/// - other blocks, such as a key among CA certificates, which are skipped. Of several
+///   keys the first is used.
 ///
 /// A block that cannot be read is an error that gives its number, counted from 1, and
 /// the reason. Keys can be RSA of 2048, 3072 or 4096 bits (PKCS#8 or PKCS#1), EC of the
 /// curve P-256 or P-384 (PKCS#8 or SEC1), or Ed25519 (PKCS#8), not encrypted; to sign
 /// tokens, RSA.
 ///
-/// `Debug` shows a path, never content, nor what could be content by mistake.
+/// `Debug` shows a path, but neither content nor a path that could be content by mistake.
 ///
 /// ```
 /// use gssdk::Pem;
@@ -49,14 +49,14 @@ enum Source {
     Content(Arc<Vec<u8>>),
 }
 
-/// No bundle of CA certificates is near this size.
+/// Far larger than any bundle of CA certificates.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 impl Pem {
-    /// The PEM text, read now if it is in a file.
+    /// Returns the PEM text; reads the file if it is in one.
     ///
     /// # Errors
-    /// Those of the file system, and files that could block or fill the memory.
+    /// Errors of the file system; files that could block or exhaust memory.
     pub(crate) fn read(&self) -> io::Result<Arc<Vec<u8>>> {
         let path = match &self.0 {
             Source::Content(content) => return Ok(Arc::clone(content)),
@@ -65,7 +65,7 @@ impl Pem {
         if path.as_os_str().is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the path is empty"));
         }
-        // Opening a pipe may block already.
+        // Checked first, because even opening a pipe may block.
         if !std::fs::metadata(path)?.is_file() {
             return Err(io::Error::other(
                 "it is a folder, pipe or device and not a file (read it and pass its content)",
@@ -82,7 +82,7 @@ impl Pem {
     }
 }
 
-/// How error messages call it: the path, or that it is content.
+/// The name in error messages: the path, or "content".
 impl fmt::Display for Pem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

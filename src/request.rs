@@ -1,4 +1,4 @@
-//! [`GSRequest`]: what to call and with what.
+//! [`GSRequest`]: which method to call, and with what.
 
 use std::fmt;
 use std::path::Path;
@@ -20,12 +20,11 @@ use crate::send::{Prepared, mask_of, sender};
 
 /// A request to the Gigya API.
 ///
-/// Mirrors `GSRequest` of `GSSDK.py`: the constructor's four positional
-/// arguments are those of [`new`](Self::new), the further ones are methods of
-/// the same name.
+/// Mirrors `GSRequest` of `GSSDK.py`: the constructor's first four arguments are those of
+/// [`new`](Self::new), the others are methods of the same names.
 ///
-/// Sending changes nothing in the request: it can be sent again, also from
-/// several threads, and is signed anew each time.
+/// Sending does not change the request. It can be sent again, and from several threads at
+/// the same time; each send is signed anew.
 ///
 /// ```
 /// use gssdk::*;
@@ -37,7 +36,7 @@ use crate::send::{Prepared, mask_of, sender};
 ///     "socialize.setStatus",
 ///     json!({"uid": "PUT-UID-HERE", "status": "I feel great"}),
 /// );
-/// # // Nobody listens there: the example runs without a network.
+/// # // Nothing listens there: the example runs without a network.
 /// # request.set_host_override("127.0.0.1:1");
 /// # request.set_param("format", "json");
 ///
@@ -64,19 +63,19 @@ impl GSRequest {
     /// The version of this crate, sent as `sdk=rust_<VERSION>`.
     pub const VERSION: &'static str = env!("CARGO_PKG_VERSION");
 
-    /// A request for an API method.
+    /// Makes a request for an API method.
     ///
-    /// * `api_key`: the site's API key; or, without a secret key, an access token.
+    /// * `api_key`: the site's API key or, without a secret key, an access token.
     /// * `secret_key`: the site's secret key, or that of the
     ///   [`user_key`](Self::user_key), in base64 as Gigya shows it. With it the
     ///   request is signed, and goes over http unless [`use_https`](Self::use_https) is
     ///   called; without it the request goes over https.
     /// * `api_method`: namespace and name, as in `"accounts.getAccountInfo"`;
     ///   without a namespace, `socialize` is assumed.
-    /// * `params`: a JSON object (`json!({…})` or a `Map`) or the text of one, also
-    ///   by reference; `()` or `None` for none. See [`Params`].
+    /// * `params`: a JSON object (`json!({…})` or a `Map`) or the text of one, also by
+    ///   reference; `()` or `None` for none. See [`Params`].
     ///
-    /// What cannot be used is reported by [`send`](Self::send).
+    /// Arguments that cannot be used are reported by [`send`](Self::send).
     ///
     /// Mirrors `GSRequest(apiKey, secretKey, apiMethod, params)`.
     ///
@@ -102,10 +101,10 @@ impl GSRequest {
         }
     }
 
-    /// A request that authenticates with an RSA key: no secret is stored or sent.
+    /// Makes a request that authenticates with an RSA key: no secret is stored or sent.
     ///
-    /// It goes over https with `Authorization: Bearer <token>`, a token made
-    /// for this one send and signed with the key (RS256).
+    /// The request goes over https with `Authorization: Bearer <token>`. The token is made
+    /// for each attempt and signed with the key (RS256).
     ///
     /// * `api_key`: the site's API key, if the method needs one.
     /// * `user_key`: the key of the user or application that the RSA key
@@ -115,7 +114,7 @@ impl GSRequest {
     ///   variables hold them.
     /// * `api_method`, `params`: as in [`new`](Self::new).
     ///
-    /// As in the Java SDK's bearer authentication.
+    /// Like the Java SDK's bearer authentication.
     ///
     /// ```
     /// use gssdk::*;
@@ -135,16 +134,16 @@ impl GSRequest {
         request
     }
 
-    /// A request without credentials, for methods open to everyone, such as
+    /// Makes a request without credentials, for methods that are open to everyone, such as
     /// `accounts.getJWTPublicKey`.
     ///
-    /// It goes over https with the `apiKey`, unsigned.
+    /// The request goes over https with the `apiKey`, unsigned.
     ///
-    /// * `api_key`: the site's API key, see [`Text`]; one that is absent is reported by
-    ///   [`send`](Self::send), 400002.
+    /// * `api_key`: the site's API key, see [`Text`]; if it is absent, [`send`](Self::send)
+    ///   returns 400002.
     /// * `api_method`, `params`: as in [`new`](Self::new).
     ///
-    /// As in the Java SDK's anonymous authentication.
+    /// Like the Java SDK's anonymous authentication.
     ///
     /// ```
     /// use gssdk::*;
@@ -157,17 +156,17 @@ impl GSRequest {
         request
     }
 
-    /// A request in the name of a user who is logged in.
+    /// Makes a request on behalf of a user who is logged in.
     ///
     /// * `session_token`, `session_secret`: the `sessionToken` and `sessionSecret` in
-    ///   the `sessionInfo` that `accounts.login` returned, see [`Text`]; one that is
-    ///   absent is reported by [`send`](Self::send), 400002.
-    /// * `api_method`, `params`: as in [`new`](Self::new); no `apiKey` is sent unless
-    ///   it is among them.
+    ///   the `sessionInfo` that `accounts.login` returned, see [`Text`]; if one is absent,
+    ///   [`send`](Self::send) returns 400002.
+    /// * `api_method`, `params`: as in [`new`](Self::new); no `apiKey` is sent unless it is
+    ///   one of the parameters.
     ///
-    /// It goes over https, signed with the session's secret.
+    /// The request goes over https, signed with the session's secret.
     ///
-    /// As the mobile SDKs do.
+    /// Like requests of the mobile SDKs.
     ///
     /// ```
     /// use gssdk::*;
@@ -214,11 +213,12 @@ impl GSRequest {
         self
     }
 
-    /// Says that executing this call twice does no harm: that it only reads, or
-    /// sets what it sets once and for all. The default is `false`.
+    /// Declares that executing this call twice does no harm: that it only reads, or that it
+    /// sets the same values again. The default is `false`.
     ///
-    /// [`retries`](Self::retries) then also repeat what the API may have executed, and
-    /// a kept connection that ends before the answer is no failure, signed or not.
+    /// [`retries`](Self::retries) then also repeat requests that the API may have executed.
+    /// If a reused connection ends before the answer, the request is sent once more even if
+    /// it is not signed.
     ///
     /// ```
     /// use gssdk::*;
@@ -251,8 +251,8 @@ impl GSRequest {
         self
     }
 
-    /// Whether to send over https. Requests without a secret key, and those
-    /// with a client certificate, always do.
+    /// Sets whether to send over https. Requests without a secret key and requests with a
+    /// client certificate are always sent over https.
     ///
     /// Mirrors the constructor's `useHTTPS`.
     ///
@@ -266,8 +266,8 @@ impl GSRequest {
         self
     }
 
-    /// The key of a user or an application with permissions of its own. The
-    /// secret key is then that key's, not the site's.
+    /// Sets the key of a user or an application with permissions of its own. The secret key
+    /// is then that key's, not the site's.
     ///
     /// Mirrors the constructor's `userKey`.
     ///
@@ -281,14 +281,14 @@ impl GSRequest {
         self
     }
 
-    /// A TLS client certificate to authenticate with, instead of a secret key or
-    /// in addition to one. The request goes to the data center's mTLS host.
+    /// Sets a TLS client certificate to authenticate with, instead of a secret key or in
+    /// addition to one. The request goes to the data center's mTLS host.
     ///
-    /// * `cert`: the certificate, and after it any intermediates.
+    /// * `cert`: the certificate, followed by any intermediate certificates.
     /// * `key`: its private key, PKCS#8, PKCS#1 or SEC1, not encrypted.
     ///
-    /// Both may be file paths or content, see [`Pem`]; files are read at each
-    /// send, so that renewed ones are used.
+    /// Both may be file paths or content, see [`Pem`]; files are read at each send, so that
+    /// renewed files are used.
     ///
     /// Mirrors the constructor's `certFile` and `keyFile`.
     ///
@@ -310,7 +310,7 @@ impl GSRequest {
     ///
     /// * `ca_certs`: PEM, a file path or content, see [`Pem`].
     ///
-    /// Beyond Python, which knows the process-wide path only.
+    /// Python has only the process-wide path.
     ///
     /// ```
     /// use gssdk::*;
@@ -326,8 +326,8 @@ impl GSRequest {
 
     /// Adds a parameter or replaces one.
     ///
-    /// * `value`: text, a number, `json!({…})` and the like, see [`ParamValue`]; a
-    ///   `None` leaves the parameter out.
+    /// * `value`: text, a number, `json!({…})` and the like, see [`ParamValue`]; `None`
+    ///   leaves the parameter out.
     ///
     /// Mirrors `setParam`.
     ///
@@ -344,10 +344,10 @@ impl GSRequest {
 
     /// Adds parameters; each replaces the one of its name.
     ///
-    /// * `params`: as in [`new`](Self::new). What cannot be used is reported by
+    /// * `params`: as in [`new`](Self::new). Arguments that cannot be used are reported by
     ///   [`send`](Self::send).
     ///
-    /// As `setParams` of the Java SDK.
+    /// Mirrors `setParams` of the Java SDK.
     ///
     /// ```
     /// use gssdk::*;
@@ -362,7 +362,7 @@ impl GSRequest {
 
     /// The API method, as it was given.
     ///
-    /// As `getMethod` of the Java SDK.
+    /// Mirrors `getMethod` of the Java SDK.
     ///
     /// ```
     /// use gssdk::*;
@@ -373,7 +373,7 @@ impl GSRequest {
         &self.call.api_method
     }
 
-    /// The caller's parameters; what `send` adds is not among them.
+    /// The caller's parameters, without those that `send` adds.
     ///
     /// Mirrors `getParams`.
     ///
@@ -386,13 +386,13 @@ impl GSRequest {
         &self.call.params
     }
 
-    /// The data center that serves the API key: `us1.gigya.com` (the default),
+    /// Sets the data center that serves the API key: `us1.gigya.com` (the default),
     /// `eu1.gigya.com`, `eu2.gigya.com`, `au1.gigya.com`, `ru1.gigya.com`,
-    /// `cn1.sapcdm.cn` or `global.gigya.com`; or a domain of your own, before which the
-    /// method's namespace is put. `None` restores the default.
+    /// `cn1.sapcdm.cn` or `global.gigya.com`; or a domain of your own, to which the method's
+    /// namespace is prefixed. `None` restores the default.
     ///
-    /// A domain with a scheme, a path or a namespace, or a data center's short name, is
-    /// reported by [`send`](Self::send): 400006, with what to write instead.
+    /// For a domain with a scheme, a path or a namespace, and for a data center's short
+    /// name, [`send`](Self::send) returns 400006 and says what to write instead.
     ///
     /// Mirrors `setAPIDomain`.
     ///
@@ -406,9 +406,8 @@ impl GSRequest {
         self.call_mut().api_domain = domain.unwrap_or_else(|| DEFAULT_API_DOMAIN.to_string());
     }
 
-    /// The proxy to go through: `"host:port"`, or
-    /// `"http://user:password@host:port"` with user and password
-    /// percent-encoded; `https://` for a proxy that is spoken to over TLS.
+    /// Sets the proxy: `"host:port"`, or `"http://user:password@host:port"` with user and
+    /// password percent-encoded; `https://` for a connection to the proxy over TLS.
     ///
     /// `None` takes the explicit proxy back: then `HTTPS_PROXY`, `HTTP_PROXY`,
     /// `ALL_PROXY` and `NO_PROXY` decide, as in Python. Plain http to loopback, see
@@ -425,15 +424,14 @@ impl GSRequest {
         self.call_mut().proxy = key(proxy);
     }
 
-    /// Sends to this host, or `host:port`, whatever method and API domain say:
-    /// for gateways, and for tests on loopback. `None` takes it back.
+    /// Sends to this host, or `host:port`, regardless of method and API domain: for
+    /// gateways, and for tests on loopback. `None` removes the override.
     ///
-    /// It may begin with `https://`, and for loopback (127.0.0.0/8, `[::1]`,
-    /// `localhost`) with `http://`: then the request goes in plain, whatever else
-    /// says https, so that a program that uses https can be tested without
-    /// certificates.
+    /// It may begin with `https://`, and for loopback (127.0.0.0/8, `[::1]`, `localhost`)
+    /// with `http://`: then the request is sent over plain http even if it asks for https,
+    /// so that a program that uses https can be tested without certificates.
     ///
-    /// As in the Java SDK.
+    /// Mirrors `setHost` of the Java SDK.
     ///
     /// ```
     /// use gssdk::*;
@@ -444,16 +442,16 @@ impl GSRequest {
         self.call_mut().host_override = key(host);
     }
 
-    /// Adds a header, such as `Cookie` or the id of a trace; several of the same name
-    /// are sent one after another.
+    /// Adds a header, such as `Cookie` or a trace id; several headers of the same name are
+    /// all sent, in order.
     ///
-    /// * `name`: what HTTP or the SDK itself owns (`Host`, `Content-*`, `Connection`,
-    ///   `Proxy-*` …) is reported by [`send`](Self::send), 400006; so is `Authorization`,
-    ///   but for [`anonymous`](Self::anonymous) requests.
-    /// * `value`: one with control characters is reported likewise, and so are more than
-    ///   32 KB of headers.
+    /// * `name`: for a header that HTTP or the SDK itself owns (`Host`, `Content-*`,
+    ///   `Connection`, `Proxy-*` …), [`send`](Self::send) returns 400006; `Authorization`
+    ///   is allowed on [`anonymous`](Self::anonymous) requests only.
+    /// * `value`: control characters are refused in the same way, and so are more than
+    ///   32 KB of headers in all.
     ///
-    /// As `addHeader` of the Java SDK.
+    /// Mirrors `addHeader` of the Java SDK.
     ///
     /// ```
     /// use gssdk::*;
@@ -465,8 +463,8 @@ impl GSRequest {
         self.call_mut().headers.push(header);
     }
 
-    /// Trusts the CA certificates in this file, and no others, in all later
-    /// sends of the process. An empty path restores the default trust store.
+    /// Trusts the CA certificates in this file, and no others, in all later sends of the
+    /// process. An empty path restores the default trust store.
     ///
     /// Mirrors the static `setCACertsPath`.
     ///
@@ -481,11 +479,11 @@ impl GSRequest {
 
     /// Sends the request and waits for the answer.
     ///
-    /// Without a timeout, connecting may take 30 s, the server may be silent for
-    /// 120 s at a time, and all of it may take an hour.
+    /// Connecting may take 30 s, the server may be silent for 120 s at a time, and the whole
+    /// send may take an hour.
     ///
-    /// Every failure is reported in the response, see [`GSResponse`]. One that
-    /// leaves open whether the API executed the request says so.
+    /// Every failure is reported in the response, see [`GSResponse`]; its
+    /// [`outcome`](GSResponse::outcome) says whether the API may have executed the request.
     ///
     /// Mirrors `send`.
     ///
@@ -498,10 +496,11 @@ impl GSRequest {
         self.respond(None)
     }
 
-    /// Sends the request and waits at most `timeout` for the whole answer.
+    /// Sends the request and waits for the answer.
     ///
-    /// When the time is up, whatever is going on, the error is 504002 "Request
-    /// Timeout"; the API may have executed the request.
+    /// * `timeout`: bounds everything: connecting, sending, retries and their pauses, and
+    ///   reading the whole answer. Then the error is 504002 "Request Timeout"; its
+    ///   [`outcome`](GSResponse::outcome) says whether the API may have executed the request.
     ///
     /// Mirrors `send(timeout)`.
     ///
@@ -516,17 +515,16 @@ impl GSRequest {
         self.respond(Some(timeout))
     }
 
-    /// The request, signed and encoded, for an HTTP client of your own: an async one,
-    /// or one that has to go through something special.
+    /// Signs and encodes the request for an HTTP client of your own, such as an async one.
     ///
-    /// What is sent is what [`send`](Self::send) would post, with a timestamp and a
-    /// nonce of now: post it soon, and once. The text of the answer goes into
-    /// [`GSResponse::from_text`]. Retries and the clock are then yours to care for;
-    /// proxy, CA certificates and timeout are the client's.
+    /// The result is what [`send`](Self::send) would post, with the current time and a new
+    /// nonce: post it soon, and only once. Pass the text of the answer to
+    /// [`GSResponse::from_text`]. Your program is then responsible for retries and the
+    /// clock, and your client for proxy, CA certificates and timeout.
     ///
     /// # Errors
-    /// 400002 and 400006, as `send` would report them; 400006 with a client
-    /// certificate, which is for the connection.
+    /// 400002 and 400006, as from `send`; 400006 with a client certificate, which belongs to
+    /// the connection and not to the request.
     ///
     /// ```no_run
     /// use gssdk::*;
@@ -550,7 +548,7 @@ impl GSRequest {
         sender().send(&self.call, timeout)
     }
 
-    /// The parameters as a query string: sorted by name, percent-encoded.
+    /// Encodes parameters as a query string: sorted by name, percent-encoded.
     ///
     /// Mirrors `buildQS`.
     ///
@@ -564,9 +562,9 @@ impl GSRequest {
         oauth1::query_string(params)
     }
 
-    /// One value as it goes on the wire: strings percent-encoded, integers in
-    /// decimal, booleans as `True` and `False`, objects and arrays as Python's
-    /// `json.dumps` writes them, percent-encoded; `null` is empty.
+    /// Encodes one value as it is sent: strings percent-encoded, integers in decimal,
+    /// booleans as `True` and `False`, objects and arrays as Python's `json.dumps` writes
+    /// them, percent-encoded; `null` is empty.
     ///
     /// Mirrors `UrlEncode`.
     ///
@@ -581,11 +579,12 @@ impl GSRequest {
         text(out)
     }
 
-    /// The text that is signed: `POST&<url>&<parameters>`, both encoded.
+    /// Returns the base string, the text that is signed: `POST&<url>&<parameters>`, URL and
+    /// parameters encoded.
     ///
-    /// * `http_method`: `"POST"`, as all requests of this SDK.
-    /// * `url`: where the request goes; a default port is left out.
-    /// * `is_secure_connection`: whether that is https, whatever `url` says.
+    /// * `http_method`: `"POST"`, as in all requests of this SDK.
+    /// * `url`: the URL of the request; a default port is left out.
+    /// * `is_secure_connection`: whether the scheme is https, regardless of `url`.
     /// * `request_params`: all parameters; `sig` is left out.
     ///
     /// # Errors
@@ -612,7 +611,7 @@ impl GSRequest {
         Ok(oauth1::base_string(&beginning, &form))
     }
 
-    /// The signature of a request: the base string, signed with a secret key.
+    /// Returns the signature of a request: the base string, signed with a secret key.
     ///
     /// * `key`: the secret key, base64.
     ///
@@ -645,9 +644,14 @@ impl GSRequest {
         Ok(oauth1::sign(signer, &form))
     }
 
+    /// What hides the secrets of the request.
+    pub(crate) fn mask(&self) -> crate::log::mask::Mask {
+        mask_of(&self.call)
+    }
+
     /// Asks for a page of a search, whose rows are parsed one by one.
     ///
-    /// * `cursor`: names the page; the first one has none.
+    /// * `cursor`: the cursor of the page; `None` for the first page.
     pub(crate) fn set_page(&mut self, cursor: Option<&str>) {
         let call = self.call_mut();
         call.rows_apart = true;
@@ -655,7 +659,7 @@ impl GSRequest {
         match cursor {
             None => call.params.insert("openCursor".into(), true.into()),
             Some(cursor) => {
-                // A cursor stands for the query it came from and excludes it.
+                // A cursor replaces the query that it came from.
                 call.params.remove("query");
                 call.params.remove("openCursor");
                 call.params.insert("cursorId".into(), cursor.into())
@@ -663,7 +667,7 @@ impl GSRequest {
         };
     }
 
-    /// The time limit of one try.
+    /// Sets the time limit of one attempt.
     pub(crate) fn set_try_timeout(&mut self, timeout: Duration) {
         self.call_mut().try_timeout = Some(timeout);
     }
@@ -675,12 +679,12 @@ impl GSRequest {
     }
 }
 
-/// Shows what is called and how; hides the same as the log, and all values of parameters
-/// and headers.
+/// Shows the method and settings. Hides what the log hides, and all values of parameters and
+/// headers.
 impl fmt::Debug for GSRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let call = &*self.call;
-        let mask = mask_of(call);
+        let mask = self.mask();
         let address = |text: &String| mask.text(&address::address(text)).into_owned();
         let names = |names: Vec<&str>| -> Vec<_> {
             names
@@ -712,7 +716,7 @@ impl fmt::Debug for GSRequest {
     }
 }
 
-/// A request as it goes out, always by POST; made by [`GSRequest::prepare`].
+/// A request ready to be sent, always by POST; made by [`GSRequest::prepare`].
 ///
 /// ```
 /// use gssdk::*;
@@ -725,7 +729,7 @@ impl fmt::Debug for GSRequest {
 pub struct PreparedRequest(Prepared);
 
 impl PreparedRequest {
-    /// Where to post it.
+    /// The URL to post to.
     ///
     /// ```
     /// # use gssdk::*;
@@ -738,7 +742,7 @@ impl PreparedRequest {
         &self.0.url
     }
 
-    /// The headers that it needs, besides those that every client sends by itself.
+    /// The headers to send, besides those that every client adds by itself.
     ///
     /// ```
     /// # use gssdk::*;
@@ -765,7 +769,7 @@ impl PreparedRequest {
     }
 }
 
-/// Shows where it goes; body and headers may hold secrets.
+/// Shows the URL only; body and headers may contain secrets.
 impl fmt::Debug for PreparedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PreparedRequest")

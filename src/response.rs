@@ -1,4 +1,4 @@
-//! [`GSResponse`]: the answer to a request, or why there is none.
+//! [`GSResponse`]: the answer to a request, or the reason why there is none.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use crate::log;
 use crate::log::address;
 use crate::log::mask::Mask;
 use crate::outcome::Outcome;
-use crate::reading::Parsed;
+use crate::reading::{self, Parsed};
 
 /// The answer to a request, or the reason why there is none.
 ///
-/// Mirrors `GSResponse` of `GSSDK.py`. An error code of 0 means success; every
-/// other, whether the API's or this side's, comes with a message:
+/// Mirrors `GSResponse` of `GSSDK.py`. Error code 0 means success. Every other code,
+/// the API's or the SDK's, comes with a message:
 ///
-/// | code | this side's errors |
+/// | code | errors of the SDK |
 /// | --- | --- |
 /// | 400002 | a required parameter is missing; `Display` of the error says which |
-/// | 400003 | the file of CA certificates is missing or holds none |
+/// | 400003 | the CA certificates are missing or cannot be used; the message says why |
 /// | 400006 | a value cannot be used; the message says which and why |
 /// | 500000 | the network, the server or its answer is at fault |
 /// | 504002 | no answer within the timeout |
@@ -41,7 +41,7 @@ use crate::reading::Parsed;
 #[derive(Clone)]
 pub struct GSResponse(Box<Inner>);
 
-/// Boxed: a `Result` of it is small, and moving it about costs nothing.
+/// Boxed, so that a `Result` is small and cheap to move.
 #[derive(Clone)]
 struct Inner {
     parsed: Parsed,
@@ -50,17 +50,17 @@ struct Inner {
     history: Arc<dyn History>,
 }
 
-/// What happened before a response.
+/// What led to a response.
 pub(crate) trait History: Send + Sync {
     /// The API method.
     fn method(&self) -> &str;
 
-    /// What the request itself says about an error: what it lacked, for example.
+    /// What the request says about an error: what it lacked, for example.
     fn hint(&self, _code: i64, _outcome: Outcome) -> Option<String> {
         None
     }
 
-    /// What hides the secrets of the request.
+    /// The mask that hides the secrets of the request.
     fn mask(&self) -> Mask;
 
     /// The log, masked.
@@ -69,7 +69,7 @@ pub(crate) trait History: Send + Sync {
     fn log(&self, response_text: &str) -> String;
 }
 
-/// A text that answers this method, as the caller says.
+/// The history of a text that the caller passed in: the API method alone.
 struct Text(String);
 
 impl History for Text {
@@ -89,10 +89,10 @@ impl History for Text {
 impl GSResponse {
     /// Reads the text of an API response, JSON or XML.
     ///
-    /// * `method`: the API method that it answers, for the log.
+    /// * `method`: the API method that was called, for the log.
     /// * `response_text`: the body of the answer.
     ///
-    /// Whatever is not a whole Gigya response is error 500000, never success.
+    /// Anything but a complete Gigya response is error 500000, never success.
     ///
     /// ```
     /// use gssdk::GSResponse;
@@ -138,7 +138,7 @@ impl GSResponse {
         self.0.parsed.code
     }
 
-    /// The API's or this side's message; empty on success.
+    /// The error message of the API or the SDK; empty on success.
     ///
     /// Mirrors `getErrorMessage`.
     ///
@@ -156,8 +156,8 @@ impl GSResponse {
         }
     }
 
-    /// The body of the answer as it came; for an error of this side, JSON (or
-    /// XML with `format=xml`) that says the same.
+    /// The body of the answer as received; for an error of the SDK, JSON (or XML with
+    /// `format=xml`) with the same code and message.
     ///
     /// Mirrors `getResponseText`.
     ///
@@ -170,14 +170,14 @@ impl GSResponse {
         &self.0.parsed.text
     }
 
-    /// The fields of a JSON answer; empty for XML and for errors of this side.
+    /// The fields of a JSON answer; empty for XML and for errors of the SDK.
     ///
     /// A field that no [`Value`] can hold (`1e400` without the feature
-    /// `arbitrary_precision`, 128 levels of nesting) is the text of its JSON.
+    /// `arbitrary_precision`, 128 levels of nesting) is kept as its JSON text.
     ///
-    /// Indexing it with a name that is not there panics, as everywhere in Rust:
-    /// `get_data().get("nope")`, [`get_object`](Self::get_object) and the getters
-    /// by type return `None`.
+    /// Indexing it with a name that does not exist panics, as for any Rust map;
+    /// `get_data().get("nope")`, [`get_object`](Self::get_object) and the typed getters
+    /// return `None`.
     ///
     /// Mirrors `getData`.
     ///
@@ -190,12 +190,19 @@ impl GSResponse {
         &self.0.parsed.data
     }
 
-    /// The beginning of a page that came instead of an answer.
-    pub(crate) fn quote(&self) -> Option<String> {
-        self.0.parsed.quote()
+    /// The beginning of a page, or of complete JSON or XML, that came instead of an answer,
+    /// masked.
+    pub(crate) fn quote(&self, mask: &Mask) -> Option<String> {
+        // Before it is cut and its tags go: half a secret is not found any more.
+        let page = match self.0.parsed.page() {
+            Some(page) => mask.without_echoes(page)?,
+            None => mask.document(self.0.parsed.foreign()?)?,
+        };
+        let quote = reading::beginning(&page);
+        (!quote.is_empty()).then(|| mask.text(&quote).into_owned())
     }
 
-    /// The text of a page of results, and where its rows are.
+    /// The text of a page of results, and the range of its rows.
     pub(crate) fn into_rows(self) -> Option<(String, std::ops::Range<usize>)> {
         let Parsed { text, rows, .. } = self.0.parsed;
         Some((text, rows?))
@@ -235,8 +242,8 @@ impl GSResponse {
     /// One field, if it is an integer from `i64::MIN` to `i64::MAX`; `1.0` and `1e3` are
     /// not integers.
     ///
-    /// Larger integers lose digits unless the feature `arbitrary_precision` is on: with it,
-    /// [`get_string`](Self::get_string) returns every digit.
+    /// Larger integers lose digits unless the feature `arbitrary_precision` is on, with
+    /// which [`get_string`](Self::get_string) returns every digit.
     ///
     /// ```
     /// # use gssdk::GSResponse;
@@ -247,7 +254,7 @@ impl GSResponse {
         self.get_object(key)?.as_i64()
     }
 
-    /// One field, if it is a number; integers count, too.
+    /// One field, if it is a number, integer or not.
     ///
     /// ```
     /// # use gssdk::GSResponse;
@@ -259,7 +266,7 @@ impl GSResponse {
         self.get_object(key)?.as_f64()
     }
 
-    /// One field as text: a string as it is, a number or boolean as it is written.
+    /// One field as text: a string as it is, a number or boolean as JSON writes it.
     ///
     /// ```
     /// # use gssdk::GSResponse;
@@ -290,7 +297,7 @@ impl GSResponse {
     /// ```
     pub fn pointer(&self, path: &str) -> Option<&Value> {
         let mut steps = path.strip_prefix('/')?.splitn(2, '/');
-        // The data are a map, not a `Value`: the first step is taken here.
+        // The data is a map, not a `Value`: the first step is taken here.
         let first = steps.next()?.replace("~1", "/").replace("~0", "~");
         let value = self.get_object(&first)?;
         match steps.next() {
@@ -340,7 +347,7 @@ impl GSResponse {
         self.get_object(key)?.as_bool()
     }
 
-    /// Whether the API answered, never got the request, or may have executed it.
+    /// Whether the API answered, never received the request, or may have executed it.
     ///
     /// ```
     /// use gssdk::*;
@@ -351,7 +358,7 @@ impl GSResponse {
         self.0.outcome
     }
 
-    /// What the API says in more detail than in its message; `None` on success.
+    /// The API's details about the error; `None` if there are none.
     ///
     /// Mirrors `getErrorDetails` of other SDKs.
     ///
@@ -365,13 +372,13 @@ impl GSResponse {
         self.get_str("errorDetails")
     }
 
-    /// What the request itself says about the error that the response is.
+    /// What the request says about this error.
     pub(crate) fn hint(&self) -> Option<String> {
         let code = self.get_error_code();
         self.0.history.hint(code, self.outcome())
     }
 
-    /// The id of the call, which SAP's support asks for.
+    /// The id of the call, which SAP's support needs.
     ///
     /// ```
     /// use gssdk::*;
@@ -382,7 +389,9 @@ impl GSResponse {
         self.get_str("callId")
     }
 
-    /// A header of the HTTP answer, by its name in any case; the first of several.
+    /// A header of the HTTP answer, the first of several of that name.
+    ///
+    /// * `name`: in upper or lower case.
     ///
     /// ```
     /// use gssdk::*;
@@ -405,14 +414,14 @@ impl GSResponse {
         values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok())
     }
 
-    /// What was sent and what came back, field by field, for a bug report or a
-    /// log file. `***` replaces passwords, tokens and the like, and texts that hold any.
-    /// An answer that is neither whole JSON nor whole XML is not shown; its size is.
+    /// What was sent and what came back, field by field, for a bug report or a log file.
+    /// `***` replaces passwords, tokens and the like, and strings that contain any. An
+    /// answer that is neither complete JSON nor complete XML is replaced by its size.
     ///
     /// Fields, as far as they apply: `apiMethod`, `apiKey`, `proxy`, `timeout`
     /// (seconds), `params`, `useHTTPS`, `userKey`, `baseString`, `URL`,
-    /// `postData`, `responseText`; the last four once a try. Rendered when
-    /// called: a log that nobody reads costs nothing.
+    /// `postData`, `responseText`; the last four once per attempt. The log is rendered
+    /// when this is called, and costs nothing otherwise.
     ///
     /// Mirrors `getLog`.
     ///
@@ -427,14 +436,13 @@ impl GSResponse {
         self.0.history.log(self.get_response_text())
     }
 
-    /// What hides the secrets of the request.
+    /// The mask that hides the secrets of the request.
     pub(crate) fn mask(&self) -> Mask {
         self.0.history.mask()
     }
 }
 
-/// The three lines of Python's `__str__`, the data as JSON; the same is hidden as in the
-/// log.
+/// The three lines of Python's `__str__`, with the data as JSON. Hides what the log hides.
 impl fmt::Display for GSResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Parsed {
@@ -453,7 +461,7 @@ impl fmt::Display for GSResponse {
     }
 }
 
-/// The code and the message, in which the same is hidden as in the log; not the data.
+/// The method, code, message and outcome, without the data. Hides what the log hides.
 impl fmt::Debug for GSResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mask = self.mask();

@@ -10,43 +10,43 @@ use serde_json::Value;
 use crate::error::GSException;
 use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
 use crate::outcome::Outcome;
-use crate::reading::{json, rows};
+use crate::reading::{fields, json, rows};
 use crate::request::GSRequest;
 use crate::response::GSResponse;
 
-/// The time limit of one try of a page where the caller sets none.
+/// The default time limit of one attempt to fetch a page.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How many empty pages in a row may name another one.
+/// How many empty pages in a row may be followed by another page.
 const MOST_EMPTY_PAGES: u32 = 100;
 
-/// Every result of a search, fetched page by page as the iterator goes on.
+/// Returns every result of a search, fetched page by page as the iterator advances.
 ///
 /// * `request`: a request for `accounts.search` or `ds.search` with a `query`;
-///   its other parameters, keys and [`retries`](GSRequest::retries) hold for
-///   every page. Searches only read, so retries also repeat a page that got lost
-///   on the way or exceeded its [`timeout`](SearchResults::timeout).
+///   its other parameters, keys and [`retries`](GSRequest::retries) apply to every page.
+///   Searches only read, so retries also repeat a page that was lost on the network or
+///   exceeded its [`timeout`](SearchResults::timeout).
 ///
 /// Each item is a result or an error:
 ///
 /// | error | then |
 /// | --- | --- |
 /// | a result that no [`Value`] can hold: 1e400, 128 levels of nesting, more than 512 MB | the next result follows |
-/// | of the API, of the network, an answer without `results`, more than 100 empty pages in a row | the iteration ends, and [`cursor`](SearchResults::cursor) says where to [`resume`](SearchResults::resume) |
+/// | an error of the API or the network, an answer without `results`, more than 100 empty pages in a row | the iteration ends, and [`cursor`](SearchResults::cursor) says where to [`resume`](SearchResults::resume) |
 ///
 /// Without the feature `arbitrary_precision`, integers beyond 64 bits become floats and
-/// lose digits, and floats are rounded to 64 bits, as everywhere in `serde_json`. With
-/// it numbers keep every digit. [`text_rows`](SearchResults::text_rows) returns the
-/// results as the API wrote them, either way.
+/// lose digits, and floats are rounded to 64 bits, as everywhere in `serde_json`. With it,
+/// numbers keep every digit. Either way, [`text_rows`](SearchResults::text_rows) returns
+/// the results as the API wrote them.
 ///
-/// A page is held as text, and its results are parsed one by one as they are
-/// taken. While they are, a thread asks for the next page, and no further: an
-/// export runs at the speed of the slower of both sides, with the texts of two
-/// pages in memory. A caller who stops within the first tenth of the first page causes
-/// one request; the thread ends with its request when the iterator is dropped.
+/// A page is kept as text, and its results are parsed one by one as they are taken.
+/// Meanwhile a thread fetches the next page, but no further pages: an export runs at the
+/// speed of the slower side, with the texts of two pages in memory. A caller who stops
+/// within the first tenth of the first page causes one request only. When the iterator is
+/// dropped, the thread ends with its current request.
 ///
-/// The API forgets a cursor that is not used for some minutes: take results
-/// steadily, or collect them first.
+/// The API forgets a cursor that is not used for some minutes: take results steadily, or
+/// collect them first.
 ///
 /// ```
 /// use gssdk::*;
@@ -65,21 +65,21 @@ pub fn search_all(request: GSRequest) -> SearchResults {
 }
 
 /// An iterator over the results of a search, made by [`search_all`].
-#[must_use = "nothing is fetched until the results are asked for"]
+#[must_use = "nothing is fetched until the iterator is used"]
 pub struct SearchResults {
-    /// Asks for the page that comes next.
+    /// The request for the next page.
     request: GSRequest,
     cursor: Option<String>,
     total: Option<u64>,
     page: Page,
-    /// The page that comes next, asked for.
+    /// The fetch of the next page, in flight.
     ahead: Option<JoinHandle<GSResponse>>,
     is_first: bool,
     empty_pages: u32,
     ended: bool,
 }
 
-/// The text of a page, and where in it the results are that have not been taken.
+/// The text of a page, and the range of the results that have not been taken.
 #[derive(Default)]
 struct Page {
     text: String,
@@ -102,10 +102,10 @@ impl SearchResults {
         }
     }
 
-    /// Goes on where an earlier search has ended.
+    /// Continues a search at a cursor.
     ///
     /// * `request`: as for [`search_all`]; its `query` is not used.
-    /// * `cursor`: what [`cursor`](Self::cursor) said.
+    /// * `cursor`: as returned by [`cursor`](Self::cursor).
     ///
     /// ```
     /// use gssdk::*;
@@ -117,8 +117,8 @@ impl SearchResults {
         Self::new(request, Some(cursor))
     }
 
-    /// The time limit of one try of a page; the default is 60 s. With
-    /// [`retries`](GSRequest::retries), a page that exceeds it is asked for again.
+    /// Sets the time limit of one attempt to fetch a page; the default is 60 s. With
+    /// [`retries`](GSRequest::retries), a page that exceeds it is fetched again.
     ///
     /// ```
     /// use gssdk::*;
@@ -130,8 +130,8 @@ impl SearchResults {
         self
     }
 
-    /// How many results there are in all, as the API said with the first page;
-    /// `None` before it has come.
+    /// The total number of results, as the API reported it with the first page; `None`
+    /// before the first page has arrived.
     ///
     /// ```
     /// use gssdk::*;
@@ -142,8 +142,8 @@ impl SearchResults {
         self.total
     }
 
-    /// Names the page that comes next, or, after an error, the one that failed;
-    /// `None` if that is the first, and after the last.
+    /// The cursor of the next page or, after an error, of the page that failed; `None` for
+    /// the first page, and after the last.
     ///
     /// ```
     /// use gssdk::*;
@@ -154,10 +154,11 @@ impl SearchResults {
         self.cursor.as_deref()
     }
 
-    /// The results as the API wrote them: each as its own JSON text, on one line.
+    /// Returns the remaining results as the API wrote them: each as its own JSON text, on
+    /// one line.
     ///
-    /// Every result can be read so, also one that no [`Value`] can hold, and its numbers
-    /// keep every digit. Takes over where this iterator is.
+    /// Every result can be read this way, even one that no [`Value`] can hold, and its
+    /// numbers keep every digit.
     ///
     /// ```
     /// use std::io::Write;
@@ -174,7 +175,7 @@ impl SearchResults {
         TextRows(self)
     }
 
-    /// The next result, read in this way.
+    /// The next result, read by the given function.
     fn next_as<T>(
         &mut self,
         read: impl Fn(&str) -> Result<T, GSException>,
@@ -186,7 +187,7 @@ impl SearchResults {
                 return Some(result);
             }
             self.page = Page::default();
-            // An empty page is not the end while it names a next cursor.
+            // An empty page that has a next cursor is not the end.
             if self.ended {
                 return None;
             }
@@ -197,7 +198,7 @@ impl SearchResults {
         }
     }
 
-    /// Takes the next page, asked for already or not.
+    /// Takes the next page, whose fetch may already be in flight.
     fn turn_the_page(&mut self) -> Result<(), GSException> {
         let response = match self.ahead.take() {
             None => self.request.send(),
@@ -213,13 +214,15 @@ impl SearchResults {
             None | Some(Value::Null) => None,
             Some(Value::String(cursor)) if cursor.is_empty() => None,
             Some(Value::String(cursor)) => Some(cursor.clone()),
-            Some(Value::Number(cursor)) if !cursor.is_f64() => Some(cursor.to_string()),
-            // Nor may it be a float: digits of it may be lost.
-            Some(_) => {
-                return Err(fault(
-                    "The search cannot go on: its nextCursorId is neither a text nor an integer of 64 bits",
-                ));
-            }
+            // Digit by digit, as it stands in the answer: a float may have lost some.
+            Some(_) => Some(
+                integer(response.get_response_text(), "nextCursorId").ok_or_else(|| {
+                    fault(
+                        "The search cannot continue: its nextCursorId is neither a string nor an \
+                         integer",
+                    )
+                })?,
+            ),
         };
         let Some((text, rest)) = response.into_rows() else {
             return Err(fault(
@@ -245,7 +248,7 @@ impl SearchResults {
         Ok(())
     }
 
-    /// Asks for the next page, once it is clear that it will be wanted.
+    /// Fetches the next page once it is clear that it will be needed.
     fn look_ahead(&mut self) {
         let taken = self.page.rest.start * 10 > self.page.text.len();
         if self.ended || self.ahead.is_some() || (self.is_first && !taken) {
@@ -254,21 +257,31 @@ impl SearchResults {
         self.is_first = false;
         let request = self.request.clone();
         let thread = thread::Builder::new().name("gssdk-search".into());
-        // Where no thread can be started, the page is asked for when it is wanted.
+        // If no thread can be started, the page is fetched when it is needed.
         self.ahead = thread.spawn(move || request.send()).ok();
     }
+}
+
+/// A field of an answer, if it is an integer.
+fn integer(json: &str, name: &str) -> Option<String> {
+    let [digits] = fields::pick(json.trim().as_bytes(), [name])?;
+    let digits = digits?;
+    let unsigned = digits.strip_prefix('-').unwrap_or(digits);
+    let is_integer = unsigned.bytes().all(|byte| byte.is_ascii_digit());
+    is_integer.then(|| digits.to_string())
 }
 
 fn fault(message: &str) -> GSException {
     GSException::of(Outcome::Answered, NETWORK_OR_PROTOCOL_FAILURE, message)
 }
 
-/// Shows how far it is, not the results.
+/// Shows how far it is, not the results; the same is hidden as in the log.
 impl fmt::Debug for SearchResults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mask = self.request.mask();
         f.debug_struct("SearchResults")
             .field("total_count", &self.total)
-            .field("cursor", &self.cursor)
+            .field("cursor", &self.cursor().map(|cursor| mask.text(cursor)))
             .finish_non_exhaustive()
     }
 }
@@ -293,11 +306,11 @@ impl Iterator for SearchResults {
 /// assert_eq!((rows.total_count(), rows.cursor()), (None, None));
 /// ```
 #[derive(Debug)]
-#[must_use = "nothing is fetched until the results are asked for"]
+#[must_use = "nothing is fetched until the iterator is used"]
 pub struct TextRows(SearchResults);
 
 impl TextRows {
-    /// As [`SearchResults::total_count`].
+    /// Same as [`SearchResults::total_count`].
     ///
     /// ```
     /// use gssdk::*;
@@ -308,7 +321,7 @@ impl TextRows {
         self.0.total_count()
     }
 
-    /// As [`SearchResults::cursor`].
+    /// Same as [`SearchResults::cursor`].
     ///
     /// ```
     /// use gssdk::*;
@@ -324,7 +337,7 @@ impl Iterator for TextRows {
     type Item = Result<String, GSException>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // Line breaks stand between tokens alone: in JSON strings they are escaped.
+        // Line breaks occur only between tokens: in JSON strings they are escaped.
         self.0.next_as(|row| Ok(row.replace(['\r', '\n'], " ")))
     }
 }
@@ -335,8 +348,8 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_next_page_is_asked_for_once_it_is_clear_that_it_will_be_wanted() {
-        // Nobody listens there; what counts is whether it is asked.
+    fn the_next_page_is_fetched_once_it_is_clear_that_it_will_be_needed() {
+        // Nothing listens there: the test only looks at whether a fetch starts.
         let mut request = GSRequest::new("key", "c2VjcmV0", "accounts.search", ());
         request.set_host_override("127.0.0.1:1");
         let text = json!((0..100).map(|i| i + 1000).collect::<Vec<_>>()).to_string();

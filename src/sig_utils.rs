@@ -1,12 +1,12 @@
-//! `SigUtils`: checking and making Gigya signatures, without networking.
+//! `SigUtils`: checks and makes Gigya signatures, without networking.
 //!
 //! Gigya signs what it sends through a browser: `UIDSignature` vouches for a user id,
-//! `friendshipSignature` for a friendship, both together with a timestamp. A server
-//! must check them before it believes them. Every check here is constant-time and
-//! fails closed: whatever is malformed or absent is `false`.
+//! `friendshipSignature` for a friendship, both together with a timestamp. A server must
+//! check them before it relies on them. Every check here runs in constant time and fails
+//! closed: anything malformed or absent is `false`.
 //!
-//! Every text is an `impl` [`Text`]: `&str`, `String`, an `Option` of one, and with
-//! the feature `client` a field of a response, `Option<&Value>`.
+//! Every string argument is an `impl` [`Text`]: `&str`, `String`, an `Option` of one, and
+//! with the feature `client` a field of a response, `Option<&Value>`.
 //!
 //! The same module is also exported under its Python name:
 //!
@@ -28,12 +28,12 @@ use crate::arguments::{Text, text};
 use crate::crypto::hmac::Signer;
 use crate::error::GSException;
 
-/// How far from now a signature's timestamp may be, in seconds, where the
-/// caller does not say: the five minutes that Gigya's guide promises.
+/// How far from now a signature's timestamp may be, in seconds, by default: the five
+/// minutes that Gigya's guide promises.
 const DEFAULT_EXPIRATION: u64 = 300;
 
-/// Checks the signature of a user id (`UIDSignature`), made within five minutes
-/// of now.
+/// Checks the signature of a user id (`UIDSignature`) that was made within five minutes of
+/// now.
 ///
 /// * `uid`, `timestamp`, `signature`: the `UID`, `signatureTimestamp` (Unix
 ///   seconds) and `UIDSignature` that Gigya sent.
@@ -42,9 +42,8 @@ const DEFAULT_EXPIRATION: u64 = 300;
 /// Returns `false` for a wrong signature, a timestamp more than 300 s away,
 /// and anything malformed or absent.
 ///
-/// Mirrors `SigUtils.validateUserSignature`, which checks the time only when
-/// told to: pass [`u64::MAX`] to [`validate_user_signature_with_expiration`]
-/// for that.
+/// Mirrors `SigUtils.validateUserSignature`, which checks the time only on request. To
+/// skip that check, pass [`u64::MAX`] to [`validate_user_signature_with_expiration`].
 ///
 /// ```
 /// # #[cfg(feature = "client")] {
@@ -71,10 +70,10 @@ pub fn validate_user_signature(
     validate_user_signature_with_expiration(uid, timestamp, secret, signature, DEFAULT_EXPIRATION)
 }
 
-/// Checks the signature of a user id, made within `expiration` seconds of now.
+/// Checks the signature of a user id that was made within `expiration` seconds of now.
 ///
-/// As [`validate_user_signature`], with the number of seconds that the
-/// timestamp may lie from now, on either side; [`u64::MAX`] accepts any time.
+/// Like [`validate_user_signature`], with the number of seconds by which the timestamp may
+/// differ from now, in either direction; [`u64::MAX`] accepts any time.
 ///
 /// Mirrors `SigUtils.validateUserSignatureWithExpiration`.
 ///
@@ -109,8 +108,8 @@ pub fn validate_user_signature_with_expiration(
     }
 }
 
-/// Checks the signature of a friendship (`friendshipSignature`), made within
-/// five minutes of now.
+/// Checks the signature of a friendship (`friendshipSignature`) that was made within five
+/// minutes of now.
 ///
 /// * `uid`: the user; `friend_uid`: the friend.
 /// * `timestamp`, `signature`: the friend's `signatureTimestamp` (Unix seconds)
@@ -144,10 +143,10 @@ pub fn validate_friend_signature(
     )
 }
 
-/// Checks the signature of a friendship, made within `expiration` seconds of now.
+/// Checks the signature of a friendship that was made within `expiration` seconds of now.
 ///
-/// As [`validate_friend_signature`], with the number of seconds that the
-/// timestamp may lie from now, on either side; [`u64::MAX`] accepts any time.
+/// Like [`validate_friend_signature`], with the number of seconds by which the timestamp may
+/// differ from now, in either direction; [`u64::MAX`] accepts any time.
 ///
 /// Mirrors `SigUtils.validateFriendSignatureWithExpiration`.
 ///
@@ -181,14 +180,15 @@ pub fn validate_friend_signature_with_expiration(
     }
 }
 
-/// Checks the signature of a webhook, the header `X-Gigya-Sig-Hmac-Sha1`.
+/// Checks the signature of a webhook of version 1.x, from the header
+/// `X-Gigya-Sig-Hmac-Sha1`.
 ///
 /// * `body`: the body of the notification, byte for byte as received.
 /// * `secret`: the secret key that signs the webhook, base64.
 /// * `signature`: the value of the header.
 ///
-/// Returns `false` for everything malformed or absent. A notification carries its
-/// own time; whether it is too old is for the receiver to say.
+/// Returns `false` for anything malformed or absent. A notification carries its own time;
+/// the receiver decides whether it is too old.
 ///
 /// ```
 /// use gssdk::SigUtils;
@@ -206,12 +206,12 @@ pub fn validate_webhook_signature(body: &[u8], secret: impl Text, signature: imp
     }
 }
 
-/// Makes the value of the cookie `gltexp_<API key>`, which ends a session at a
-/// given time: `<expiry>_<signature>`.
+/// Makes the value of the cookie `gltexp_<API key>`, which ends a session at a given time:
+/// `<expiry>_<signature>`.
 ///
 /// * `glt_cookie`: the login token, the value of the cookie `glt_<API key>`. The
-///   whole cookie may be passed: what follows `|UUID=` is not signed.
-/// * `timeout_in_seconds`: how long from now the session lives.
+///   whole cookie may be passed: the part from `|UUID=` on is not signed.
+/// * `timeout_in_seconds`: how long from now the session lasts.
 /// * `secret`: the site's secret key, base64.
 ///
 /// # Errors
@@ -244,8 +244,8 @@ pub fn get_dynamic_session_signature(
 /// Makes the value of the cookie `gltexp_<API key>`, signed with a user key:
 /// `<expiry>_<userKey>_<signature>`.
 ///
-/// As [`get_dynamic_session_signature`], with the `user_key` (application key)
-/// whose `secret` signs.
+/// Like [`get_dynamic_session_signature`], with the `user_key` (application key) whose
+/// `secret` signs.
 ///
 /// # Errors
 /// 400002 when the cookie, the user key or the secret is absent, 400006 when the
@@ -301,7 +301,7 @@ fn session_signature(
     Ok(format!("{expiry}_{signature}"))
 }
 
-/// What is signed of the cookie `glt_<API key>`: the part before `|UUID=`.
+/// The part of the cookie `glt_<API key>` that is signed: everything before `|UUID=`.
 pub(crate) fn login_token(glt_cookie: &str) -> &str {
     let parts = glt_cookie.split_once("|UUID=");
     parts.map_or(glt_cookie, |(token, _)| token)
@@ -341,14 +341,15 @@ pub fn current_time_millis() -> u64 {
     since_epoch.as_secs() * 1000 + u64::from(since_epoch.subsec_millis())
 }
 
-/// A clock before 1970 reads as 1970: every signature is then expired.
+/// The time since 1970; zero if the clock is before that, so that every signature is
+/// expired.
 fn since_epoch() -> Duration {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     since_epoch.unwrap_or_default()
 }
 
-/// Whether a signature's timestamp lies more than `expiration` seconds from
-/// now, on either side.
+/// Whether a signature's timestamp differs from now by more than `expiration` seconds, in
+/// either direction.
 ///
 /// A timestamp that is not a whole number of Unix seconds counts as expired.
 ///
@@ -367,7 +368,7 @@ pub fn signature_timestamp_expired(signature_timestamp: &str, expiration: u64) -
 
 fn expired_at(now: i64, signature_timestamp: &str, expiration: u64) -> bool {
     let text = signature_timestamp.trim();
-    // Beyond 64 bits only where it must be: those are slow to read.
+    // 128 bits only if necessary: they are slow to parse.
     let timestamp = match text.parse::<i64>() {
         Ok(timestamp) => Ok(timestamp.into()),
         Err(_) => text.parse::<i128>(),
@@ -395,8 +396,8 @@ fn verify(parts: &[&[u8]], secret: &str, signature: &str) -> bool {
         return false;
     };
     if signer.key_is_empty() {
-        // Anybody can sign with an empty key: a server whose secret is not
-        // configured must refuse everyone, not accept everyone.
+        // Anyone can sign with an empty key: a server without a configured secret must
+        // refuse everyone, not accept everyone.
         return false;
     }
     for part in parts {

@@ -179,7 +179,7 @@ fn refused(jwt: &str, keys: &Value, words: &str) {
 }
 
 #[test]
-fn an_id_token_is_believed_only_if_everything_is_right() {
+fn an_id_token_is_accepted_only_if_everything_is_right() {
     let Some(key) = RsaKey::generate() else {
         return;
     };
@@ -466,7 +466,7 @@ fn callers_wait_for_one_fetch_and_for_ten_seconds_at_most() {
 // Webhooks --------------------------------------------------------------------
 
 #[test]
-fn a_webhook_is_believed_only_with_the_right_signature() {
+fn a_webhook_is_accepted_only_with_the_right_signature() {
     let body = "{\"events\": [{\"type\": \"accountUpdated\", \"x\": \"é\"}]}\r\n".as_bytes();
     let key = ring::hmac::Key::new(
         ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
@@ -575,7 +575,7 @@ fn a_search_ends_with_its_first_error() {
 }
 
 #[test]
-fn a_page_that_gets_lost_is_asked_for_again_with_retries() {
+fn a_lost_page_is_fetched_again_with_retries() {
     let api = StandIn::tls();
     *api.state.accounts.lock().unwrap() = 1_000;
     let search = || api.request("accounts.search", json!({"query": "x"}));
@@ -593,7 +593,7 @@ fn a_page_that_gets_lost_is_asked_for_again_with_retries() {
 }
 
 #[test]
-fn a_search_that_finds_nothing_for_ever_ends() {
+fn a_search_with_endless_empty_pages_ends() {
     let api = StandIn::plain();
     for i in 0..300 {
         api.fault(answer(&format!(
@@ -710,6 +710,7 @@ fn a_cursor_may_be_a_number() {
         ("17", Some("17")),
         ("0", Some("0")),
         ("18446744073709551615", Some("18446744073709551615")),
+        ("98765432109876543210", Some("98765432109876543210")),
         (r#""17""#, Some("17")),
         (r#""""#, None),
         ("null", None),
@@ -737,7 +738,7 @@ fn a_cursor_may_be_a_number() {
 
 /// One try of a page has the limit; the retries come after it.
 #[test]
-fn a_page_that_stalls_is_asked_for_again_with_retries() {
+fn a_stalled_page_is_fetched_again_with_retries() {
     let api = StandIn::tls();
     *api.state.accounts.lock().unwrap() = 300;
     api.fault(Fault::Stall);
@@ -780,7 +781,7 @@ fn a_search_is_one_page_ahead_and_no_more() {
 // Retries ---------------------------------------------------------------------
 
 #[test]
-fn a_refusal_for_too_many_calls_is_tried_again_when_asked_for() {
+fn a_rate_limit_refusal_is_retried_on_request() {
     let api = StandIn::plain();
     let refuse = |codes: &[i64]| api.state.refusals.lock().unwrap().extend(codes);
 

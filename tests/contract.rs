@@ -1,4 +1,6 @@
 //! The public names and signatures, as programs use them: it compiles, and nothing is sent.
+// References to references must compile, too.
+#![allow(clippy::needless_borrows_for_generic_args)]
 #![cfg(feature = "client")]
 
 use std::borrow::Cow;

@@ -260,7 +260,7 @@ fn a_connection_closed_on_accept_is_an_error() {
 }
 
 #[test]
-fn nobody_listening_is_named() {
+fn a_refused_connection_is_named() {
     // Nobody but root may listen there, and nobody does.
     let address = "127.0.0.1:1";
     let mut request = StandIn::plain().set_status();
@@ -466,7 +466,7 @@ fn compressed_and_chunked_answers_are_decoded() {
 }
 
 #[test]
-fn what_is_no_whole_http_answer_is_an_error() {
+fn an_incomplete_http_answer_is_an_error() {
     let flood = format!(
         "HTTP/1.1 200 OK\r\n{}\r\n",
         "X-Flood: yes\r\n".repeat(10_000)
@@ -569,7 +569,7 @@ fn an_early_refusal_of_a_large_request_is_read() {
 
 /// Framing without an end, which no limit of the body bounds.
 #[test]
-fn an_answer_without_an_end_ends() {
+fn an_endless_answer_ends() {
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (start, unit) in [
         ("HTTP/1.1 200 OK\r\n", "X-Flood: yes\r\n"),

@@ -247,6 +247,89 @@ fn a_secret_of_special_characters_is_found_in_every_spelling() {
 }
 
 #[test]
+fn no_part_of_a_secret_is_shown_where_a_page_is_cut_or_its_tags_go() {
+    let api = StandIn::tls();
+    let token = format!("{LEAK}-and-forty-more-characters-of-an-access-token");
+    let request = |secret: &str| match secret.contains(' ') {
+        true => api.request("x.y", json!({"password": secret})),
+        false => api.aim(GSRequest::new(secret, None, "x.y", ())),
+    };
+    for secret in [&token, &format!("{LEAK}  of\ta <b>pass</b> phrase")] {
+        for before in [0, 150, 170, 185, 198, 300] {
+            let filler = "-".repeat(before);
+            for page in [
+                format!("<html><p>{filler} {secret} rest</html>"),
+                format!("{filler}{}", secret.replace('<', "&lt;")),
+                format!("<html>{filler} {}", GSRequest::url_encode(&json!(secret))),
+                format!("<html>{}{filler}{secret}", "<br>".repeat(16_000)),
+            ] {
+                let head = format!(
+                    "HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\n\r\n",
+                    page.len()
+                );
+                api.fault(Fault::RawKeep([head.as_bytes(), page.as_bytes()].concat()));
+                let request = request(secret);
+                let error = request.send().into_result().unwrap_err();
+                let shown = format!("{error}\n{error:?}");
+                assert!(!shown.contains("Zq"), "{before} {secret:?}: {shown}");
+            }
+        }
+    }
+    // Nor does a header of the answer show its part of one.
+    for header in [token.as_str(), &token.to_uppercase()] {
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Encoding: {header}\r\nContent-Length: 0\r\n\r\n");
+        api.fault(Fault::RawKeep(head.into_bytes()));
+        let shown = shown(None, &request(&token).send()).to_lowercase();
+        assert!(!shown.contains(&LEAK.to_lowercase()), "{shown}");
+    }
+}
+
+#[test]
+fn a_page_is_quoted_whatever_stands_before_its_html() {
+    let api = StandIn::plain();
+    for before in [
+        "",
+        "\u{feff}",
+        " <!-- a --> <!-- <b> -->\n",
+        "<?xml version='1.0'?>\n<!DOCTYPE html>",
+    ] {
+        let page = format!("{before}<HTML xmlns='x'><p>Reference&nbsp;#18.1234</p></HTML>");
+        api.fault(Fault::RawKeep(raw_answer(&page)));
+        let error = api.set_status().send().into_result().unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("\"Reference&nbsp;#18.1234\""), "{said}");
+    }
+    // What may be half an answer of the API is not.
+    let half = "<?xml version='1.0'?><!-- <html> --><r><UID>abc";
+    api.fault(Fault::RawKeep(raw_answer(half)));
+    let error = api.set_status().send().into_result().unwrap_err();
+    assert!(!error.to_string().contains("abc"), "{error}");
+}
+
+#[test]
+fn a_cursor_that_repeats_a_secret_is_not_shown() {
+    let api = StandIn::tls();
+    let page = json!({"errorCode": 0, "results": [1], "nextCursorId": LEAK});
+    api.fault(Fault::RawKeep(raw_answer(&page.to_string())));
+    let mut results = search_all(api.aim(GSRequest::new(LEAK, None, "accounts.search", ())));
+    assert!(results.next().is_some());
+    assert_eq!(results.cursor(), Some(LEAK));
+    assert_hidden("a cursor", &format!("{results:?}"));
+    assert_hidden("a cursor", &format!("{:?}", results.text_rows()));
+}
+
+#[test]
+fn a_parameter_with_a_name_that_serde_json_reserves_is_shown_as_it_is_or_not_at_all() {
+    let value = json!({"$serde_json::private::RawValue": "[1]", "a": 2});
+    let request = GSRequest::new("key", SECRET, "a.b", json!({"data": value, "x": 1}));
+    let mut request = request;
+    request.set_host_override("127.0.0.1:1");
+    let log = request.send().get_log();
+    assert!(log.contains(r#"params={"data": "***", "x": 1, "#), "{log}");
+}
+
+#[test]
 fn what_is_malformed_is_shown_only_as_far_as_it_is_plain() {
     let request = |method: &str| GSRequest::new("key", SECRET, method, ());
     let set = |change: fn(&mut GSRequest, &str), value: &str| {

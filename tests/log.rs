@@ -42,7 +42,7 @@ fn lines(expected: &[&[&str]]) {
 }
 
 #[test]
-fn a_line_per_try_and_a_warning_for_what_nobody_returns() {
+fn a_line_per_attempt_and_a_warning_for_events_that_nothing_returns() {
     log::set_logger(&Collect).unwrap();
     log::set_max_level(log::LevelFilter::Debug);
     let api = StandIn::tls();

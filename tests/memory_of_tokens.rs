@@ -60,7 +60,7 @@ fn object_of(start: &str, field: impl Fn(usize) -> String) -> String {
 /// One test, because the peak is the process's. As a `Value`, `{"":0}` costs a hundred times
 /// its size.
 #[test]
-fn what_nobody_has_signed_costs_about_its_size() {
+fn unsigned_data_costs_about_its_size() {
     let keys = json!({"keys": []});
     let encode = |json: &str| URL_SAFE_NO_PAD.encode(json);
     let wide = object_of("{", |_| "\"\":0,".into());

@@ -163,7 +163,7 @@ fn a_refusal_on_an_idle_connection_is_not_the_next_answer() {
 
 /// A peer that never stops sending what TLS itself asks to read.
 #[test]
-fn a_peer_that_floods_tls_messages_holds_nobody() {
+fn a_peer_that_floods_tls_messages_blocks_no_other_request() {
     let flood = |mut stream: StreamOwned<ServerConnection, TcpStream>| -> io::Result<()> {
         loop {
             stream
@@ -253,6 +253,146 @@ fn interim_answers_are_passed_over_also_in_the_middle_of_an_upload() {
 }
 
 #[test]
+fn interim_answers_are_passed_over_whatever_their_headers_look_like() {
+    let many = "X: y\r\n".repeat(100);
+    for interim in [
+        "HTTP/1.1 103 Early Hints\r\nLink: a,\r\n  b\r\n\r\n".to_string(),
+        "HTTP/1.1 103 Early Hints\r\nLink : a\r\n\r\n".to_string(),
+        "HTTP/1.1 102 x\r\nno header\r\n\r\n".to_string(),
+        format!("HTTP/1.1 102 x\r\n{many}\r\n"),
+        "HTTP/1.1 102 x\nA: b\n\n".to_string(),
+        "HTTP/1.0 100 Continue\r\n\r\n".to_string(),
+        "\r\nHTTP/1.1 102\r\n\r\n\r\n".to_string(),
+    ] {
+        let address = server(false, {
+            let interim = interim.clone();
+            move |mut stream| {
+                let (head, body) = read_head(&mut stream)?;
+                // In pieces, while the upload stalls.
+                for byte in interim.bytes() {
+                    stream.write_all(&[byte])?;
+                }
+                let rest = io::Cursor::new([head.as_bytes(), &body].concat());
+                read_request(&mut rest.chain(&mut stream))?;
+                stream.write_all(format!("{interim}{}", answer(GOOD)).as_bytes())
+            }
+        });
+        let large = json!({"data": "x".repeat(8 * 1024 * 1024)});
+        let response = to(address, false, large).send_timeout(Duration::from_secs(60));
+        assert_eq!(response.get_error_code(), 0, "{interim:?}: {response}");
+    }
+}
+
+/// What has been decrypted already is not announced by the socket.
+#[test]
+fn an_early_answer_right_behind_interim_ones_is_read() {
+    let interim = "HTTP/1.1 102 Processing\r\n\r\n";
+    // As much as one TLS record holds; the answer is in the next, sent along with it.
+    let filler = 16 * 1024 % interim.len() + interim.len();
+    let filler = format!("HTTP/1.1 103 {}\r\n\r\n", "x".repeat(filler - 17));
+    let record = interim.repeat(16 * 1024 / interim.len() - 1) + &filler;
+    assert_eq!(record.len(), 16 * 1024);
+    let (finish, until_finished) = channel::<()>();
+    let until_finished = Mutex::new(until_finished);
+    let address = server(true, move |mut stream| {
+        read_head(&mut stream)?;
+        // One call of `write` is at most one buffer of records, flushed at once.
+        let both = format!("{record}{}", answer(GOOD));
+        stream.write_all(both.as_bytes())?;
+        stream.flush()?;
+        let _ = until_finished.lock().unwrap().recv();
+        Ok(())
+    });
+    let large = json!({"data": "x".repeat(16 * 1024 * 1024)});
+    let response = to(address, true, large).send_timeout(Duration::from_secs(20));
+    assert_eq!(response.get_error_code(), 0, "{response}");
+    drop(finish);
+}
+
+/// The end of the connection is the end of such an answer.
+#[test]
+fn an_early_answer_that_ends_with_its_connection_is_read() {
+    let (finish, until_finished) = channel::<()>();
+    let until_finished = Mutex::new(until_finished);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || -> io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        read_head(&mut stream)?;
+        let refusal = r#"{"errorCode": 400006, "errorMessage": "too large"}"#;
+        write!(
+            stream,
+            "HTTP/1.1 413 x\r\nConnection: close\r\n\r\n{refusal}"
+        )?;
+        stream.shutdown(std::net::Shutdown::Write)?;
+        // Who closes before the request was read cuts the answer short.
+        let _ = until_finished.lock().unwrap().recv();
+        Ok(())
+    });
+    let large = json!({"data": "x".repeat(16 * 1024 * 1024)});
+    let response = to(address, false, large).send_timeout(Duration::from_secs(60));
+    assert_eq!(response.get_error_code(), 400_006, "{response}");
+    assert_eq!(response.outcome(), Outcome::Answered);
+    drop(finish);
+}
+
+/// 204 and 304 have no body, whatever their headers say (RFC 9112, 6.3).
+#[test]
+fn a_body_that_must_not_be_there_is_not_the_next_users_answer() {
+    let stray = answer(r#"{"errorCode": 0, "UID": "stray"}"#);
+    for status in [204, 304] {
+        for https in [false, true] {
+            let stray = stray.clone();
+            let connections = Mutex::new(0);
+            let address = server(https, move |mut stream| {
+                let mut number = connections.lock().unwrap();
+                *number += 1;
+                let is_first = *number == 1;
+                drop(number);
+                read_request(&mut stream)?;
+                if is_first {
+                    let length = stray.len();
+                    write!(
+                        stream,
+                        "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n\r\n"
+                    )?;
+                    stream.flush()?;
+                    // Where the next request comes on this connection, the body does, too.
+                    read_request(&mut stream)?;
+                    stream.write_all(stray.as_bytes())?;
+                } else {
+                    stream.write_all(answer(r#"{"errorCode": 0, "UID": "own"}"#).as_bytes())?;
+                }
+                stream.flush()
+            });
+            let response = to(address, https, json!({})).send();
+            assert_eq!(response.outcome(), Outcome::Unknown, "{response}");
+            let response = to(address, https, json!({})).send();
+            assert_eq!(
+                response.get_str("UID"),
+                Some("own"),
+                "{status}, https: {https}"
+            );
+        }
+    }
+}
+
+/// The body says what became of the request: executed, it must not run again.
+#[test]
+fn a_success_is_not_sent_again_whatever_its_status() {
+    let api = StandIn::plain();
+    for status in [429, 503] {
+        let length = GOOD.len();
+        let success = format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n\r\n{GOOD}");
+        api.fault(Fault::RawKeep(success.into_bytes()));
+        let response = api.set_status().retries(2).idempotent(true).send();
+        assert_eq!(response.get_error_code(), 0, "{response}");
+        assert_eq!(response.outcome(), Outcome::Answered);
+    }
+    assert_eq!(api.executed(), 0, "nothing but the answers above");
+}
+
+#[test]
 fn interim_answers_without_an_end_are_an_error() {
     for unit in [
         "HTTP/1.1 102 x\r\n\r\n".to_string(),
@@ -267,6 +407,25 @@ fn interim_answers_without_an_end_are_an_error() {
         let message = response.get_error_message();
         assert!(message.contains("1xx"), "{message}");
     }
+}
+
+#[test]
+fn too_many_interim_answers_end_an_upload_that_stalls() {
+    let (finish, until_finished) = channel::<()>();
+    let until_finished = Mutex::new(until_finished);
+    let address = server(false, move |mut stream| {
+        read_head(&mut stream)?;
+        let interim = "HTTP/1.1 102 Processing\r\n\r\n";
+        stream.write_all(interim.repeat(256 * 1024 / interim.len() + 2).as_bytes())?;
+        let _ = until_finished.lock().unwrap().recv();
+        Ok(())
+    });
+    let large = json!({"data": "x".repeat(16 * 1024 * 1024)});
+    let response = to(address, false, large).send_timeout(Duration::from_secs(20));
+    assert_eq!(response.get_error_code(), 500_000, "{response}");
+    assert_eq!(response.outcome(), Outcome::Unknown);
+    assert!(response.get_error_message().contains("1xx"), "{response}");
+    drop(finish);
 }
 
 #[test]
@@ -360,6 +519,45 @@ fn what_came_over_http_can_be_read_whatever_it_is() {
     }
 }
 
+/// Gateways answer in JSON and XML of their own, too.
+#[test]
+fn what_a_gateway_says_in_its_own_words_is_quoted_and_its_secrets_are_not() {
+    let api = StandIn::plain();
+    for (body, quoted) in [
+        (r#"{"message": "Forbidden", "n": 7}"#, "Forbidden"),
+        ("<Error><Message>SlowDown</Message></Error>", "SlowDown"),
+        ("upstream connect error", "upstream connect error"),
+    ] {
+        let length = body.len();
+        let answer = format!("HTTP/1.1 403 x\r\nContent-Length: {length}\r\n\r\n{body}");
+        api.fault(Fault::RawKeep(answer.into_bytes()));
+        let error = api
+            .set_status()
+            .send()
+            .into_result()
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(quoted), "{error}");
+    }
+    for body in [
+        r#"{"message": "x", "access_token": "Zq9Leaked"}"#,
+        r#"{"message": "x", "cut": "Zq9Leaked"#,
+        "<Error><regToken>Zq9Leaked</regToken></Error>",
+        "<Error><cut>Zq9Leaked",
+    ] {
+        let length = body.len();
+        let answer = format!("HTTP/1.1 403 x\r\nContent-Length: {length}\r\n\r\n{body}");
+        api.fault(Fault::RawKeep(answer.into_bytes()));
+        let error = api
+            .set_status()
+            .send()
+            .into_result()
+            .unwrap_err()
+            .to_string();
+        assert!(!error.contains("Zq9Leaked"), "{error}");
+    }
+}
+
 #[test]
 fn headers_that_no_server_takes_are_refused_before_anything_is_sent() {
     let api = StandIn::plain();
@@ -437,13 +635,8 @@ fn forwarding(to: SocketAddr) -> Proxy {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
-        for mut client in listener.incoming().flatten() {
-            thread::spawn(move || -> io::Result<()> {
-                let mut upstream = TcpStream::connect(to)?;
-                let (mut from, mut back) = (upstream.try_clone()?, client.try_clone()?);
-                thread::spawn(move || io::copy(&mut from, &mut back));
-                io::copy(&mut client, &mut upstream).map(|_| ())
-            });
+        for client in listener.incoming().flatten() {
+            thread::spawn(move || pump(client, to));
         }
     });
     Proxy {
@@ -480,6 +673,14 @@ fn two_data_centers() -> (StandIn, Proxy) {
     let api = StandIn::with_tls(certs::server_config(&identity, None));
     let proxy = Proxy::redirecting(api.address);
     (api, proxy)
+}
+
+/// Both directions of a tunnel, on a thread each.
+fn pump(mut client: TcpStream, to: SocketAddr) -> io::Result<()> {
+    let mut upstream = TcpStream::connect(to)?;
+    let (mut from, mut back) = (upstream.try_clone()?, client.try_clone()?);
+    thread::spawn(move || io::copy(&mut from, &mut back));
+    io::copy(&mut client, &mut upstream).map(|_| ())
 }
 
 #[test]

@@ -142,13 +142,21 @@ type Bundle = (&'static str, fn([&str; 3]) -> String);
 fn no_certificate_of_a_bundle_is_lost() {
     let api = StandIn::tls();
     let (first, last) = (Ca::new("First").pem, Ca::new("Last").pem);
-    let bundles: [Bundle; 7] = [
+    let bundles: [Bundle; 8] = [
         ("joined", |all| all.concat()),
         ("one line between", |all| all.map(str::trim_end).concat()),
         ("a mark before each", |all| all.map(with_mark).concat()),
         ("without any line end", |all| joined(&all.concat(), "")),
         ("spaces alone", |all| joined(&all.concat(), " ")),
         ("JSON", |all| Value::from(all.concat()).to_string()),
+        ("comments that look like lines", |all| {
+            all.map(|pem| {
+                format!(
+                    "# ----- BEGIN OF ROOTS -----\n{pem}-----ENDPOINTS-----\n# --END OF LIST--\n"
+                )
+            })
+            .concat()
+        }),
         ("comments and other blocks", |all| {
             let other = "-----BEGIN X509 CRL-----\nnot read!\n-----END X509 CRL-----\n";
             all.map(|pem| format!("# Zürich \u{fffd}\n{other}{pem}"))
@@ -234,7 +242,7 @@ fn a_block_that_cannot_be_read_is_named_by_number_and_reason() {
     let other = Ca::new("Other").pem;
     let body = &other[28..];
     let middle = other.len() / 2;
-    let bad: [(&str, Vec<u8>); 17] = [
+    let bad: [(&str, Vec<u8>); 21] = [
         ("UTF-16", utf16(&other, true, u16::to_le_bytes)),
         ("UTF-16", utf16(&other, true, u16::to_be_bytes)),
         ("UTF-16", utf16(&other, false, u16::to_le_bytes)),
@@ -248,6 +256,24 @@ fn a_block_that_cannot_be_read_is_named_by_number_and_reason() {
             other.replace("END CERTIFICATE", "END X").into(),
         ),
         ("five dashes", other.replace("-----", "----").into()),
+        (
+            "five dashes",
+            other.replace("-----", "\u{2014}\u{2013}").into(),
+        ),
+        (
+            "five dashes",
+            joined(&other.replace("-----", "----"), r"\n").into(),
+        ),
+        (
+            "no first line",
+            other
+                .replace("BEGIN CERTIFICATE", "begin certificate")
+                .into(),
+        ),
+        (
+            "no first line",
+            format!("# Other\n{}", bare(&other, "\n")).into(),
+        ),
         (
             "no first line",
             other
@@ -298,7 +324,11 @@ fn what_is_not_pem_is_named() {
     };
     use base64::Engine;
     let decode = |pem: &str| base64::engine::general_purpose::STANDARD.decode(bare(pem, ""));
-    bad(&decode(ca_pem()).unwrap(), "binary");
+    let der = decode(ca_pem()).unwrap();
+    bad(&der, "binary");
+    bad(&der[..der.len() - 1], "binary");
+    bad(&[0x30, 3, 2, 1, 0], "binary");
+    bad(&[&der[..], &der, b"\n"].concat(), "binary");
     let twice = base64::engine::general_purpose::STANDARD.encode(ca_pem());
     bad(twice.as_bytes(), "base64 -d");
     assert_eq!(format!("{:?}", Pem::from(twice)), "Pem(content)");
@@ -454,6 +484,27 @@ fn keys_that_cannot_be_used_are_named_with_kind_and_size() {
         "RSA of 8192 bits",
         &base64::engine::general_purpose::STANDARD.encode(der),
     );
+    // Base64 of what only looks like a key.
+    let identity_pem = format!("{}{}", identity.cert, identity.key);
+    let folder = Folder::new();
+    let file = folder.path().join("identity.pem");
+    std::fs::write(&file, identity_pem).unwrap();
+    let in_file = ["pkcs12", "-export", "-passout", "pass:hunter2", "-in"];
+    let pkcs12 = openssl(&[&in_file[..], &[file.to_str().unwrap()]].concat(), "").unwrap();
+    let public = openssl(
+        &["rsa", "-RSAPublicKey_out", "-outform", "DER"],
+        &text(&rsa_2048),
+    );
+    for (der, words) in [(pkcs12, "PKCS#12"), (public.unwrap(), "public key")] {
+        let bare = base64::engine::general_purpose::STANDARD.encode(der);
+        let send = |cert: &str, key: &str| request.clone().client_cert(cert, key).send();
+        for response in [send(&identity.cert, &bare), send(&bare, &identity.key)] {
+            let message = response.get_error_message();
+            assert!(!message.contains("swapped"), "{message}");
+        }
+        let response = send(&identity.cert, &bare);
+        assert!(response.get_error_message().contains(words), "{response}");
+    }
     // A client certificate may be of a kind that RS256 is not for.
     let by_token = GSRequest::with_private_key(API_KEY, USER_KEY, identity.key.as_str(), "a.b", ());
     let response = api.aim(by_token).send();

@@ -370,7 +370,7 @@ pub fn raw_answer(body: &str) -> Vec<u8> {
 }
 
 #[test]
-fn answers_that_are_none_are_errors() {
+fn malformed_answers_are_errors() {
     let api = StandIn::plain();
     for (body, words) in [
         ("", "empty"),
@@ -505,7 +505,7 @@ fn a_missing_argument_is_named() {
 }
 
 #[test]
-fn a_secret_that_was_not_given_is_said_where_the_api_refuses() {
+fn a_refusal_says_that_no_secret_was_given() {
     const SAID: &str = "no secret key was given, so the API key went as an access token";
     let api = StandIn::tls();
     let refusal = |request: GSRequest, code: i64| {
@@ -547,7 +547,7 @@ fn a_secret_that_was_not_given_is_said_where_the_api_refuses() {
 }
 
 #[test]
-fn an_api_domain_that_is_not_one_is_told_what_to_write() {
+fn the_error_for_a_wrong_api_domain_says_what_to_write() {
     for (domain, write) in [
         ("https://eu1.gigya.com", "eu1.gigya.com"),
         ("eu1.gigya.com/", "eu1.gigya.com"),
@@ -624,7 +624,7 @@ fn a_text_may_be_a_string_an_option_or_a_value() {
 }
 
 #[test]
-fn parameters_are_set_by_the_dozen() {
+fn several_parameters_are_set_at_once() {
     let mut request = GSRequest::new("key", "c2VjcmV0", "x.y", json!({"a": 1, "b": 2}));
     request.set_params(json!({"b": 3, "c": [4]}));
     request.set_params(None);

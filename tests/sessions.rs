@@ -1,5 +1,5 @@
 //! In the name of a user: sessions, second factors, headers, prepared requests, and
-//! sites in another data centre.
+//! sites in another data center.
 #![cfg(feature = "client")]
 
 mod support;
@@ -315,8 +315,8 @@ fn what_cannot_be_prepared_says_so() {
     assert!(!format!("{token:?}").contains(TOKEN));
 }
 
-/// A stand-in that is two data centres, reached through a proxy as the real ones.
-fn two_data_centres() -> (StandIn, Proxy) {
+/// A stand-in that is two data centers, reached through a proxy as the real ones.
+fn two_data_centers() -> (StandIn, Proxy) {
     let names = ["accounts.us1.gigya.com", "accounts.eu1.gigya.com"];
     let identity = certs::ca().issue(certs::server_params(&names));
     let api = StandIn::with_tls(certs::server_config(&identity, None));
@@ -325,8 +325,8 @@ fn two_data_centres() -> (StandIn, Proxy) {
 }
 
 #[test]
-fn after_301001_the_named_data_centre_is_asked_if_that_is_allowed() {
-    let (api, proxy) = two_data_centres();
+fn after_301001_the_named_data_center_is_used_if_that_is_allowed() {
+    let (api, proxy) = two_data_centers();
     let serve = |domain: &str| *api.state.data_center.lock().unwrap() = Some(domain.into());
     let request = |follow: bool| {
         let params = json!({"UID": UID});
@@ -371,8 +371,8 @@ fn after_301001_the_named_data_centre_is_asked_if_that_is_allowed() {
 }
 
 #[test]
-fn data_centres_that_name_each_other_are_asked_once_each() {
-    let (api, proxy) = two_data_centres();
+fn data_centers_that_name_each_other_are_each_tried_once() {
+    let (api, proxy) = two_data_centers();
     for domain in ["eu1.gigya.com", "us1.gigya.com"] {
         let body = json!({"errorCode": 301_001, "apiDomain": domain}).to_string();
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());

@@ -57,7 +57,7 @@ fn the_expiration_is_the_callers_where_given() {
 }
 
 #[test]
-fn nothing_else_than_what_was_signed_passes() {
+fn nothing_but_what_was_signed_passes() {
     let (timestamp, signature) = signed("uid", 0);
     let other = "3arfpy9zrxGzPUWaTm9Ffw==";
     assert!(validate_user_signature(
@@ -244,7 +244,7 @@ fn what_is_absent_validates_nothing_and_makes_no_cookie() {
 }
 
 #[test]
-fn an_absent_friend_is_nobodys_friend() {
+fn an_absent_friend_validates_nothing() {
     let timestamp = now().to_string();
     let signature = calc_signature(&format!("{timestamp}_friend_uid"), SECRET).unwrap();
     let all = [

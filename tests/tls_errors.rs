@@ -171,7 +171,7 @@ fn says(message: &str, words: &[&str]) {
 }
 
 #[test]
-fn a_ca_certificate_used_as_a_servers_is_told_what_it_is() {
+fn the_error_for_a_ca_certificate_used_by_a_server_says_so() {
     let Some(shop) = Workshop::new() else { return };
     shop.root("own", P256, LOCALHOST);
     says(
@@ -248,7 +248,7 @@ fn a_servers_key_that_is_not_supported_is_named() {
 }
 
 #[test]
-fn certificates_that_break_a_rule_are_told_which() {
+fn the_error_for_a_certificate_names_the_rule_that_it_breaks() {
     let Some(shop) = Workshop::new() else { return };
     shop.root("ca", P256, CA);
     let constraints = "nameConstraints=critical,permitted;DNS:example.com";
@@ -306,7 +306,7 @@ fn certificates_that_break_a_rule_are_told_which() {
 }
 
 #[test]
-fn an_expired_intermediate_is_told_with_its_date() {
+fn the_error_for_an_expired_intermediate_gives_the_date() {
     let old = ca().intermediate_until("Old", (2010, 1, 31));
     let mut server = old.issue(server_params(&["localhost"]));
     server.cert.push_str(&old.pem);
@@ -338,6 +338,12 @@ fn an_unknown_issuer_is_shown() {
         &message,
         &["unknown issuer, \"Between\"", "intermediate certificates"],
     );
+    // One that does, whose root is not trusted, with or without that root.
+    shop.root("other", P256, CA);
+    for chain in [&["server", "Between"][..], &["server", "Between", "ca"]] {
+        let message = shop.refusal(chain, "other");
+        says(&message, &["unknown issuer, \"Acme, ca\":"]);
+    }
     // Nobody has signed it but itself.
     shop.root("own", P256, "basicConstraints=critical,CA:FALSE");
     says(&shop.refusal(&["own"], "ca"), &["self-signed", "Acme, own"]);
@@ -350,6 +356,11 @@ fn an_unknown_issuer_is_shown() {
         &shop.refusal(&["server"], "ca"),
         &["does not verify", "another key"],
     );
+    // Neither that of another CA in the bundle, whose key is weak.
+    shop.root("weak", RSA_1024, CA);
+    let both = shop.read("weak.pem") + &shop.read("ca.pem");
+    std::fs::write(shop.0.path().join("both.pem"), both).unwrap();
+    says(&shop.refusal(&["server"], "both"), &["another key"]);
 }
 
 #[test]
@@ -363,7 +374,26 @@ fn an_issuers_name_writes_nothing_else_into_the_message() {
 }
 
 #[test]
-fn a_client_certificate_that_cannot_be_used_is_told_why() {
+fn an_unknown_issuer_with_a_long_name_is_one_short_sentence_through_a_proxy_too() {
+    for name in [
+        "Größte Zertifizierungsstelle ".repeat(9),
+        "認証局".repeat(99),
+    ] {
+        let ca = Ca::new(&name);
+        let mut params = server_params(&["localhost"]);
+        params.common_name = name;
+        let api = StandIn::with_tls(server_config(&ca.issue(params), None));
+        let proxy = proxy::Proxy::redirecting(api.address);
+        let mut request = api.set_status();
+        request.set_host_override("accounts.cn1.sapcdm.cn");
+        request.set_proxy(format!("http://127.0.0.1:{}", proxy.port));
+        let message = refusal(&request, ca_pem());
+        says(&message, &["(self-signed)", "through the proxy"]);
+    }
+}
+
+#[test]
+fn the_error_for_an_unusable_client_certificate_says_why() {
     let Some(shop) = Workshop::new() else { return };
     shop.root("ca", P256, CA);
     shop.issue("ca", "client", P256, "", "");

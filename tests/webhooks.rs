@@ -47,8 +47,8 @@ fn bad_times() -> [(Value, &'static str); 7] {
         (json!({"iat": "1700000000"}), "no usable iat"),
         (json!({"exp": now() - 200}), "expired"),
         (json!({"exp": "soon"}), "no usable exp"),
-        (json!({"nbf": now() + 86_400}), "not good yet"),
-        (json!({"nbf": now() as f64 + 200.5}), "not good yet"),
+        (json!({"nbf": now() + 86_400}), "not valid yet"),
+        (json!({"nbf": now() as f64 + 200.5}), "not valid yet"),
         (json!({"nbf": [1]}), "no usable nbf"),
     ]
 }
@@ -108,11 +108,14 @@ fn each_check_of_an_id_token_refuses_alone() {
     ] {
         refused(check(&changes), words);
     }
-    let extension = key.jwt(header(), payload());
-    refused(
-        JwtUtils::validate_signature_with_keys(extension, API_KEY, &keys),
-        "iss",
-    );
+    for (other, words) in [(payload(), "iss"), (claims(EVENTS), "another purpose")] {
+        let jwt = key.jwt(header(), other);
+        let checked = JwtUtils::validate_signature_with_keys(jwt, API_KEY, &keys);
+        refused(checked, words);
+    }
+    // Neither of the two alone makes a webhook's token.
+    assert!(check(&json!({"jti": "n-1"})).is_ok());
+    assert!(check(&json!({"sub": claims(EVENTS)["sub"]})).is_ok());
 }
 
 #[test]

@@ -1,14 +1,20 @@
-//! So many calls a second, however many threads make them.
+//! So many calls per second, however many threads make them.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::interrupt::Interrupt;
+
 /// How much slower it may get, as a multiple of the interval wanted.
 const SLOWEST: f64 = 32.0;
+
+/// What was missed is caught up with, but for no more than this.
+const CATCH_UP: Duration = Duration::from_millis(100);
 
 /// Hands out moments at which to send, evenly spaced.
 pub struct Pacer {
     interval: Duration,
+    interrupt: Interrupt,
     state: Mutex<State>,
 }
 
@@ -19,9 +25,10 @@ struct State {
 }
 
 impl Pacer {
-    pub fn per_second(rate: f64) -> Self {
+    pub fn per_second(rate: f64, interrupt: Interrupt) -> Self {
         Pacer {
             interval: Duration::from_secs_f64(1.0 / rate.clamp(0.001, 1e6)),
+            interrupt,
             state: Mutex::new(State {
                 next: Instant::now(),
                 slowness: 1.0,
@@ -29,19 +36,19 @@ impl Pacer {
         }
     }
 
-    /// Waits until it is this thread's turn.
-    pub fn wait(&self) {
+    /// Waits until it is this thread's turn; `false` if that was interrupted.
+    pub fn wait(&self) -> bool {
         let turn = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            // What was missed is caught up with, but for no more than a tenth of a second.
-            let earliest = Instant::now() - Duration::from_millis(100);
+            let now = Instant::now();
+            let earliest = now.checked_sub(CATCH_UP).unwrap_or(now);
             let turn = state.next.max(earliest);
             state.next = turn + self.interval.mul_f64(state.slowness);
-            // Slowly back to full speed, a fiftieth a call.
+            // Slowly back to full speed, a fiftieth per call.
             state.slowness = (state.slowness * 0.98).max(1.0);
             turn
         };
-        std::thread::sleep(turn.saturating_duration_since(Instant::now()));
+        self.interrupt.sleep_until(turn)
     }
 
     /// The API has refused a call because there were too many: all slow down.

@@ -1,11 +1,11 @@
-//! A small HTTP server for the examples that receive something: a fixed number of
-//! threads, one request per connection, and a limit for everything that the client sends.
+//! A small HTTP server for the examples that receive requests: a fixed number of threads,
+//! one request per connection, and limits for everything that the client sends.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-/// How many connections are served at a time; more wait to be accepted.
+/// How many connections are served at a time; others wait to be accepted.
 const THREADS: usize = 32;
 
 /// How long a connection may last in all.
@@ -38,9 +38,9 @@ pub fn serve(listener: &TcpListener, answer: impl Fn(&Request) -> Response + Syn
         for _ in 0..THREADS {
             scope.spawn(|| {
                 for stream in listener.incoming() {
-                    // One that misbehaves is no reason to stop.
+                    // One bad request must not stop the server.
                     if let Err(error) = stream.and_then(|stream| handle(stream, &answer)) {
-                        eprintln!("a request was lost: {error}");
+                        eprintln!("a request failed: {error}");
                     }
                 }
             });

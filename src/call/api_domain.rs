@@ -1,16 +1,16 @@
-//! The API domain: what it may be, and what callers write instead.
+//! The API domain: what it may be, and what callers write by mistake.
 //!
-//! A method's namespace is put before the domain to make the host.
+//! The host is the method's namespace followed by the domain.
 //!
 //! | written | what happens |
 //! | --- | --- |
-//! | `eu1.gigya.com`, `gigya.com`, `login.example.com`, `gateway:8080` | taken as it is |
+//! | `eu1.gigya.com`, `gigya.com`, `login.example.com`, `gateway:8080` | used as it is |
 //! | `https://eu1.gigya.com`, `eu1.gigya.com/`, `eu1.gigya.com.`, ` eu1.gigya.com` | 400006 that says to write `eu1.gigya.com` |
 //! | `accounts.eu1.gigya.com`, `mtls.eu1.gigya.com` | likewise |
 //! | `eu1`, `eu1.gigya` | likewise |
 //! | `cn1` | 400006 that says to write `cn1.sapcdm.cn` |
-//! | `eu9`, `eu` | 400006 that lists the data centers: `accounts.eu` would be a stranger's host |
-//! | `eu9.gigya.com`, `jp1` | sent: it may be new, or the caller's; where that fails, the error lists the data centers |
+//! | `eu9`, `eu` | 400006 that lists the data centers: `accounts.eu` would be somebody else's host |
+//! | `eu9.gigya.com`, `jp1` | used as it is: it may be new, or the caller's own; if sending fails, the error lists the data centers |
 
 use crate::error::GSException;
 use crate::log::address;
@@ -44,13 +44,13 @@ pub(super) fn check(domain: &str, namespace: &str) -> Result<(), GSException> {
     let meant = meant_by(domain, namespace);
     if is_short_name(&meant) {
         return Err(GSException::invalid(format_args!(
-            "the {what} {shown:?} is not the domain of a data center: these are {}",
+            "the {what} {shown:?} is not the domain of a data center; the data centers are {}",
             DATA_CENTERS.join(", ")
         )));
     }
     if meant != domain && check_host(&meant, what).is_ok() {
         return Err(GSException::invalid(format_args!(
-            "the {what} {shown:?} should be the domain of the data center alone: \
+            "the {what} {shown:?} should be only the domain of the data center: \
              write {meant:?}"
         )));
     }
@@ -58,8 +58,8 @@ pub(super) fn check(domain: &str, namespace: &str) -> Result<(), GSException> {
     check_host(domain.strip_prefix('.').unwrap_or(domain), what)
 }
 
-/// What to say where a request could not be sent to this domain: which data centers
-/// there are, if the domain looks like one that there is not.
+/// What to say if a request could not be sent to this domain: which data centers exist,
+/// if the domain looks like an unknown one.
 pub(super) fn hint(domain: &str) -> Option<String> {
     let domain = domain.to_ascii_lowercase();
     let label = domain.split('.').next().unwrap_or_default();
@@ -73,7 +73,7 @@ pub(super) fn hint(domain: &str) -> Option<String> {
     ))
 }
 
-/// The domain that the caller most likely means; mostly the one that is given.
+/// The domain that the caller most likely means; usually the one that is given.
 fn meant_by(domain: &str, namespace: &str) -> String {
     let text = domain.trim();
     let text = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -92,8 +92,8 @@ fn meant_by(domain: &str, namespace: &str) -> String {
     known.copied().unwrap_or(text).to_string()
 }
 
-/// Whether the first label is a namespace and the rest Gigya's domain. A domain of the
-/// caller's own may begin as it likes.
+/// Whether the first label is a namespace and the rest Gigya's domain. The caller's own
+/// domains may begin with any label.
 fn is_namespace(first: &str, rest: &str, namespace: &str) -> bool {
     let rest = rest.to_ascii_lowercase();
     let label = rest.split('.').next().unwrap_or_default();
@@ -108,8 +108,8 @@ fn is_namespace(first: &str, rest: &str, namespace: &str) -> bool {
     is_data_center || first.eq_ignore_ascii_case(namespace) && (is_gigyas || rest == "gigya.com")
 }
 
-/// Whether a text is the name of a region that has data centers, or of a data center
-/// there, without its domain: `eu`, `eu1`, `global`.
+/// Whether a text is the short name of a region or of a data center: `eu`, `eu1`,
+/// `global`.
 fn is_short_name(text: &str) -> bool {
     let name = text.to_ascii_lowercase();
     let region = name.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_domain_that_is_not_one_is_told_what_to_write() {
+    fn the_error_for_a_wrong_domain_says_what_to_write() {
         for (domain, write) in [
             ("https://eu1.gigya.com", "eu1.gigya.com"),
             ("HTTP://eu1.gigya.com", "eu1.gigya.com"),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_data_center_lists_the_known_ones() {
+    fn the_error_for_an_unknown_data_center_lists_the_known_ones() {
         let known = "us1.gigya.com, eu1.gigya.com, eu2.gigya.com, au1.gigya.com, ru1.gigya.com, \
                      cn1.sapcdm.cn, global.gigya.com";
         for domain in ["eu9", "EU", "us", "cn12", "https://eu9/", "accounts.eu9"] {
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn domains_of_the_callers_own_are_taken_as_they_are() {
+    fn the_callers_own_domains_are_used_as_they_are() {
         for domain in [
             "login.example.com",
             "accounts.example.com",

@@ -1,4 +1,4 @@
-//! Tokens of our own: JWTs (RFC 7519) signed with the RSA key of a user key.
+//! Tokens that the SDK makes: JWTs (RFC 7519), signed with the RSA key of a user key.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -16,19 +16,19 @@ pub(crate) enum Credentials<'a> {
     ClientCert,
     /// The first argument is an OAuth2 access token.
     Token,
-    /// A token of our own, signed with the user key's RSA key; see [`super::bearer`].
+    /// A token made by the SDK and signed with the user key's RSA key; see [`super::bearer`].
     Bearer {
         user_key: &'a str,
         private_key: &'a Pem,
     },
-    /// The API key alone says which site is meant.
+    /// No credentials: the API key only identifies the site.
     Anonymous,
 }
 
-/// What a request was made for, where its keys do not tell.
+/// How the caller asked to authenticate: by which constructor.
 #[derive(Clone)]
 pub(crate) enum Authentication {
-    /// By the keys that are there.
+    /// By the keys that are present.
     Keys,
     PrivateKey(Pem),
     Anonymous,
@@ -82,24 +82,24 @@ impl<'a> Credentials<'a> {
         })
     }
 
-    /// Whether the request must go over https: everything that is not signed
-    /// would hand its credentials to whoever listens.
+    /// Whether the request must go over https: an unsigned request would show its
+    /// credentials to anyone on the wire.
     pub(crate) fn needs_https(&self) -> bool {
         !matches!(self, Credentials::Secret(_))
     }
 
-    /// Whether the API executes the same bytes once only: it refuses a nonce that it has
-    /// seen.
+    /// Whether the API executes the same bytes only once, because it refuses a nonce that it
+    /// has already seen.
     pub(crate) fn has_nonce(&self) -> bool {
         self.secret().is_some()
     }
 
-    /// Whether a wrong clock can be why the API refuses the request.
+    /// Whether a wrong clock can be the reason for a refusal.
     pub(crate) fn has_time(&self) -> bool {
         self.has_nonce() || matches!(self, Credentials::Bearer { .. })
     }
 
-    /// What signs the request, if it is signed.
+    /// The secret that signs the request, if it is signed.
     pub(crate) fn secret(&self) -> Option<&'a str> {
         match self {
             Credentials::Secret(secret) | Credentials::Session { secret } => Some(secret),
@@ -107,7 +107,7 @@ impl<'a> Credentials<'a> {
         }
     }
 
-    /// Adds the parameters that authenticate.
+    /// Adds the parameters that authenticate the request.
     pub(crate) fn add_fields(
         &self,
         api_key: Option<&'a str>,
@@ -115,7 +115,7 @@ impl<'a> Credentials<'a> {
         stamp: Stamp,
         fields: &mut Vec<(&'static str, Field<'a>)>,
     ) {
-        // A bearer token names the user key itself.
+        // A bearer token already names the user key.
         let is_bearer = matches!(self, Credentials::Bearer { .. });
         if let Some(user_key) = user_key.filter(|_| !is_bearer) {
             fields.push(("userKey", Field::Text(user_key)));

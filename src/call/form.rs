@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::encoding::percent::{Out, Percent, text};
 use crate::encoding::python_json::{write_json, write_number};
 
-/// The timestamp and the nonce of one try.
+/// The timestamp and the nonce of one attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp {
     /// Unix seconds.
@@ -16,7 +16,7 @@ pub(crate) struct Stamp {
     pub(crate) offset: i64,
 }
 
-/// The value of a parameter, the caller's or the SDK's own.
+/// The value of a parameter of the caller or the SDK.
 #[derive(Clone, Copy)]
 pub(crate) enum Field<'a> {
     Json(&'a Value),
@@ -27,17 +27,16 @@ pub(crate) enum Field<'a> {
 /// The name of the signature parameter.
 pub(crate) const SIGNATURE: &str = "sig";
 
-/// The parameters of a request as `name=value` pairs, sorted by name and joined with
-/// `&`.
+/// The parameters of a request as `name=value` pairs, sorted by name and joined with `&`.
 pub(crate) struct Form {
-    /// Without the signature.
+    /// The form without the signature.
     pub(crate) text: String,
-    /// Where in the text the signature belongs.
+    /// The position of the signature in the text.
     signature_at: usize,
 }
 
 impl Form {
-    /// * `own`: the SDK's parameters; they replace the caller's of the same name.
+    /// * `own`: the SDK's parameters; they replace the caller's parameters of the same name.
     /// * `without`: the name of a parameter that is left out.
     pub(crate) fn encode<'a>(
         params: &'a Map<String, Value>,
@@ -48,7 +47,7 @@ impl Form {
         fields.extend_from_slice(own);
         for (name, value) in params {
             let replaced = own.iter().any(|(own, _)| own == name);
-            // A null is left out, as Python leaves out None.
+            // null is left out, as Python leaves out None.
             if !value.is_null() && !replaced && without != Some(name) {
                 fields.push((name, Field::Json(value)));
             }
@@ -116,7 +115,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_signature_goes_to_its_sorted_place() {
+    fn the_signature_is_inserted_in_sorted_order() {
         for (names, expected) in [
             (
                 &["a", "sif", "sih", "é"][..],

@@ -1,9 +1,9 @@
-//! Which headers a caller may set.
+//! The headers that a caller may set.
 
 use crate::error::GSException;
 use crate::log::address;
 
-/// What the SDK or HTTP itself owns.
+/// Headers that the SDK or HTTP itself owns; so are `Content-*` and `Proxy-*`.
 const OWNED: [&str; 10] = [
     "host",
     "transfer-encoding",
@@ -17,14 +17,15 @@ const OWNED: [&str; 10] = [
     "upgrade",
 ];
 
-/// The names and values of all headers together, in bytes.
+/// The largest size of all names and values together, in bytes.
 const MAX_SIZE: usize = 32 * 1024;
 
-/// * `is_anonymous`: the request has no credentials, so `Authorization` is the caller's.
+/// * `is_anonymous`: whether the request has no credentials, so that the caller may set
+///   `Authorization`.
 ///
 /// # Errors
 /// 400006 for names that are owned or invalid, for values with control characters, and for
-/// more than 32 KB of them.
+/// more than 32 KB in all.
 pub(super) fn check_all(
     headers: &[(String, String)],
     is_anonymous: bool,
@@ -52,7 +53,7 @@ fn check_name(name: &str) -> Result<(), GSException> {
     // A token (RFC 9110, 5.6.2).
     let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     if name.is_empty() || !name.chars().all(is_token) {
-        return Err(refused(name, "has a name that no header can have"));
+        return Err(refused(name, "has a name that is not a valid header name"));
     }
     let owned_prefixes = ["content-", "proxy-"];
     if OWNED.contains(&lower.as_str()) || owned_prefixes.iter().any(|p| lower.starts_with(p)) {

@@ -1,15 +1,15 @@
-//! What counts as a plain host: nothing that a caller passes in can make more
-//! of a URL than a host and perhaps a port.
+//! Plain hosts: no string from a caller can make more of a URL than a host and an optional
+//! port.
 
 use std::net::Ipv6Addr;
 
 use crate::error::GSException;
 use crate::log::address;
 
-/// Letters, digits, `-` and `_` in labels joined by dots, then perhaps a port;
-/// or an IPv6 address in brackets, then perhaps a port.
+/// Checks that a host is plain: labels of letters, digits, `-` and `_` joined by dots, or
+/// an IPv6 address in brackets; then an optional port.
 ///
-/// * `what`: what to call it in the error.
+/// * `what`: the name of the host in the error.
 ///
 /// # Errors
 /// 400006 that says what is wrong with it.
@@ -30,7 +30,7 @@ pub(crate) fn check_host(host: &str, what: &str) -> Result<(), GSException> {
             match rest.strip_prefix(':') {
                 Some(port) => ("", Some(port)),
                 None if rest.is_empty() => ("", None),
-                None => return refuse("goes on after its address"),
+                None => return refuse("has extra characters after its address"),
             }
         }
         None => match host.split_once(':') {
@@ -48,7 +48,7 @@ pub(crate) fn check_host(host: &str, what: &str) -> Result<(), GSException> {
         return Ok(());
     }
     if let Some(c) = name.chars().find(|c| !is_plain(*c)) {
-        return refuse(&format!("holds {c:?}"));
+        return refuse(&format!("contains {c:?}"));
     }
     // The limits of the domain name system (RFC 1035, 2.3.4).
     if name.len() > 253 || name.split('.').any(|label| label.len() > 63) {
@@ -64,7 +64,7 @@ pub(crate) fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
 }
 
-/// `host[:port]` in its parts; the brackets of an IPv6 address stay.
+/// Splits `host[:port]`; the brackets of an IPv6 address stay.
 pub(crate) fn split_port(host: &str) -> (&str, Option<&str>) {
     match host.rsplit_once(':') {
         // The colons of an IPv6 address are inside its brackets.

@@ -1,7 +1,7 @@
 //! What the caller said → a signed form. Pure: no clock, no I/O.
 //!
-//! [`Call`] is what the caller said. Its [`Credentials`] say how it authenticates, its
-//! [`Target`] where it goes; a [`Stamp`] makes one [`Form`] of it.
+//! A [`Call`] is what the caller said. Its [`Credentials`] say how it authenticates, its
+//! [`Target`] where it goes; together with a [`Stamp`] they make one [`Form`].
 
 mod api_domain;
 pub(crate) mod bearer;
@@ -34,14 +34,14 @@ pub(crate) use api_domain::DEFAULT as DEFAULT_API_DOMAIN;
 /// The value of the parameter `sdk`.
 const SDK: &str = concat!("rust_", env!("CARGO_PKG_VERSION"));
 
-/// Everything that a caller has said about a request.
+/// Everything that the caller has said about a request.
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) api_method: String,
     pub(crate) params: Map<String, Value>,
-    /// Why the parameters that the caller passed are not used.
+    /// Why the caller's parameters cannot be used.
     pub(crate) params_error: Option<String>,
-    /// The parameters that are NaN or infinite, and so not among the others.
+    /// The names of parameters that are NaN or infinite, and so not in `params`.
     not_finite: BTreeSet<String>,
     pub(crate) api_key: Option<String>,
     pub(crate) secret_key: Option<String>,
@@ -53,19 +53,19 @@ pub(crate) struct Call {
     pub(crate) host_override: Option<String>,
     pub(crate) proxy: Option<String>,
     pub(crate) ca_certs: Option<Pem>,
-    /// How often to send again what may be sent again.
+    /// How many retries are allowed.
     pub(crate) retries: u32,
-    /// The time limit of one try, within that of the whole call.
+    /// The time limit of one attempt, within that of the whole call.
     pub(crate) try_timeout: Option<Duration>,
     /// Whether executing the call twice does no harm.
     pub(crate) idempotent: bool,
-    /// Whether the rows of the answer are left to be parsed one by one.
+    /// Whether the rows of the answer are parsed later, one by one.
     pub(crate) rows_apart: bool,
-    /// Whether to go where a refusal says that the API key is served.
+    /// Whether to follow error 301001 to the data center that it names.
     pub(crate) follows_data_center: bool,
     /// The caller's headers.
     pub(crate) headers: Vec<(String, String)>,
-    /// Where it goes, once that is known; forgotten when anything changes.
+    /// The resolved target; forgotten when anything changes.
     target: OnceLock<Arc<Target>>,
 }
 
@@ -126,10 +126,10 @@ impl Call {
         )
     }
 
-    /// Where the call goes, once everything that can be checked before anything is sent
+    /// Resolves where the call goes, after everything that can be checked before sending
     /// has been checked.
     ///
-    /// * `api_domain`: the caller's, or another data center's.
+    /// * `api_domain`: the caller's, or that of another data center.
     ///
     /// # Errors
     /// 400002 when there is no method or nothing to authenticate with, 400006
@@ -164,8 +164,7 @@ impl Call {
         Ok(target)
     }
 
-    /// What the call itself says about an error: what it lacks, or which data centers
-    /// there are.
+    /// What the call says about an error: what it lacks, or which data centers exist.
     pub(crate) fn hint(&self, code: i64, outcome: Outcome) -> Option<String> {
         match outcome {
             Outcome::NotSent => match self.target(&self.api_domain) {
@@ -185,7 +184,7 @@ impl Call {
         }
     }
 
-    /// Sets a parameter, in place of any other of its name.
+    /// Sets a parameter, replacing any other of its name.
     ///
     /// * `value`: `None` for NaN and infinity.
     pub(crate) fn set_param(&mut self, name: String, value: Option<Value>) {
@@ -201,12 +200,12 @@ impl Call {
         }
     }
 
-    /// Must be called before anything changes.
+    /// Must be called whenever something changes.
     pub(crate) fn forget_target(&mut self) {
         self.target = OnceLock::new();
     }
 
-    /// The form of one try, without its signature.
+    /// The form of one attempt, without its signature.
     pub(crate) fn form(&self, credentials: &Credentials, stamp: Stamp) -> Form {
         let mut own = Vec::with_capacity(8);
         own.push(("httpStatusCodes", Field::Text("false")));
@@ -220,7 +219,7 @@ impl Call {
         Form::encode(&self.params, &own, without)
     }
 
-    /// Whether client-side errors are to be worded as XML.
+    /// Whether errors of the SDK are written as XML.
     pub(crate) fn wants_xml(&self) -> bool {
         self.params.get("format").and_then(Value::as_str) == Some("xml")
     }
@@ -247,8 +246,8 @@ fn read_params(params: Value) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// Whether every integer in a JSON text is one as a value, too: serde_json makes a float
-/// of what does not fit 64 bits, unless `arbitrary_precision` is on.
+/// Checks that every integer in a JSON text is an integer as a value, too: serde_json
+/// makes floats of those that exceed 64 bits, unless `arbitrary_precision` is on.
 fn check_integers(json: &str) -> serde_json::Result<()> {
     let parts: Vec<&RawValue> = match json.chars().next() {
         Some('[') => serde_json::from_str(json)?,
@@ -331,11 +330,14 @@ mod tests {
             };
             let target = call.target(&call.api_domain).unwrap();
             let form = || call.form(&call.credentials().unwrap(), stamp);
-            // With a certificate and a secret we go over https, Python does not.
+            // With a certificate and a secret the SDK uses https, Python does not.
             let forced = call.client_cert.is_some() && !expected_url.starts_with("https");
-            let https = |text: &str| match forced {
-                true => text.replacen("http", "https", 1),
-                false => text.to_string(),
+            let https = |text: &str| {
+                if forced {
+                    text.replacen("http", "https", 1)
+                } else {
+                    text.to_string()
+                }
             };
             assert_eq!(target.url, https(expected_url), "{row}");
 

@@ -36,7 +36,7 @@ pub(crate) fn base_string(beginning: &str, form: &str) -> String {
     text(out)
 }
 
-/// An HMAC that has its key and the beginning of the base string.
+/// An HMAC that has been given its key and the beginning of the base string.
 ///
 /// # Errors
 /// 400006 when the secret key is not valid base64.
@@ -46,8 +46,8 @@ pub(crate) fn signer(secret: &str, beginning: &str) -> Result<Signer, GSExceptio
     Ok(signer)
 }
 
-/// Signs what [`base_string`] would return without holding it: for a large form it is
-/// up to five times the size of the parameters.
+/// Signs what [`base_string`] would return, without building it: it can be five times the
+/// size of the parameters.
 pub(crate) fn sign(mut signer: Signer, form: &str) -> String {
     Percent(&mut signer).put(form.as_bytes());
     signer.sign()
@@ -63,9 +63,9 @@ pub(crate) fn form_to_sign(params: &Map<String, Value>) -> String {
     Form::encode(params, &[], Some(SIGNATURE)).text
 }
 
-/// Scheme and host in lower case, without default port, query and fragment.
+/// The URL with scheme and host in lower case, without default port, query and fragment.
 fn normalize(url: &str, is_secure_connection: bool) -> Result<String, GSException> {
-    let invalid = || GSException::invalid("the URL is not an absolute one");
+    let invalid = || GSException::invalid("the URL is not absolute");
     let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
     let scheme = if is_secure_connection {
         "https"

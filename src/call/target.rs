@@ -1,8 +1,8 @@
-//! Method, API domain and what overrides it → scheme, host and path, and what these
-//! alone decide of each try.
+//! API method, API domain and host override → scheme, host and path, and the parts of each
+//! attempt that depend on these alone.
 //!
-//! Nothing that a caller passes in can make more of a URL than a plain host and
-//! a plain path: whatever could is refused before anything is signed or sent.
+//! No string from a caller can make more of a URL than a plain host and a plain path:
+//! anything else is refused before anything is signed or sent.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ use super::oauth1;
 /// Where a request goes.
 pub(crate) struct Target {
     pub(crate) https: bool,
-    /// Whether no proxy may be used: plain http to loopback, for tests of programs that
+    /// Whether no proxy may be used: for plain http to loopback, in tests of programs that
     /// otherwise use https.
     pub(crate) direct: bool,
     /// Host, with `:port` if one was given.
@@ -26,15 +26,15 @@ pub(crate) struct Target {
     pub(crate) url: String,
     /// The beginning of the base string, which names the method and the URL.
     base_string: String,
-    /// For a signed request: an HMAC that has its key and the beginning, or why there
-    /// is none.
+    /// For a signed request: an HMAC that has been given its key and the beginning of the
+    /// base string, or the error of the key.
     signer: Option<Result<Signer, GSException>>,
 }
 
 impl Target {
-    /// * `mtls`: the request authenticates with a client certificate, which Gigya
-    ///   takes at separate hosts.
-    /// * `secret`: what signs the request.
+    /// * `mtls`: whether the request authenticates with a client certificate, for which
+    ///   Gigya has separate hosts.
+    /// * `secret`: the secret that signs the request.
     ///
     /// # Errors
     /// 400002 without a method; 400006 for a method, domain or override that is not plain.
@@ -62,8 +62,8 @@ impl Target {
                 check_host(host, "host override")?;
                 if plain && !is_loopback(host) {
                     return Err(GSException::invalid(format_args!(
-                        "the host override {:?} is plain http to another machine, which \
-                         only loopback may be: leave out http://, or use https://",
+                        "the host override {:?} is plain http to another machine, which is \
+                         allowed for loopback only: leave out http://, or use https://",
                         address::address(text)
                     )));
                 }
@@ -106,13 +106,13 @@ impl Target {
         }
     }
 
-    /// What is signed of a form.
+    /// The base string of a form.
     pub(crate) fn base_string(&self, form: &Form) -> String {
         oauth1::base_string(&self.base_string, &form.text)
     }
 }
 
-/// Whether a host override asks for plain http, and the host in it.
+/// Whether a host override says plain http, and the host in it.
 fn split_scheme(text: &str) -> (bool, &str) {
     match text.split_once("://") {
         Some((scheme, host)) if scheme.eq_ignore_ascii_case("http") => (true, host),
@@ -121,7 +121,7 @@ fn split_scheme(text: &str) -> (bool, &str) {
     }
 }
 
-/// Whether a host is this machine, and can be no other.
+/// Whether a host is certainly this machine.
 fn is_loopback(host: &str) -> bool {
     let (name, _) = split_port(host);
     let bare = name.trim_start_matches('[').trim_end_matches(']');
@@ -135,7 +135,7 @@ fn check_method(method: &str) -> Result<(), GSException> {
     match method.chars().find(|c| !is_plain(*c)) {
         None => Ok(()),
         Some(c) => Err(GSException::invalid(format_args!(
-            "the API method holds {c:?}; \
+            "the API method contains {c:?}; \
              it should be a namespace and a name, as in \"accounts.getAccountInfo\""
         ))),
     }

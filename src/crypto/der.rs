@@ -1,6 +1,6 @@
-//! A little DER (X.690): what keys and certificates say about themselves, for
-//! messages. `ring` and `webpki` decide what is believed; only the trust settings of
-//! OpenSSL's `TRUSTED CERTIFICATE` are judged here.
+//! A small reader of DER (X.690): what keys and certificates say about themselves, for
+//! messages. `ring` and `webpki` decide what is trusted; only the trust settings of
+//! OpenSSL's `TRUSTED CERTIFICATE` are evaluated here.
 
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
@@ -11,7 +11,7 @@ pub(crate) const SEQUENCE: u8 = 0x30;
 /// `[0]`, constructed, and the following ones.
 const CONTEXT: u8 = 0xa0;
 
-/// Object identifiers and what people call them (RFC 3279, 4055, 5480, 8410).
+/// Object identifiers and their usual names (RFC 3279, 4055, 5480, 8410).
 const NAMES: [(&str, &str); 26] = [
     ("1.2.840.113549.1.1.1", "RSA"),
     ("1.2.840.113549.1.1.4", "RSA with MD5"),
@@ -41,8 +41,7 @@ const NAMES: [(&str, &str); 26] = [
     ("1.2.156.10197.1.301", "SM2"),
 ];
 
-/// The values that stand one after the other: tags and contents. Ends at the first
-/// byte that is not DER.
+/// Consecutive values: tags and contents. Ends at the first byte that is not DER.
 #[derive(Clone, Copy)]
 pub(crate) struct Values<'a>(pub(crate) &'a [u8]);
 
@@ -91,7 +90,7 @@ pub(crate) fn sequence_length(der: &[u8]) -> Option<usize> {
     (tag == SEQUENCE).then_some(header.saturating_add(contents))
 }
 
-/// An object identifier, by its name where it has one.
+/// The name of an object identifier, or the identifier itself if it has none.
 pub(crate) fn oid_name(oid: &[u8]) -> String {
     let mut arcs = Vec::new();
     let mut arc = 0_u64;
@@ -101,7 +100,7 @@ pub(crate) fn oid_name(oid: &[u8]) -> String {
             arcs.push(std::mem::take(&mut arc));
         }
     }
-    // The first number holds two.
+    // The first number encodes two.
     if let Some(first) = arcs.first_mut() {
         let root = (*first / 40).min(2);
         *first -= root * 40;
@@ -213,9 +212,9 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// A name in one line, 100 letters, digits and common signs at most: `Acme, Root CA`.
+/// A name in one line, 100 bytes of letters, digits and common signs at most: `Acme, Root CA`.
 ///
-/// * `name`: the contents of a `Name`, from whoever made the certificate.
+/// * `name`: the contents of a `Name`, chosen by whoever made the certificate.
 pub(crate) fn name_text(name: &[u8]) -> String {
     let values = Values(name).filter_map(|(_, set)| {
         let (tag, value) = Values(set).enter(SEQUENCE)?.nth(1)?;
@@ -226,7 +225,14 @@ pub(crate) fn name_text(name: &[u8]) -> String {
     });
     let line = values.collect::<Vec<_>>().join(", ");
     let is_shown = |c: &char| c.is_alphanumeric() || " .,:;-_'()&/@*+".contains(*c);
-    let line: String = line.chars().filter(is_shown).take(100).collect();
+    let mut room = 100_usize;
+    let mut fits = |c: &char| {
+        let left = room.checked_sub(c.len_utf8());
+        left.map(|left| room = left).is_some()
+    };
+    let line: String = (line.chars().filter(is_shown))
+        .take_while(|c| fits(c))
+        .collect();
     if line.is_empty() {
         "without a name".into()
     } else {

@@ -1,5 +1,5 @@
-//! HMAC-SHA1 (RFC 2104), keyed with a base64 secret; the one thing here that the crate
-//! needs without the feature `client`.
+//! HMAC-SHA1 (RFC 2104), keyed with a base64 secret; the only cryptography without the
+//! feature `client`.
 
 use base64::Engine;
 use base64::alphabet;
@@ -17,12 +17,12 @@ pub(crate) struct Signer {
 
 impl Signer {
     /// # Errors
-    /// What is wrong with the secret, which is not shown.
+    /// What is wrong with the secret; the secret itself is not shown.
     pub(crate) fn new(secret: &str) -> Result<Self, &'static str> {
         let mut canonical = [0; 96];
         let lenient;
         let key = match STANDARD.decode_slice(secret, &mut canonical) {
-            // The ordinary case, without an allocation.
+            // The usual case, without an allocation.
             Ok(length) => &canonical[..length],
             Err(_) => {
                 lenient = decode_leniently(secret)?;
@@ -50,8 +50,7 @@ impl Signer {
 
     /// Compares in constant time.
     pub(crate) fn verify(self, signature: &str) -> bool {
-        // STANDARD refuses every spelling but the canonical one, so equal bytes
-        // mean equal strings.
+        // STANDARD accepts only the canonical spelling, so equal bytes mean equal strings.
         let mut expected = [0; 24]; // 20 bytes, and room for what the decoder estimates
         match STANDARD.decode_slice(signature, &mut expected) {
             Ok(length) => self.mac.verify_slice(&expected[..length]).is_ok(),

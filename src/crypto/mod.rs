@@ -22,7 +22,7 @@ mod provider {
         Arc::clone(PROVIDER.get_or_init(new))
     }
 
-    /// Random bytes of the operating system; `None` where it gives none.
+    /// Random bytes from the operating system; `None` if it has none.
     pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
         let mut bytes = [0; N];
         provider().secure_random.fill(&mut bytes).ok()?;

@@ -1,4 +1,4 @@
-//! PEM (RFC 7468), as people have it → certificates and private keys.
+//! PEM (RFC 7468) and its common variants → certificates and private keys.
 //!
 //! A text is cut at its `-----`. Each piece is a first line, an END line, or neither:
 //!
@@ -6,18 +6,18 @@
 //! |---|---|---|
 //! | outside | first line | a block begins |
 //! | outside | END line | error: it has no first line |
-//! | outside | a text with `--BEGIN ` or `--END ` | error: its dashes are not five |
-//! | outside | another text | skipped |
+//! | outside | a text with base64 of DER | error: it has no first line |
+//! | outside | another text, or such a line whose label holds none of [`NOUNS`] | skipped |
 //! | in a block | a text, then the END line of its label | a block |
 //! | in a block | anything else, or the end | error: it has no END line |
 //!
-//! In the text of a block, everything that stands for a line end is skipped: white
+//! In the text of a block, everything that represents a line end is skipped: white
 //! space, its escapes (`\n`, `\r\n`, `\\n` …), quotes, byte order marks. The rest must
-//! be base64 of one DER sequence. Errors count all blocks, from 1. Blocks of which
-//! nothing is wanted, such as `DH PARAMETERS` or a key among CA certificates, are told
-//! by their labels and are not decoded.
+//! be base64 of one DER sequence. Errors count all blocks, from 1. Blocks that are not
+//! needed, such as `DH PARAMETERS` or a key among CA certificates, are recognized by their
+//! labels and are not decoded.
 //!
-//! A text without any such line is base64 of DER alone, as SAP's console shows keys.
+//! A text without any such line is plain base64 of DER, as SAP's console shows keys.
 
 use std::sync::Arc;
 
@@ -32,13 +32,16 @@ use super::provider;
 
 const DASHES: &str = "-----";
 
+/// What the labels of blocks are about. A comment may say `----- END OF FILE -----`.
+const NOUNS: [&str; 7] = ["CERT", "KEY", "CRL", "REQUEST", "PARAM", "PKCS", "CMS"];
+
 /// Secret stores cut off the `=` at the end.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What can be signed with.
+/// The kinds of keys that can sign.
 const USABLE: &str =
     "RSA of 2048, 3072 or 4096 bits, EC (P-256), EC (P-384) and Ed25519 can be used";
 
@@ -47,6 +50,9 @@ const ENCODED_TWICE: &str = "LS0tLS1CRUdJTi";
 
 const ENCRYPTED: &str =
     "is encrypted: decrypt it first, for instance with `openssl pkey -in … -out …`";
+
+const PKCS12: &str = "holds PKCS#12: decode it (`base64 -d`) and convert it with \
+     `openssl pkcs12 -nodes -in … -out …`";
 
 /// A certificate of a PEM text.
 pub(crate) struct Certificate {
@@ -95,6 +101,8 @@ pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, String> {
         "holds a certificate request: what is needed is the certificate that a CA makes of it"
     } else if has("PKCS7") {
         "holds PKCS#7: convert it with `openssl pkcs7 -print_certs -in … -out …`"
+    } else if has("PKCS12") {
+        PKCS12
     } else {
         "holds no certificate in PEM form"
     };
@@ -115,6 +123,8 @@ pub(crate) fn signing_key(pem: &[u8]) -> Result<Arc<dyn SigningKey>, String> {
             "holds a certificate and no private key: are certificate and key swapped?"
         } else if has("PUBLICKEY") {
             "holds a public key and no private key"
+        } else if has("PKCS12") {
+            PKCS12
         } else {
             "holds no private key in PEM form"
         };
@@ -162,10 +172,14 @@ pub(crate) fn is_pem(text: &str) -> bool {
 /// Whether this could be base64 of a DER sequence of 45 bytes or more, which no key is
 /// below: its first byte makes an `M`, the length that follows a `C` to `I`.
 fn is_bare_der(digits: &str) -> bool {
-    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
     digits.len() >= 60
         && matches!(digits.as_bytes(), [b'M', b'C'..=b'I', ..])
-        && digits.bytes().all(is_digit)
+        && digits.chars().all(is_digit)
+}
+
+/// Whether this is a character of base64.
+fn is_digit(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "+/=".contains(c)
 }
 
 /// Whether a text that should be a path may be a key, or a piece of one.
@@ -178,23 +192,26 @@ pub(crate) fn could_be_key(text: &str) -> bool {
     let has = |class: fn(&char) -> bool| text.chars().any(|c| class(&c));
     let is_mixed =
         has(char::is_ascii_uppercase) && has(char::is_ascii_lowercase) && has(char::is_ascii_digit);
-    // The second is base64url, whose `-` and `_` are usual in paths, too.
+    // The second form is base64url, whose `-` and `_` are common in paths, too.
     text.contains(DASHES) || longest("+/=") >= 56 || is_mixed && longest("+/=-_") >= 56
 }
 
-/// The bytes as text. What is not UTF-8 may stand between blocks.
+/// The bytes as text; between blocks they need not be UTF-8.
 ///
 /// # Errors
-/// What it is instead, if it is known.
+/// What the bytes are instead, if they are recognized.
 fn text_of(pem: &[u8]) -> Result<String, String> {
-    if der::sequence_length(pem) == Some(pem.len()) {
+    let text = String::from_utf8_lossy(pem);
+    // Of 128 bytes or more, something may follow, or its end be missing.
+    let is_long = matches!(pem, [SEQUENCE, 0x80..=0x84, ..]);
+    let is_der = is_long || der::sequence_length(pem) == Some(pem.len());
+    if is_der && !text.contains("-----BEGIN") {
         return Err("is binary (DER or PKCS#12) and not PEM: \
                     convert it with `openssl x509`, `openssl pkey` or `openssl pkcs12`"
             .into());
     }
-    let text = String::from_utf8_lossy(pem);
     let has_mark = pem.starts_with(&[0xff, 0xfe]) || pem.starts_with(&[0xfe, 0xff]);
-    // A file in the middle of others, too.
+    // Also finds a UTF-16 file among several concatenated ones.
     match text.find("-\0").or(has_mark.then_some(0)) {
         None => Ok(text.into_owned()),
         Some(start) => {
@@ -211,15 +228,16 @@ fn block_error(number: usize, why: &str) -> String {
 
 /// The blocks of a text, by the table above.
 fn blocks(text: &str) -> Result<Vec<Block<'_>>, String> {
+    if let Some(block) = bare_block(text)? {
+        return Ok(vec![block]);
+    }
     let mut blocks = Vec::new();
     let mut pieces = text.split(DASHES);
-    let mut has_lines = false;
     while let Some(piece) = pieces.next() {
         let number = blocks.len() + 1;
         let error = |why: &str| Err(block_error(number, why));
-        match line(piece) {
+        match line_of_block(piece) {
             Some(Line::First(label)) => {
-                has_lines = true;
                 let body = pieces.next().unwrap_or_default().trim_matches('-');
                 match pieces.next().and_then(line) {
                     Some(Line::End(end)) if end == label => {}
@@ -232,30 +250,42 @@ fn blocks(text: &str) -> Result<Vec<Block<'_>>, String> {
                     body,
                 });
             }
-            Some(Line::End(_)) => return error("has an END line and no first line"),
-            None if piece.contains("--BEGIN ") || piece.contains("--END ") => {
-                return error("has a first or END line without five dashes on each side");
-            }
-            None => {}
+            None if !has_der(piece) => {}
+            _ => return error("has no first line with five dashes on each side"),
         }
     }
-    if has_lines {
-        return Ok(blocks);
+    Ok(blocks)
+}
+
+/// Whether a text between blocks holds a line of one, or more.
+fn has_der(text: &str) -> bool {
+    let mut runs = text.split(|c: char| !is_digit(c));
+    // Before the first, there may be an escape for a line end.
+    runs.any(|run| is_bare_der(run.trim_start_matches(['n', 'r', 't'])))
+}
+
+/// The block of a text that is nothing but base64.
+///
+/// # Errors
+/// Why it is none, if it should be one.
+fn bare_block(text: &str) -> Result<Option<Block<'_>>, String> {
+    if text.contains(DASHES) {
+        return Ok(None);
     }
     let digits = without_line_ends(text);
     if digits.starts_with(ENCODED_TWICE) {
         return Err("is base64 of a PEM text: decode it first (`base64 -d`)".into());
     }
-    if is_bare_der(&digits) {
-        let mut block = Block {
-            number: 1,
-            label: String::new(),
-            body: text,
-        };
-        block.label = label_of(&block.decode(true)?.0).into();
-        blocks.push(block);
+    if !is_bare_der(&digits) {
+        return Ok(None);
     }
-    Ok(blocks)
+    let mut block = Block {
+        number: 1,
+        label: String::new(),
+        body: text,
+    };
+    block.label = label_of(&block.decode(true)?.0).into();
+    Ok(Some(block))
 }
 
 /// A line that begins or ends a block, with its label.
@@ -264,8 +294,8 @@ enum Line {
     End(String),
 }
 
-/// What stands between two `-----`, if it is such a line. Some stores remove all white
-/// space, and more than five dashes do no harm.
+/// The text between two `-----`, if it is such a line. Some stores remove all white space;
+/// more than five dashes are accepted.
 fn line(piece: &str) -> Option<Line> {
     let text = piece.trim_matches('-').replace(char::is_whitespace, "");
     let is_label = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
@@ -278,11 +308,21 @@ fn line(piece: &str) -> Option<Line> {
     }
 }
 
+/// The same, if its label is that of a block.
+fn line_of_block(piece: &str) -> Option<Line> {
+    line(piece).filter(|line| {
+        let (Line::First(label) | Line::End(label)) = line;
+        NOUNS.iter().any(|noun| label.contains(noun))
+    })
+}
+
 /// The label that fits a DER sequence.
 fn label_of(der: &[u8]) -> &'static str {
     let values = Values(der).enter(SEQUENCE).unwrap_or(Values(&[]));
-    let tags: Vec<u8> = values.map(|(tag, _)| tag).take(2).collect();
+    let tags: Vec<u8> = values.map(|(tag, _)| tag).take(3).collect();
     match tags.as_slice() {
+        [INTEGER, INTEGER] => "PUBLICKEY",
+        [INTEGER, SEQUENCE, SEQUENCE] => "PKCS12",
         [INTEGER, ..] => "PRIVATEKEY",
         [SEQUENCE, OCTET_STRING] => "ENCRYPTEDPRIVATEKEY",
         [SEQUENCE, BIT_STRING] => "PUBLICKEY",
@@ -312,7 +352,7 @@ impl Block<'_> {
     }
 }
 
-/// A text without its line ends, whatever stands for them, and without quotes.
+/// A text without quotes and line ends, in whatever form.
 fn without_line_ends(text: &str) -> String {
     let mut rest = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -346,7 +386,7 @@ mod tests {
             };
             let whole = read(pem.as_bytes());
             assert_eq!((whole.0.is_ok(), whole.1.is_ok()), (!is_key, is_key));
-            // The last dashes are not missed.
+            // Missing dashes at the end do not matter.
             for end in 0..pem.trim_end().trim_end_matches('-').len() {
                 let (cert, key) = read(&pem.as_bytes()[..end]);
                 assert!(cert.is_err() && key.is_err(), "{end}");

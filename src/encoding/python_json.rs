@@ -9,10 +9,10 @@ use serde_json::ser::{Formatter, Serializer};
 
 use super::percent::Out;
 
-/// Writes a value; what it writes is ASCII.
+/// Writes a value as ASCII.
 pub(crate) fn write_json(value: &Value, out: &mut impl Out) {
     let mut serializer = Serializer::with_formatter(Sink(out), Python);
-    // A value has no keys that are not text, and a sink takes everything.
+    // Cannot fail: the keys of a `Value` are strings, and a sink accepts everything.
     let _ = value.serialize(&mut serializer);
 }
 
@@ -22,9 +22,9 @@ pub(crate) fn write_json_string(text: &str, out: &mut impl Out) {
     let _ = text.serialize(&mut serializer);
 }
 
-/// Writes a number as Python does: integers digit by digit, floats by their `repr`,
-/// unless that has other digits. With `arbitrary_precision` a number may have more
-/// digits than a float holds, and none of them is lost.
+/// Writes a number as Python does: integers digit by digit, floats by their `repr` if it
+/// has the same digits. With `arbitrary_precision` a number may have more digits than a
+/// float can hold, and none of them is lost.
 ///
 /// | JSON | written |
 /// | --- | --- |
@@ -41,8 +41,8 @@ pub(crate) fn write_number(number: &str, out: &mut impl Out) {
     }
 }
 
-/// The digits of a number that count: without its sign, its exponent and the zeros
-/// around them.
+/// The significant digits of a number: without sign, exponent, and leading and trailing
+/// zeros.
 fn digits(number: &str) -> String {
     let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
@@ -53,7 +53,7 @@ fn digits(number: &str) -> String {
 fn write_float(float: f64, out: &mut impl Out) {
     let scientific = format!("{float:e}");
     match scientific.split_once('e') {
-        // Python counts in powers of ten from 1e16 up and below 1e-4.
+        // Python uses scientific notation from 1e16 up and below 1e-4.
         Some((digits, exponent)) if !(-4..16).contains(&exponent.parse().unwrap_or(0)) => {
             let (sign, exponent) = match exponent.strip_prefix('-') {
                 Some(exponent) => ('-', exponent),
@@ -100,14 +100,14 @@ impl Formatter for Python {
         out.write_all(&text)
     }
 
-    /// With `arbitrary_precision`.
+    /// Called with `arbitrary_precision`.
     fn write_number_str<W: ?Sized + Write>(&mut self, out: &mut W, text: &str) -> io::Result<()> {
         let mut number = Vec::new();
         write_number(text, &mut number);
         out.write_all(&number)
     }
 
-    /// serde_json has escaped quotes, backslashes and control characters.
+    /// serde_json has already escaped quotes, backslashes and control characters.
     fn write_string_fragment<W: ?Sized + Write>(
         &mut self,
         out: &mut W,

@@ -1,4 +1,4 @@
-//! The keys of each site: fetched when they are needed, kept, replaced.
+//! The keys of each site: fetched when they are needed, cached, replaced.
 //!
 //! A site is an API key in a data center. Its keys are in one of these states:
 //!
@@ -30,7 +30,7 @@
 //!   does not cause a flood of requests.
 //!
 //! Only a token that names an unknown key waits while there are keys: it is the one that new
-//! keys can help. A forged signature holds one thread per fetch.
+//! keys can help. A forged signature blocks one thread per fetch.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,16 +41,16 @@ use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
 use crate::outcome::Outcome;
 use crate::sync::{BoundedMap, lock, process_id};
 
-/// How long a caller waits for keys: for its own fetch, or for another's.
+/// How long a caller waits for keys, whether it fetches them or waits for another fetch.
 pub(crate) const WAIT: Duration = Duration::from_secs(10);
 
 /// The pause between the end of a fetch and the next one while there are keys.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// The same while there are none, and nobody can log in.
+/// The same pause while there are no keys, and nobody can log in.
 const QUIET_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Age at which keys are fetched again although all tokens fit: one may be withdrawn.
+/// Age at which keys are fetched again even if all tokens verify: one may be withdrawn.
 const REFRESH: Duration = Duration::from_secs(24 * 3600);
 
 /// Age up to which keys are used while fetching newer ones fails.
@@ -59,10 +59,10 @@ const TOO_OLD: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How many sites are kept.
 const CAPACITY: usize = 1000;
 
-/// Why a token cannot be believed.
+/// Why a token cannot be accepted.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// By keys that are this old.
+    /// Refused by keys of this age.
     Refused(Refusal, Duration),
     NoKeys(GSException),
 }
@@ -82,7 +82,7 @@ impl KeyCache {
         }
     }
 
-    /// Judges a token with the keys of a site, fetched now if the table above says so.
+    /// Checks a token with the keys of a site, fetched now if the table above says so.
     ///
     /// # Errors
     /// What `judge` says, or the failure of the fetch.

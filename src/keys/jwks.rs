@@ -23,7 +23,7 @@ pub(crate) enum Refusal {
     /// The key that the token names is not among the keys, or there are none.
     UnknownKey,
     WrongSignature,
-    /// The signature holds, the payload is not a JSON object.
+    /// The signature is valid, but the payload is not a JSON object.
     BadPayload,
 }
 
@@ -138,12 +138,15 @@ pub(crate) mod tests {
         let mut other = rfc_key();
         other["e"] = json!("AQAC");
         assert_eq!(verify(other), Err(Refusal::WrongSignature));
+        let (small, large) = ("_".repeat(340), "_".repeat(1368)); // 255 and 1026 bytes
         for (name, value) in [
             ("kty", "EC"),
             ("alg", "HS256"),
             ("use", "enc"),
             ("n", ""),
             ("n", "!"),
+            ("n", &small),
+            ("n", &large),
         ] {
             let mut key = rfc_key();
             key[name] = json!(value);

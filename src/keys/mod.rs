@@ -1,4 +1,4 @@
-//! A site's public keys, and the tokens that are believed because of them.
+//! A site's public keys, and the tokens that they verify.
 
 mod cache;
 mod jwks;

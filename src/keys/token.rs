@@ -15,7 +15,7 @@ use crate::reading::json::parse_object;
 /// and of that only `alg`, `kid` and `crit`.
 pub(crate) struct Token<'a> {
     key_id: Option<String>,
-    /// Header and payload, the text that the signature is for.
+    /// Header and payload, which are signed.
     signed: &'a str,
     payload: &'a str,
     signature: Vec<u8>,
@@ -23,7 +23,7 @@ pub(crate) struct Token<'a> {
 
 impl<'a> Token<'a> {
     /// # Errors
-    /// What about the token cannot be accepted.
+    /// Why the token cannot be accepted.
     pub(crate) fn parse(jwt: &'a str) -> Result<Self, &'static str> {
         let parts = jwt.rsplit_once('.').and_then(|(signed, signature)| {
             let (header, payload) = signed.split_once('.')?;
@@ -37,8 +37,8 @@ impl<'a> Token<'a> {
             .map_err(|_| "has a header that is not base64url")?;
         let [algorithm, key_id, critical] = fields::pick(&header, ["alg", "kid", "crit"])
             .ok_or("has a header that is not a JSON object with each field once")?;
-        // The one algorithm that Gigya uses. `none`, and HS256 with the public key as the
-        // secret, end here.
+        // The only algorithm that Gigya uses. This refuses `none`, and HS256 with the public
+        // key as the secret.
         if algorithm != Some("\"RS256\"") {
             return Err("is not signed with RS256");
         }
@@ -70,9 +70,9 @@ impl<'a> Token<'a> {
         claims.ok_or(Refusal::BadPayload)
     }
 
-    /// Why the token is refused, in words.
+    /// The reason of a refusal, for an error message.
     ///
-    /// * `age`: that of the keys, if they were fetched.
+    /// * `age`: the age of the keys, if they were fetched.
     pub(crate) fn explain(&self, refusal: Refusal, age: Option<Duration>) -> String {
         let fetched = age.map_or_else(String::new, |age| {
             format!(", which were fetched {} s ago", age.as_secs())
@@ -88,7 +88,7 @@ impl<'a> Token<'a> {
                 )
             }
             (Refusal::UnknownKey, Some(key_id)) => {
-                // Anybody can send megabytes of it.
+                // Anyone can send megabytes of it.
                 let shown: String = key_id.chars().take(64).collect();
                 let dots = if shown.len() < key_id.len() {
                     "…"

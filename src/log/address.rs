@@ -1,5 +1,5 @@
-//! Texts that should be a method, a host or a proxy, shown only as far as they are plain:
-//! whatever else there is may be a password.
+//! Strings that should be a method, a host or a proxy. Only plain ones are shown: anything
+//! else could contain a password.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -66,7 +66,7 @@ pub(crate) fn address(text: &str) -> String {
     }
 }
 
-/// User and password of a proxy, as they are written, decoded, and as the proxy gets them.
+/// User and password of a proxy: as written, decoded, and as sent to the proxy.
 pub(crate) fn secrets_of_proxy(text: &str) -> Vec<String> {
     let Some((user, _)) = text.rsplit_once('@') else {
         return Vec::new();
@@ -80,8 +80,8 @@ pub(crate) fn secrets_of_proxy(text: &str) -> Vec<String> {
     [&written[..], &decoded[..], &[basic]].concat()
 }
 
-/// Scheme, host and path of a redirect's target, the path as far as it is plain: never its
-/// user, query or fragment.
+/// Scheme, host and path of a redirect's target, the path as far as it is plain; never user,
+/// query or fragment.
 pub(crate) fn location(text: &str) -> String {
     let path = |text: &str| {
         let is_path = |c| is_plain(c) || matches!(c, '/' | '~');

@@ -1,5 +1,5 @@
-//! Whole JSON and whole XML, masked: what is not a name, a text or a number is handed on as
-//! it came, piece by piece, so that nothing is held but what is shown.
+//! Masks complete JSON and XML. Everything but names, strings and numbers is passed on as
+//! it is, piece by piece, so that only the output is in memory.
 
 use quick_xml::Reader;
 use quick_xml::escape::escape;
@@ -8,16 +8,18 @@ use serde_core::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::mask::{LONGEST, MASK, Mask, is_secret_field};
+use crate::reading::json::parse_strictly;
 
 impl Mask {
     /// The parameters, masked.
     pub(crate) fn params(&self, params: &Map<String, Value>) -> Map<String, Value> {
         let shown = |(name, value): (&String, &Value)| {
             let field = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
-            let shown = serde_json::from_str(&self.data(&field.to_string()));
-            // Nested too deeply to be read again.
-            let hidden = || Map::from_iter([(self.text(name).into_owned(), MASK.into())]);
-            shown.unwrap_or_else(|_| hidden())
+            match parse_strictly(&self.data(&field.to_string())) {
+                Ok(Value::Object(shown)) => shown,
+                // Nested too deeply to be read again, or of a name that serde_json reserves.
+                _ => Map::from_iter([(self.text(name).into_owned(), MASK.into())]),
+            }
         };
         params.iter().flat_map(shown).collect()
     }
@@ -28,13 +30,20 @@ impl Mask {
         self::json(json, self, &mut |piece| shown.push_str(piece));
         shown
     }
+
+    /// Complete JSON or XML, masked.
+    pub(crate) fn document(&self, text: &str) -> Option<String> {
+        let mut shown = String::new();
+        document(text, self, &mut |piece| shown.push_str(piece))?;
+        Some(shown)
+    }
 }
 
 /// The deepest XML that is shown.
 const DEEPEST: usize = 1_000;
 
-/// Hands on a document, masked. `None` if it is neither whole JSON nor whole XML: then what
-/// was handed on is to be dropped.
+/// Passes on a document, masked. `None` if it is neither complete JSON nor complete XML: the
+/// caller must then drop what was passed on.
 pub(super) fn document(text: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
     if body.starts_with('<') {
@@ -95,7 +104,7 @@ fn token(json: &str) -> Option<(Token<'_>, &str)> {
     })
 }
 
-/// Hands on JSON that is known to be valid, masked.
+/// Passes on JSON that is known to be valid, masked.
 pub(super) fn json(text: &str, mask: &Mask, out: &mut dyn FnMut(&str)) {
     let quoted = |text: &str, out: &mut dyn FnMut(&str)| put(&["\"", text, "\""], out);
     let mut rest = text;
@@ -141,7 +150,7 @@ fn xml(body: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
     let (mut depth, mut roots) = (0, 0);
     // The depth of a secret element that this is in, and whether all in it is text.
     let mut secret: Option<(usize, bool)> = None;
-    // What stands between two tags, escaped: references, CDATA and comments divide it.
+    // The text between two tags, escaped; references, CDATA and comments split it.
     let mut text = String::new();
     loop {
         let event = reader.read_event().ok()?;
@@ -215,13 +224,13 @@ fn xml(body: &str, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
     }
 }
 
-/// Whether the text of an element or attribute tells nothing, whatever its name.
+/// Whether the text of an element or attribute reveals nothing, whatever its name.
 fn is_plain(text: &str) -> bool {
     matches!(text.trim(), "true" | "false" | "")
 }
 
 fn attributes(tag: &BytesStart, mask: &Mask, out: &mut dyn FnMut(&str)) -> Option<()> {
-    // Duplicates would be sought in quadratic time.
+    // The check for duplicates takes quadratic time.
     for attribute in tag.attributes().with_checks(false) {
         let attribute = attribute.ok()?;
         let (name, value) = (utf8(attribute.key.into_inner())?, utf8(&attribute.value)?);

@@ -3,14 +3,14 @@
 //! | what | is hidden |
 //! | --- | --- |
 //! | a field or parameter whose name says that it is secret ([`is_secret`]) | its value, but for booleans and `null` |
-//! | a text in which such a name is followed by `=` or `:`, or which is in a tag | the whole text |
-//! | a secret of the request itself, repeated in a text, key or number | the secret; the whole text where it is escaped |
+//! | a text in which such a name is followed by `=` or `:`, or is inside a tag | the whole text |
+//! | a secret of the request itself, repeated in a text, key or number | the secret; the whole text if it is escaped |
 //! | a text that is escaped more than [`ROUNDS`] times, or longer than [`LONGEST`] | the whole text |
 //!
 //! Escapes of percent-encoding, JSON and XML are undone before a text is judged
-//! ([`super::unescape`]), however they are mixed. Secrets of the answer are hidden where
-//! their names stand and not searched for elsewhere, so that the time is linear: a text is
-//! read a bounded number of times.
+//! ([`super::unescape`]), however they are mixed. Secrets of the answer are hidden next to
+//! their names and not searched for elsewhere, so that the time is linear: a text is read a
+//! bounded number of times.
 
 use std::borrow::Cow;
 
@@ -24,10 +24,10 @@ use crate::reading::json::parse_value;
 /// What the log shows in place of a secret.
 pub(crate) const MASK: &str = "***";
 
-/// Shorter secrets occur by chance, in every error code.
+/// Shorter secrets would match by chance, in error codes for example.
 const SHORTEST: usize = 4;
 
-/// The most spellings of secrets that are searched for; beyond it no text is shown.
+/// The most spellings of secrets that are searched for; if there are more, no text is shown.
 const MOST: usize = 200;
 
 /// The longest text within data that is shown, in bytes.
@@ -55,7 +55,7 @@ const TELLTALES: [&str; 11] = [
 const SECRET_NAMES: [&str; 5] = ["code", "otp", "pin", "pwd", "jwt"];
 
 /// Whether a parameter, field, element, attribute or header of this name carries a secret.
-/// A rule instead of a list: what the API adds tomorrow is hidden, too.
+/// A rule, not a list, so that fields that the API adds later are hidden, too.
 pub(crate) fn is_secret(name: &str) -> bool {
     let is_joint = |c: char| matches!(c, '_' | '-');
     let name = name.to_lowercase().replace(is_joint, "");
@@ -75,7 +75,7 @@ fn is_sign(c: char) -> bool {
     matches!(c, '=' | ':' | '＝' | '：')
 }
 
-/// Whether a text names a secret and is likely to hold it.
+/// Whether a text names a secret and is likely to contain it.
 fn tells_a_secret(text: &str) -> bool {
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     let mut rest = text;
@@ -132,7 +132,7 @@ pub(super) fn size_of(text: &str) -> String {
     format!("({} bytes, not shown)", text.len())
 }
 
-/// Hides the secrets of one request, and whatever says that it is secret.
+/// Hides the secrets of one request, and everything whose name says that it is secret.
 #[derive(Default)]
 pub(crate) struct Mask {
     /// What is searched for, the longest first.
@@ -163,16 +163,34 @@ impl Mask {
         if !self.hides(text) {
             return text.into();
         }
+        let shown = self.replaced(text);
+        if self.hides(&shown) {
+            return MASK.into();
+        }
+        shown.into()
+    }
+
+    /// A text of which a part will be shown, without the request's own secrets: a secret that
+    /// is cut cannot be found in the part. `None` where a secret is escaped, or the text too
+    /// long.
+    pub(crate) fn without_echoes(&self, text: &str) -> Option<String> {
+        if text.len() > LONGEST || self.secrets.len() > MOST {
+            return None;
+        }
+        let shown = self.replaced(text);
+        let is_escaped =
+            layers(&shown).any(|text| text.is_none_or(|text| self.repeats_a_secret(&text)));
+        (!is_escaped).then_some(shown)
+    }
+
+    fn replaced(&self, text: &str) -> String {
         let mut shown = text.to_string();
         for secret in &self.secrets {
             if shown.contains(secret) {
                 shown = shown.replace(secret, MASK);
             }
         }
-        if self.hides(&shown) {
-            return MASK.into();
-        }
-        shown.into()
+        shown
     }
 
     /// Whether there is something in a text that must not be shown.
@@ -187,10 +205,9 @@ impl Mask {
     }
 
     fn repeats_a_secret(&self, text: &str) -> bool {
-        let mut shorter = self
-            .secrets
-            .iter()
-            .filter(|secret| secret.len() <= text.len());
+        // The shortest first.
+        let secrets = self.secrets.iter().rev();
+        let mut shorter = secrets.take_while(|secret| secret.len() <= text.len());
         shorter.any(|secret| text.contains(secret.as_str()))
     }
 }
@@ -231,28 +248,34 @@ fn spellings(secret: &str) -> Vec<String> {
 }
 
 /// The texts and numbers under names that say that they are secret, at any depth, also in
-/// JSON that is passed as text.
+/// JSON that is passed as text. JSON texts inside each other more than [`ROUNDS`] times
+/// are secret as a whole: each level is read once more.
 pub(crate) fn secrets_of(params: &Map<String, Value>) -> Vec<String> {
     let mut secrets = Vec::new();
-    let named = |(name, value): (&String, &Value)| (is_secret(name), value.clone());
+    let named = |(name, value): (&String, &Value)| (is_secret(name), ROUNDS, value.clone());
     // Not recursive: no depth of nesting overflows the stack.
-    let mut open: Vec<(bool, Value)> = params.iter().map(named).collect();
-    while let Some((secret, value)) = open.pop() {
+    let mut open: Vec<(bool, usize, Value)> = params.iter().map(named).collect();
+    while let Some((secret, rounds, value)) = open.pop() {
         match value {
             Value::Null | Value::Bool(_) => {}
             Value::Number(number) if secret => secrets.push(number.to_string()),
             Value::Number(_) => {}
-            Value::String(text) => {
-                open.extend(parse_value(&text).map(|value| (secret, value)));
-                if secret {
-                    secrets.push(text);
+            Value::String(text) => match parse_value(&text) {
+                Some(_) if rounds == 0 => secrets.push(text),
+                inner => {
+                    open.extend(inner.map(|value| (secret, rounds.saturating_sub(1), value)));
+                    if secret {
+                        secrets.push(text);
+                    }
                 }
+            },
+            Value::Array(items) => {
+                open.extend(items.into_iter().map(|item| (secret, rounds, item)));
             }
-            Value::Array(items) => open.extend(items.into_iter().map(|item| (secret, item))),
             Value::Object(fields) => open.extend(
                 fields
                     .into_iter()
-                    .map(|(name, value)| (secret || is_secret(&name), value)),
+                    .map(|(name, value)| (secret || is_secret(&name), rounds, value)),
             ),
         }
     }
@@ -267,4 +290,23 @@ pub(crate) fn secrets_of_headers(headers: &[(String, String)]) -> impl Iterator<
         let parts = value.split([';', '=', ',', ' ']).map(str::trim);
         parts.chain([value.as_str()]).map(str::to_string)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// JSON in JSON in JSON, whose quotes grow by five bytes a level, not to its double.
+    #[test]
+    fn json_texts_inside_each_other_are_read_a_bounded_number_of_times() {
+        let mut texts = vec![r#"{"password":"hunter2"}"#.to_string()];
+        for _ in 0..100 {
+            let inner = texts[0].replace('\\', "\\u005c").replace('"', "\\u0022");
+            texts.insert(0, format!(r#"["{inner}"]"#));
+        }
+        let secrets = |text: &String| secrets_of(json!({"a": text}).as_object().unwrap());
+        assert_eq!(secrets(&texts[0]), [texts[ROUNDS].as_str()]);
+        assert_eq!(secrets(&texts[100 - ROUNDS + 1]), ["hunter2"]);
+    }
 }

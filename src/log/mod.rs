@@ -1,4 +1,4 @@
-//! Texts of the log: masked, and written as Python writes them.
+//! The text of the log: masked, and written as Python writes it.
 
 pub(crate) mod address;
 mod data;
@@ -14,7 +14,7 @@ use mask::{MASK, Mask, size_of};
 /// The longest document that is shown, in bytes: more than an answer can have.
 const LONGEST: usize = 64 * 1024 * 1024;
 
-/// A mask as people know it, where it was percent-encoded once or twice.
+/// Restores masks that were percent-encoded once or twice.
 pub(crate) fn unescape_masks(encoded: &str) -> String {
     encoded
         .replace("%252A%252A%252A", MASK)
@@ -65,7 +65,7 @@ impl Log {
         self.0.extend([name, "=", value]);
     }
 
-    /// What a server answered: masked if it is whole JSON or XML, otherwise its size.
+    /// A server's answer: masked if it is complete JSON or XML, otherwise its size.
     pub(crate) fn answer(&mut self, text: &str, mask: &Mask) {
         if text.is_empty() {
             return;
@@ -85,7 +85,7 @@ impl Log {
         self.0.push(quote);
     }
 
-    /// Begins a field with the quote that Python's `repr` would take for the text.
+    /// Begins a field with the quote that Python's `repr` would use for the text.
     fn open(&mut self, name: &str, text: &str) -> char {
         let quote = if text.contains('\'') && !text.contains('"') {
             '"'
@@ -98,7 +98,7 @@ impl Log {
     }
 }
 
-/// The log of a response that no request of ours brought.
+/// The log of a response that did not come from a request of the SDK.
 pub(crate) fn of_text(method: &str, response_text: &str) -> String {
     let mask = Mask::default();
     let mut log = Log::default();
@@ -126,17 +126,17 @@ fn put(piece: &str, quote: char, out: &mut String) {
     }
 }
 
-/// How long an answer is at most when it is written so: half as long again where each
-/// secret is a digit, `"pin":0,`.
+/// An upper bound for the length of an answer in the log: one and a half times its length,
+/// where each secret is one digit as in `"pin":0,`, and its escapes.
 fn shown_length(text: &str) -> usize {
     let grows = |byte: &&u8| matches!(**byte, b'\\' | b'\'' | b'\n' | b'\r' | b'\t');
     text.len() * 3 / 2 + text.as_bytes().iter().filter(grows).count() + 64
 }
 
-/// One line per try for the crate `log`, which holds no text that a server chose; nothing
-/// is formatted unless somebody listens.
+/// Writes one line per attempt to the crate `log`, without any text that a server chose.
+/// Nothing is formatted unless a logger wants it.
 ///
-/// * `answer`: what came, or which kind of failure there was.
+/// * `answer`: the answer, or the kind of failure.
 pub(crate) fn tried(method: &str, host: &str, milliseconds: u128, answer: Result<Answered, &str>) {
     match answer {
         Err(failure) => ::log::debug!("{method} at {host}: {milliseconds} ms, failed: {failure}"),
@@ -155,13 +155,13 @@ pub(crate) fn tried(method: &str, host: &str, milliseconds: u128, answer: Result
     }
 }
 
-/// What is logged of an answer.
+/// The parts of an answer that are logged.
 pub(crate) struct Answered<'a> {
     pub(crate) status: u16,
     pub(crate) error_code: i64,
     pub(crate) call_id: Option<&'a str>,
     pub(crate) bytes: usize,
-    /// Whether it came on a connection that had served before.
+    /// Whether it came over a reused connection.
     pub(crate) reused: bool,
 }
 

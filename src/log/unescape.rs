@@ -1,4 +1,4 @@
-//! Undoes one layer of escapes, of whatever kind.
+//! Undoes one layer of escapes of any kind.
 
 use std::string::FromUtf8Error;
 
@@ -9,11 +9,13 @@ use quick_xml::events::BytesRef;
 pub(super) const MARKS: [char; 3] = ['%', '\\', '&'];
 
 /// The text with every `%XX`, `\n`, `\uXXXX`, `\xXX`, `&name;` and `&#…;` replaced by what
-/// it stands for; `None` if there is none of them. For judging a text: what it returns is
-/// never shown.
+/// it encodes; `None` if there are none. Used to examine a text: the result is never shown.
 ///
 /// * `marks`: which kinds of escapes, of [`MARKS`].
 pub(super) fn unescape(text: &str, marks: &[char]) -> Option<String> {
+    if !text.contains(marks) {
+        return None;
+    }
     let mut bytes = Vec::new();
     let mut rest = text;
     let mut changed = false;
@@ -34,7 +36,7 @@ pub(super) fn unescape(text: &str, marks: &[char]) -> Option<String> {
     changed.then(|| String::from_utf8(bytes).unwrap_or_else(lossy))
 }
 
-/// Writes what the escape at the beginning of a text stands for; returns what follows it.
+/// Decodes the escape at the beginning of a text; returns the rest.
 fn escape<'a>(text: &'a str, out: &mut Vec<u8>) -> Option<&'a str> {
     let (c, rest) = if let Some(rest) = text.strip_prefix('%') {
         match rest.strip_prefix('u') {

@@ -1,13 +1,13 @@
-//! A few fields of a JSON object, read from bytes that nobody vouches for: all else is
-//! skipped, and never becomes a map.
+//! Reads a few fields of an untrusted JSON object. Everything else is skipped, and never
+//! becomes a map.
 
 use std::fmt;
 
 use serde_core::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The values of the fields of these names, each as its JSON text; `None` if this is not a
-/// JSON object, or one in which such a name stands twice.
+/// The values of the fields with these names, each as its JSON text; `None` if this is not a
+/// JSON object, or if such a name occurs twice.
 pub(crate) fn pick<'a, const N: usize>(
     json: &'a [u8],
     names: [&str; N],
@@ -18,7 +18,7 @@ pub(crate) fn pick<'a, const N: usize>(
     Some(values)
 }
 
-/// The text that a JSON text stands for, if it stands for one.
+/// The string that a JSON text encodes, if it is a string.
 pub(crate) fn unquote(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_picked_whatever_stands_around_them() {
+    fn fields_are_picked_whatever_surrounds_them() {
         let pick = |json: &'static str| pick(json.as_bytes(), ["a", "b"]);
         for (json, values) in [
             ("{}", [None, None]),

@@ -1,15 +1,14 @@
-//! JSON as it comes from servers and people.
+//! JSON from servers and callers.
 
 use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use super::value;
 
-/// The fields of an object. A field that no `Value` can hold is kept as the text of
-/// its JSON.
+/// The fields of an object. A field that no `Value` can hold is kept as its JSON text.
 ///
 /// # Errors
-/// Why there are none.
+/// Why the text is not such an object.
 pub(super) fn object(body: &str) -> Result<Map<String, Value>, String> {
     match value::read(body, true) {
         Ok(Value::Object(object)) => Ok(object),
@@ -47,7 +46,7 @@ pub(crate) fn parse_object(bytes: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
-/// JSON that a caller wrote: nothing in it is mended or kept as text.
+/// JSON from a caller: nothing in it is repaired or kept as text.
 ///
 /// # Errors
 /// When it is not JSON, or no `Value` can hold it.
@@ -55,7 +54,7 @@ pub(crate) fn parse_strictly(json: &str) -> serde_json::Result<Value> {
     value::read_strictly(json)
 }
 
-/// Without a byte order mark and surrounding white space.
+/// The text without a byte order mark and surrounding white space.
 pub(crate) fn trimmed(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text).trim()
 }

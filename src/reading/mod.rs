@@ -33,16 +33,16 @@ pub(crate) struct Parsed {
     pub(crate) is_answer: bool,
     /// Whether the text came over HTTP.
     pub(crate) over_http: bool,
-    /// The rows of a search, where they are to be parsed one by one: their place in
-    /// the text. They are not among the data.
+    /// The range of a search's rows in the text, if they are parsed later, one by one; they
+    /// are then not in `data`.
     pub(crate) rows: Option<Range<usize>>,
 }
 
 impl Parsed {
-    /// Reads JSON or XML. What is neither, or not whole, is an error 500000 that says
-    /// what it is.
+    /// Reads JSON or XML. Anything else, and an incomplete text, is error 500000 with a
+    /// message that says what it is.
     ///
-    /// * `rows_apart`: whether the rows of a search are left to be parsed one by one.
+    /// * `rows_apart`: whether the rows of a search are parsed later, one by one.
     pub(crate) fn read(text: String, rows_apart: bool) -> Self {
         let rows = rows_apart.then(|| rows::find(&text)).flatten();
         let read = match &rows {
@@ -52,9 +52,9 @@ impl Parsed {
         Parsed { text, rows, ..read }
     }
 
-    /// An error of this side, with a text that says the same.
+    /// An error of the SDK, with a text that has the same code and message.
     ///
-    /// * `xml_of`: the API method, where the caller expects XML.
+    /// * `xml_of`: the API method, if the caller expects XML.
     pub(crate) fn of_error(code: i64, message: &str, xml_of: Option<&str>) -> Self {
         let text = match xml_of {
             Some(method) => xml::of_error(method, code, message),
@@ -71,42 +71,60 @@ impl Parsed {
         }
     }
 
-    /// The beginning of a page that came instead of an answer, for people: without tags
-    /// and control characters. `None` for anything but HTML and plain text: what may be
-    /// half an answer of the API may hold secrets.
-    pub(crate) fn quote(&self) -> Option<String> {
-        const LENGTH: usize = 200;
-        /// More than this is not looked at, for pages may begin with long scripts.
-        const LOOKED_AT: usize = 64 * 1024;
-
-        let is_html = |prefix: &str| {
-            let start = self.text.trim_start().get(..prefix.len());
+    /// A page that came instead of an answer: HTML or plain text. What may be half an
+    /// answer of the API may hold secrets, and is none.
+    pub(crate) fn page(&self) -> Option<&str> {
+        let text = self.foreign()?;
+        let start = after_prolog(text);
+        let is_html = ["<html", "<!doctype html"].iter().any(|prefix| {
+            let start = start.get(..prefix.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        };
-        let is_page =
-            is_html("<html") || is_html("<!doctype html") || !self.text.contains(['<', '{']);
-        if !self.over_http || self.is_answer || !is_page {
-            return None;
-        }
-        let (mut quote, mut in_tag) = (String::new(), false);
-        for c in self.text.chars().take(LOOKED_AT) {
-            match c {
-                '<' => in_tag = true,
-                '>' if in_tag => in_tag = false,
-                _ if in_tag => continue,
-                c if !c.is_control() && !c.is_whitespace() => {
-                    quote.push(c);
-                    continue;
-                }
-                _ => {}
-            }
-            if !quote.is_empty() && !quote.ends_with(' ') {
-                quote.push(' ');
-            }
-        }
-        let quote: String = quote.trim().chars().take(LENGTH).collect();
-        (!quote.is_empty()).then_some(quote)
+        });
+        let is_page = is_html || !text.contains(['<', '{']);
+        is_page.then_some(text)
     }
+
+    /// A text that came over HTTP and is not the API's answer.
+    pub(crate) fn foreign(&self) -> Option<&str> {
+        (self.over_http && !self.is_answer).then_some(&self.text)
+    }
+}
+
+/// What follows a byte order mark, an XML declaration and comments.
+fn after_prolog(text: &str) -> &str {
+    let mut rest = json::trimmed(text);
+    while let Some((_, after)) = [("<?", "?>"), ("<!--", "-->")]
+        .iter()
+        .find_map(|(open, close)| rest.strip_prefix(open)?.split_once(close))
+    {
+        rest = after.trim_start();
+    }
+    rest
+}
+
+/// The beginning of a page, for people: without tags and control characters.
+pub(crate) fn beginning(page: &str) -> String {
+    const LENGTH: usize = 200;
+    /// More than this is not looked at, for pages may begin with long scripts.
+    const LOOKED_AT: usize = 64 * 1024;
+
+    let (mut quote, mut in_tag) = (String::new(), false);
+    for c in after_prolog(page).chars().take(LOOKED_AT) {
+        match c {
+            '<' => in_tag = true,
+            '>' if in_tag => in_tag = false,
+            _ if in_tag => continue,
+            c if !c.is_control() && !c.is_whitespace() => {
+                quote.push(c);
+                continue;
+            }
+            _ => {}
+        }
+        if !quote.is_empty() && !quote.ends_with(' ') {
+            quote.push(' ');
+        }
+    }
+    quote.trim().chars().take(LENGTH).collect()
 }
 
 fn read(text: &str) -> Parsed {

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::json;
 use super::value::Name;
 
-/// Where the text of `"results": […]` stands in an answer, brackets included.
+/// The range of the array `"results": […]` in an answer, including its brackets.
 pub(super) fn find(text: &str) -> Option<Range<usize>> {
     let mut fields: BTreeMap<Name, &RawValue> = serde_json::from_str(json::trimmed(text)).ok()?;
     let rows = fields.remove(&Name("results".to_string()))?.get();
@@ -19,9 +19,9 @@ pub(super) fn find(text: &str) -> Option<Range<usize>> {
 
 /// The JSON of the next row of a page; `None` after the last.
 ///
-/// * `rest`: what has not been taken, as [`find`] found it.
+/// * `rest`: the range that has not been taken; at first the one that [`find`] returns.
 pub(crate) fn next<'t>(text: &'t str, rest: &mut Range<usize>) -> Option<&'t str> {
-    // Before each row stands a bracket or a comma.
+    // A bracket or a comma precedes each row.
     let row = text.get(rest.start + 1..rest.end)?.trim_start();
     let start = rest.end - row.len();
     let mut rows = serde_json::Deserializer::from_str(row).into_iter::<&RawValue>();
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_found_whatever_stands_around_them() {
+    fn rows_are_found_whatever_surrounds_them() {
         for (text, expected) in [
             (r#"{"results":[]}"#, json!([])),
             (r#"{"results" : [ ] }"#, json!([])),

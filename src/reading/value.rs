@@ -6,8 +6,8 @@
 //! | --- | --- | --- |
 //! | a field of the outermost object that no `Value` can hold: 1e400 without `arbitrary_precision`, 128 levels of nesting | the whole text is refused | the field is kept as the text of its JSON |
 //! | half a surrogate pair, which JavaScript lets slip into profiles | the whole text is refused | U+FFFD |
-//! | a name that begins with `$serde_json::private::` | its value replaces the object, and is parsed as JSON without a limit to the depth | as no `Value` can hold it |
-//! | 50 KB of gzip that become 25 million values | gigabytes | refused once measured |
+//! | a name that begins with `$serde_json::private::` | its value replaces the object, and is parsed as JSON of unlimited depth | treated as a value that no `Value` can hold |
+//! | 50 KB of gzip that decode to 25 million values | gigabytes of memory | measured first, and refused |
 
 use std::cell::Cell;
 use std::fmt;
@@ -20,7 +20,7 @@ use serde_json::{Map, Number, Value};
 /// The most memory that the data of an answer may take, in bytes.
 const LIMIT: usize = 512 * 1024 * 1024;
 
-/// A text up to this size stays below the limit whatever it holds: `{"":`, the most
+/// A text up to this size stays below the limit whatever it contains: `{"":`, the most
 /// expensive five bytes with their closing brace, take less than 256 times as much.
 const HARMLESS: usize = LIMIT / 256;
 
@@ -36,7 +36,7 @@ const TEXT: usize = 16;
 /// With `arbitrary_precision` a number is a text.
 const DIGITS: usize = if size_of::<Number>() > 16 { 32 } else { 0 };
 
-/// What serde_json's own marks begin with.
+/// The prefix of serde_json's internal marks.
 const RESERVED: &str = "$serde_json::private::";
 /// With `arbitrary_precision`, serde_json hands over a number as a map with this name.
 const NUMBER: &str = "$serde_json::private::Number";
@@ -70,7 +70,7 @@ fn cost(json: &str, by_field: bool) -> serde_json::Result<usize> {
     Ok(cost.get())
 }
 
-/// Reads a value without mending or keeping anything as text.
+/// Reads a value without repairing anything or keeping anything as text.
 pub(super) fn read_strictly(json: &str) -> serde_json::Result<Value> {
     Reader::default().parse(json)
 }

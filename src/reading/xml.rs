@@ -1,4 +1,4 @@
-//! Gigya's XML, read and, for errors of this side, written.
+//! Reads Gigya's XML, and writes it for errors of the SDK.
 
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
@@ -47,7 +47,7 @@ fn texts(body: &str) -> Result<[Option<String>; 2], &'static str> {
             }
             (Event::Start(tag), text) => {
                 if let Some(text) = text.filter(|_| depth == 2) {
-                    text.push('<'); // a number that holds an element is not one
+                    text.push('<'); // text that contains an element is not a number
                 }
                 if depth == 1 {
                     let kept = KEPT.iter().position(|name| *name == tag.name().as_ref());
@@ -69,6 +69,7 @@ fn texts(body: &str) -> Result<[Option<String>; 2], &'static str> {
             (Event::Text(text), None) if depth == 0 && !text.trim_ascii().is_empty() => {
                 return Err(BROKEN);
             }
+            (Event::CData(_) | Event::GeneralRef(_), _) if depth == 0 => return Err(BROKEN),
             (Event::Text(part), Some(text)) if depth == 2 => {
                 text.push_str(&part.decode().map_err(|_| BROKEN)?);
             }
@@ -90,7 +91,7 @@ fn texts(body: &str) -> Result<[Option<String>; 2], &'static str> {
     }
 }
 
-/// The XML that Python builds for an error of its own side, escaped.
+/// The XML that Python builds for its own errors, escaped.
 pub(crate) fn of_error(method: &str, code: i64, message: &str) -> String {
     let name: String = method
         .trim_start_matches('/')
@@ -103,7 +104,7 @@ pub(crate) fn of_error(method: &str, code: i64, message: &str) -> String {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
-            // What XML 1.0 cannot hold, not even escaped.
+            // Not allowed in XML 1.0, not even escaped.
             c if c.is_control() && !matches!(c, '\t' | '\n' | '\r') => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
@@ -171,6 +172,12 @@ mod tests {
             ("<r><errorCode>0</error></r>", None),
             ("<r><errorCode>0</errorCode></r><r></r>", None),
             ("<r><errorCode>0</errorCode></r>more", None),
+            ("<r><errorCode>0</errorCode></r><![CDATA[more]]>", None),
+            ("<r><errorCode>0</errorCode></r>&amp;", None),
+            (
+                "<!-- x --><![CDATA[more]]><r><errorCode>0</errorCode></r>",
+                None,
+            ),
             (
                 "<r><errorCode>0</errorCode></r><errorCode>7</errorCode>",
                 None,

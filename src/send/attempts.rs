@@ -1,15 +1,16 @@
-//! Every copy of a call that was to go out, and what became of it: the only place that
-//! says an [`Outcome`].
+//! Every copy of a call, and what became of it: the only place that decides an
+//! [`Outcome`].
 //!
 //! | what became of a copy | [`Fate`] |
 //! | --- | --- |
 //! | refused on this side; look-up, connection, tunnel or handshake failed; not one byte went out | `NotSent` |
 //! | no answer, or one that is not the API's own | `Open` |
-//! | 403004, 403002, 403048, 301001, HTTP 429: not executed, for a reason of the moment | `Refused` |
+//! | 403004, 403002, 403048, 301001, HTTP 429 but for code 0: not executed, for a reason of the moment | `Refused` |
+//! | 500001, 504001, 409030: an answer that does not say what was executed | `Passing` |
 //! | any other answer of the API | `Answered` |
 //!
-//! The reply of the whole is that of the last copy that was sent, or of the last copy if
-//! none was; a timeout after an open copy is told as one. Its outcome:
+//! The reply of the whole call is that of the last copy that was sent, or of the last copy
+//! if none was sent; a timeout after an open copy is reported as a timeout. Its outcome:
 //!
 //! | the reply's copy | an earlier copy is open | outcome |
 //! | --- | --- | --- |
@@ -17,7 +18,11 @@
 //! | `Open` | – | `Unknown` |
 //! | `Refused` | no | `Answered` (`Unknown` for a page with status 429) |
 //! | `Refused` | yes | `Unknown`, error 500000: it does not say what became of the earlier one |
+//! | `Passing` | no | `Answered` |
+//! | `Passing` | yes | `Unknown` |
 //! | `Answered` | – | `Answered` |
+//!
+//! An open copy is one since the last that was `Answered`.
 
 use crate::error_codes::*;
 use crate::outcome::Outcome;
@@ -32,12 +37,17 @@ const OF_THE_MOMENT: [i64; 4] = [
     INVALID_DATA_CENTER,
 ];
 
+/// General server error; timeout and lock inside the API: they may be gone a
+/// little later, and do not say whether the call was executed.
+const PASSING: [i64; 3] = [GENERAL_SERVER_ERROR, TIMEOUT, 409_030];
+
 /// What became of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     NotSent,
     Open,
     Refused,
+    Passing,
     Answered,
 }
 
@@ -72,8 +82,8 @@ impl Attempts {
         self.last.as_ref()
     }
 
-    /// Whether a copy before the last one may have been executed, and the last one does
-    /// not say.
+    /// Whether a copy before the last one may have been executed, and the last reply does not
+    /// say.
     pub(super) fn is_open(&self) -> bool {
         match self.fates.split_last() {
             Some((Fate::Answered, _)) | None => false,
@@ -85,7 +95,7 @@ impl Attempts {
     pub(super) fn finish(mut self) -> Option<(Reply, Outcome)> {
         let last = self.last.take()?;
         let (reply, before) = match self.sent.take() {
-            // The time was up, and what became of an earlier copy nobody has said.
+            // A timeout, and nothing says what became of an earlier copy.
             Some((sent, _)) if Fate::of(&sent) == Fate::Open && last.is_timeout() => {
                 return Some((last, Outcome::Unknown));
             }
@@ -98,7 +108,8 @@ impl Attempts {
             Fate::Open => (reply, Outcome::Unknown),
             Fate::Refused if is_open(earlier) => (reply.refused_after_open(), Outcome::Unknown),
             Fate::Refused if !reply.parsed.is_answer => (reply, Outcome::Unknown),
-            Fate::Refused | Fate::Answered => (reply, Outcome::Answered),
+            Fate::Passing if is_open(earlier) => (reply, Outcome::Unknown),
+            Fate::Refused | Fate::Passing | Fate::Answered => (reply, Outcome::Answered),
         })
     }
 }
@@ -115,8 +126,10 @@ impl Fate {
         let of_the_moment = OF_THE_MOMENT.contains(&reply.parsed.code);
         match (reply.status, reply.parsed.is_answer) {
             _ if reply.not_sent => Fate::NotSent,
+            (_, true) if reply.parsed.code == 0 => Fate::Answered,
             (Some(429), _) => Fate::Refused,
             (_, true) if of_the_moment => Fate::Refused,
+            (_, true) if PASSING.contains(&reply.parsed.code) => Fate::Passing,
             (_, true) => Fate::Answered,
             (_, false) => Fate::Open,
         }

@@ -1,23 +1,23 @@
 //! Timestamps, nonces and per-host clock offsets.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::call::form::Stamp;
 use crate::sig_utils::current_time_millis;
-use crate::sync::BoundedMap;
+use crate::sync::{BoundedMap, process_id};
 
-/// The most that is learned over http, in seconds either way: whoever sits on the
-/// wire could have a request signed for a day of his choice, and replay it then.
+/// The largest offset that is learned over http, in seconds in either direction: anyone on
+/// the wire could have a request signed for a later day, and replay it then.
 const MOST_OVER_HTTP: u64 = 24 * 3600;
 
 /// How many hosts' clocks are kept.
 const CAPACITY: usize = 256;
 
-/// What is known of the hosts' clocks, and the last nonce.
+/// The offsets of the hosts' clocks, and the last nonce.
 pub(crate) struct Clock {
-    /// How many seconds each host's clock is ahead of ours; 0 where none is known.
+    /// How many seconds each host's clock is ahead of this machine's; 0 if unknown.
     offsets: BoundedMap<String, i64>,
     last_nonce: AtomicU64,
 }
@@ -38,24 +38,29 @@ pub(crate) struct Correction {
 }
 
 impl Clock {
-    /// A stamp for now, by the host's clock.
+    /// A stamp with the current time, by the host's clock.
     pub(crate) fn stamp(&self, host: &str) -> Stamp {
+        self.stamp_in(process_id(), host)
+    }
+
+    /// The same, where the id of the process is known.
+    pub(crate) fn stamp_in(&self, process: u32, host: &str) -> Stamp {
         let now = current_time_millis();
         let offset = self.offsets.get(host).unwrap_or(0);
         Stamp {
             timestamp: (now / 1000).saturating_add_signed(offset),
-            nonce: self.nonce(now),
+            nonce: self.nonce(now, process),
             offset,
         }
     }
 
-    fn nonce(&self, millis: u64) -> u64 {
+    fn nonce(&self, millis: u64, process: u32) -> u64 {
         /// Six digits after the milliseconds: this fits in 64 bits until 2554.
         const RANDOM: u64 = 1_000_000;
 
         let wanted = millis
             .saturating_mul(RANDOM)
-            .saturating_add(random() % RANDOM);
+            .saturating_add(random_of(&RandomState::new(), process) % RANDOM);
         let next = |last: u64| Some(wanted.max(last.saturating_add(1)));
         let last = self
             .last_nonce
@@ -64,9 +69,9 @@ impl Clock {
         wanted.max(last.saturating_add(1))
     }
 
-    /// Takes over the clock of a host that has refused the time of a stamp.
+    /// Learns the clock of a host that has refused the timestamp of a stamp.
     ///
-    /// * `date`: when the host says it is.
+    /// * `date`: the host's current time.
     ///
     /// Returns what was learned, by this thread or meanwhile by another; `None`
     /// without a date, or with one that the stamp has followed already.
@@ -81,7 +86,7 @@ impl Clock {
         let ours = (current_time_millis() / 1000) as i64;
         let after = theirs.as_secs() as i64 - ours;
         let too_far = !https && after.unsigned_abs() > MOST_OVER_HTTP;
-        // The header counts whole seconds, so that one either way means nothing.
+        // The header has whole seconds: a difference of one is not significant.
         if too_far || stamp.offset.abs_diff(after) <= 1 {
             return None;
         }
@@ -95,7 +100,7 @@ impl Clock {
         })
     }
 
-    /// Forgets what proved no better.
+    /// Undoes a correction that did not help.
     pub(crate) fn undo(&self, host: &str, correction: Correction) {
         self.exchange(host, correction.after, correction.before);
     }
@@ -109,12 +114,17 @@ impl Clock {
     }
 }
 
-/// Seeded by the operating system, different each time; for no secrets.
+/// Seeded by the operating system, different each time; not for secrets.
 fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
+    random_of(&RandomState::new(), process_id())
 }
 
-/// Any number from 0 up to 1.
+/// Parent and child of a fork have the same seed, and would go on with the same numbers.
+fn random_of(seed: &RandomState, process: u32) -> u64 {
+    seed.hash_one(process)
+}
+
+/// A random number from 0 up to 1.
 pub(crate) fn chance() -> f64 {
     (random() >> 11) as f64 / (1u64 << 53) as f64
 }
@@ -153,6 +163,12 @@ mod tests {
         assert_eq!(nonces.len(), 40_000);
         let millis = current_time_millis().to_string();
         assert!(clock.stamp("a").nonce.to_string().starts_with(&millis[..8]));
+    }
+
+    #[test]
+    fn parent_and_child_of_a_fork_do_not_draw_the_same_numbers() {
+        let seed = RandomState::new();
+        assert_ne!(random_of(&seed, 1), random_of(&seed, 2));
     }
 
     #[test]

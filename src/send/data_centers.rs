@@ -1,4 +1,4 @@
-//! Which data center serves an API key, as the API has said.
+//! The data centers that serve API keys, as learned from the API.
 
 use serde_json::{Map, Value};
 
@@ -19,7 +19,7 @@ impl Default for DataCenters {
 }
 
 impl DataCenters {
-    /// Where a call should go at once, if that is known and the caller lets us.
+    /// The API domain of a call, if it has been learned and the caller allows following.
     pub(super) fn of(&self, call: &Call) -> Option<String> {
         let api_key = call.api_key.as_ref().filter(|_| may_follow(call))?;
         self.0.get(api_key)
@@ -31,7 +31,7 @@ impl DataCenters {
         }
     }
 
-    /// Where the key is served could not be reached.
+    /// Forgets a data center that could not be reached.
     pub(super) fn forget(&self, call: &Call) {
         if let Some(api_key) = &call.api_key {
             self.0.update(api_key.clone(), |_| None);

@@ -1,7 +1,7 @@
 //! What happened to a call: kept as references while sending, rendered and masked when
 //! the log is asked for.
 //!
-//! Nothing is formatted or copied for a log that nobody reads. The form and the base
+//! Nothing is formatted or copied unless the log is read. The form and the base
 //! string of each try are not kept: they are built again from the call, the stamp and
 //! the signature, by the code that built what was sent, from a copy of the call in which
 //! every secret is `***`.
@@ -19,28 +19,28 @@ use crate::log::{Log, address, shown_params, unescape_masks};
 use crate::outcome::Outcome;
 use crate::response;
 
-/// What happened to one request.
+/// The history of one call.
 #[derive(Clone)]
 pub(crate) struct History {
     call: Arc<Call>,
     timeout: Option<Duration>,
-    /// Whether the request got as far as to be sent.
+    /// Whether the request got as far as being sent.
     routed: bool,
-    /// The try whose answer is the response's.
+    /// The attempt whose answer is the response.
     last_try: Option<Try>,
     earlier_tries: Vec<Try>,
 }
 
-/// One time that the request went out.
+/// One attempt.
 #[derive(Clone)]
 struct Try {
     stamp: Stamp,
     /// The API domain, if not the call's.
     domain: Option<String>,
     signature: Option<String>,
-    /// The value of the `Authorization` header that the SDK has made.
+    /// The value of the `Authorization` header, if the SDK made one.
     authorization: Option<String>,
-    /// The answer, where another try followed.
+    /// The answer, if another attempt followed.
     answer: Option<String>,
 }
 
@@ -80,7 +80,7 @@ impl History {
         self.earlier_tries.iter().chain(&self.last_try)
     }
 
-    /// The try under way was answered, and another will follow.
+    /// The current attempt was answered, and another one will follow.
     pub(crate) fn answered(&mut self, answer: String) {
         if let Some(last_try) = &mut self.last_try {
             last_try.answer = Some(answer);
@@ -110,9 +110,12 @@ impl response::History for History {
         let mask = self.mask();
         let mut call = Call::clone(&self.call);
         call.params = mask.params(&call.params);
-        call.api_key = call.api_key.map(|key| match shows_api_key(&self.call) {
-            true => mask.text(&key).into_owned(),
-            false => MASK.into(),
+        call.api_key = call.api_key.map(|key| {
+            if shows_api_key(&self.call) {
+                mask.text(&key).into_owned()
+            } else {
+                MASK.into()
+            }
         });
         call.user_key = call.user_key.map(|key| mask.text(&key).into_owned());
         let mut log = Log::default();
@@ -141,7 +144,7 @@ impl response::History for History {
     }
 }
 
-/// What hides the secrets of a call.
+/// The mask that hides the secrets of a call.
 pub(crate) fn mask_of(call: &Call) -> Mask {
     Mask::new(secrets_of_call(call).collect())
 }
@@ -167,7 +170,7 @@ fn secrets_of_call(call: &Call) -> impl Iterator<Item = String> {
         .chain(proxies.flat_map(|proxy| address::secrets_of_proxy(&proxy)))
 }
 
-/// Whether the first argument is an API key for sure, and not a token.
+/// Whether the first argument is certainly an API key and not a token.
 fn shows_api_key(call: &Call) -> bool {
     match call.authentication {
         Authentication::Keys => call.secret_key.is_some(),

@@ -1,4 +1,4 @@
-//! Sends a call: stamp, form, exchange, reply; which reply is followed by which try.
+//! Sends a call: stamp, form, exchange, reply; then decides whether another attempt follows.
 //!
 //! # What is sent twice
 //!
@@ -14,7 +14,7 @@
 //! Nothing else, ever: the caller decides. Where an earlier copy may have been executed,
 //! only (e) signs anew. All of it, pauses included, ends by one deadline.
 //!
-//! What the whole has come to is for [`attempts`] to say.
+//! [`attempts`] decides the outcome of the whole.
 
 mod attempts;
 mod clock;
@@ -41,6 +41,7 @@ use crate::error_codes::*;
 use crate::outcome::Outcome;
 use crate::pem::Pem;
 use crate::response::GSResponse;
+use crate::sync::process_id;
 use crate::transport::{Limits, Route, Settings, Transport, TransportError};
 use attempts::{Attempts, Fate};
 use clock::{Clock, Correction};
@@ -49,21 +50,17 @@ use history::History;
 pub(crate) use history::mask_of;
 use reply::Reply;
 
-/// General server error; timeout and lock inside the API: they may be gone a
-/// little later, and do not say whether the call was executed.
-const PASSING: [i64; 3] = [GENERAL_SERVER_ERROR, TIMEOUT, 409_030];
-
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("gssdk/", env!("CARGO_PKG_VERSION")));
 
-/// How long things may take where the caller sets no timeout.
+/// Time limits if the caller sets no timeout.
 #[derive(Clone, Copy)]
 struct DefaultLimits {
-    /// A send in all, pauses included.
+    /// The whole send, including pauses.
     total: Duration,
-    /// Connecting, with look-up, proxy and TLS.
+    /// Connecting, including lookup, proxy and TLS.
     connect: Duration,
     /// Each read and each write.
     io: Duration,
@@ -79,7 +76,7 @@ impl Default for DefaultLimits {
     }
 }
 
-/// What a process keeps between requests: connections, the API's clock, trust.
+/// State that a process keeps between requests: connections, clocks, data centers, trust.
 #[derive(Default)]
 pub(crate) struct Sender {
     clock: Clock,
@@ -90,13 +87,13 @@ pub(crate) struct Sender {
     ca_certs: RwLock<Option<Pem>>,
 }
 
-/// The one that all requests of the process share.
+/// The sender that all requests of the process share.
 pub(crate) fn sender() -> &'static Sender {
     static SENDER: LazyLock<Sender> = LazyLock::new(Sender::default);
     &SENDER
 }
 
-/// How far a call has come, and what its next try needs to know.
+/// The progress of a call, which its next attempt depends on.
 #[derive(Default)]
 struct Progress {
     /// The API domain, if not the caller's.
@@ -109,12 +106,12 @@ struct Progress {
     retries: u32,
 }
 
-/// A try whose copies have gone out, or were to.
+/// An attempt that has been made, whether or not its copies were sent.
 struct Try {
     host: String,
     https: bool,
     stamp: Stamp,
-    /// Whether a wrong clock can be why the API refuses it.
+    /// Whether a wrong clock can be the reason for a refusal.
     has_time: bool,
 }
 
@@ -129,9 +126,9 @@ impl Sender {
             .unwrap_or_else(PoisonError::into_inner) = pem;
     }
 
-    /// Sends a call; a refusal on this side is a response, too.
+    /// Sends a call. Errors of the SDK are returned as responses, too.
     pub(crate) fn send(&self, call: &Arc<Call>, timeout: Option<Duration>) -> GSResponse {
-        // Clocks cannot count further: a century means none.
+        // `Instant` cannot count much further: a century means no limit.
         let timeout = timeout.map(|timeout| timeout.min(Duration::from_secs(3_000_000_000)));
         let mut history = History::new(Arc::clone(call), timeout);
         let deadline = Instant::now() + timeout.unwrap_or(self.limits.total);
@@ -180,11 +177,11 @@ impl Sender {
         GSResponse::of(reply.parsed, outcome, reply.headers, Arc::new(history))
     }
 
-    /// One try: signs the call and sends it, and the same bytes once more where rows a
-    /// and b say so.
+    /// Makes one attempt: signs the call and sends it, and sends the same bytes once more if
+    /// rows a and b say so.
     ///
     /// # Errors
-    /// What is wrong with the call, before anything of this try is sent.
+    /// What is wrong with the call, before anything of this attempt is sent.
     fn attempt(
         &self,
         call: &Call,
@@ -196,11 +193,12 @@ impl Sender {
         let domain = progress.domain.as_ref();
         let target = call.target(domain.unwrap_or(&call.api_domain))?;
         let credentials = call.credentials()?;
-        let route = self.route(call, &target)?;
+        let process = process_id();
+        let route = self.route(call, &target, process)?;
         let bearer = Bearer::of(&credentials)?;
         history.routed();
 
-        let stamp = self.clock.stamp(&target.host);
+        let stamp = self.clock.stamp_in(process, &target.host);
         let form = call.form(&credentials, stamp);
         let signature = target.sign(&form)?;
         let body = match &signature {
@@ -253,7 +251,7 @@ impl Sender {
         })
     }
 
-    /// Whether another try follows, and after which pause: rows c to f.
+    /// Whether another attempt follows, and after which pause: rows c to f.
     fn next_try(
         &self,
         call: &Call,
@@ -264,14 +262,16 @@ impl Sender {
         let reply = attempts.last()?;
         let fate = Fate::of(reply);
         let code = reply.parsed.code;
+        if fate == Fate::Answered && code == 0 {
+            return None; // executed, whatever the HTTP status says
+        }
         if fate == Fate::NotSent && progress.domain.take().is_some() {
             self.data_centers.forget(call);
         }
 
         let may_retry = progress.retries < call.retries;
         let is_rate_limit = code == API_RATE_LIMIT_EXCEEDED || reply.status == Some(429);
-        let may_pass = matches!(fate, Fate::NotSent | Fate::Open)
-            || PASSING.contains(&code)
+        let may_pass = matches!(fate, Fate::NotSent | Fate::Open | Fate::Passing)
             || reply.status == Some(503)
             || attempts.is_open();
         let e = may_retry && call.idempotent && may_pass;
@@ -297,10 +297,10 @@ impl Sender {
         Some(pause)
     }
 
-    /// Row c: takes over the API's clock, once.
+    /// Row c: learns the API's clock, once.
     fn correct_clock(&self, this: &Try, reply: &Reply, progress: &mut Progress) -> bool {
         match progress.correction.take() {
-            // The server's Date was no help: later requests must not suffer from it.
+            // The server's Date did not help: later requests must not use it.
             Some(correction) => {
                 self.clock.undo(&this.host, correction);
                 false
@@ -322,12 +322,12 @@ impl Sender {
         progress: &mut Progress,
     ) -> bool {
         let named = data_centers::named_by(&reply.parsed.data, call);
-        // An answer that names a bad one is an answer.
+        // If the named one cannot be used, the refusal is returned as it is.
         let named = named.filter(|named| !progress.moved && call.target(named).is_ok());
         let Some(named) = named else {
             return false;
         };
-        // Whoever sits on the wire could send later requests elsewhere.
+        // Over http, anyone on the wire could send later requests elsewhere.
         if this.https {
             self.data_centers.learn(call, &named);
         }
@@ -335,7 +335,7 @@ impl Sender {
         true
     }
 
-    /// What `send` would post, for an HTTP client of the caller's.
+    /// What `send` would post, for the caller's own HTTP client.
     pub(crate) fn prepare(&self, call: &Call) -> Result<Prepared, GSException> {
         if call.client_cert.is_some() {
             return Err(GSException::invalid(
@@ -365,14 +365,15 @@ impl Sender {
         })
     }
 
-    /// The way to where a call goes.
-    fn route(&self, call: &Call, target: &Target) -> Result<Route, GSException> {
+    /// The route to the target of a call.
+    fn route(&self, call: &Call, target: &Target, process: u32) -> Result<Route, GSException> {
         let process_wide = self
             .ca_certs
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         self.transport.route(&Settings {
+            process,
             https: target.https,
             host: &target.host,
             direct: target.direct,
@@ -403,7 +404,7 @@ fn request(
         let (Ok(header), Ok(value)) = (header, HeaderValue::from_str(value)) else {
             return Err(GSException::invalid("a header cannot be sent"));
         };
-        // What we say ourselves is replaced, the rest is the caller's.
+        // The SDK's own values are replaced, all others are added.
         match header {
             header::ACCEPT | header::USER_AGENT => {
                 headers.insert(header, value);
@@ -435,7 +436,7 @@ pub(crate) struct Prepared {
     pub(crate) body: String,
 }
 
-/// Who signs tokens, and with which key: read once a send.
+/// The user key and the RSA key that signs its tokens, read once per attempt.
 struct Bearer<'a> {
     user_key: &'a str,
     source: &'a Pem,
@@ -463,7 +464,7 @@ impl<'a> Bearer<'a> {
         }))
     }
 
-    /// The value of the `Authorization` header of one try.
+    /// The value of the `Authorization` header of one attempt.
     fn sign(&self, stamp: &Stamp) -> Result<String, GSException> {
         let id = crypto::random()
             .ok_or_else(|| GSException::invalid("the operating system gives no random numbers"))?;
@@ -476,8 +477,8 @@ fn unusable(key: &Pem, why: &str) -> GSException {
     GSException::invalid(format_args!("the private key {key} {why}"))
 }
 
-/// How long to wait before a retry: 1, 2, 4 … s, up to 30, and up to a quarter
-/// less, so that clients refused together do not come back together.
+/// How long to wait before a retry: 1, 2, 4 … s, up to 30, less up to a quarter at random, so
+/// that clients that were refused together do not return together.
 fn pause(retries: u32) -> Duration {
     let seconds = 1u64
         .checked_shl(retries)
@@ -491,7 +492,7 @@ mod tests {
     use serde_json::Value;
     use std::net::TcpListener;
 
-    /// A call to a server that accepts and says nothing.
+    /// A call to a server that accepts connections and never answers.
     fn to_a_silent_server(listener: &TcpListener) -> Call {
         let mut call = Call::new("accounts.search", Value::Null);
         call.api_key = Some("key".into());
@@ -505,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn all_tries_and_pauses_end_by_one_deadline() {
+    fn all_attempts_and_pauses_end_by_one_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let call = Arc::new(to_a_silent_server(&listener));
         let mut sender = Sender::default();
@@ -522,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_for_a_try_leaves_time_for_the_next() {
+    fn a_limit_for_an_attempt_leaves_time_for_the_next() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut call = to_a_silent_server(&listener);
         (call.retries, call.try_timeout) = (1, Some(Duration::from_millis(300)));

@@ -1,4 +1,4 @@
-//! An HTTP answer, or why there is none → the reply to one copy of a call.
+//! An HTTP answer, or the reason why there is none → the reply to one copy of a call.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,13 +22,13 @@ pub(super) struct Reply {
     pub(super) not_sent: bool,
     /// What kind of failure it was, if there was no answer.
     failure: &'static str,
-    /// Whether the answer came over a connection that had served before.
+    /// Whether the answer came over a reused connection.
     reused: bool,
     xml_of: Option<String>,
 }
 
 impl Reply {
-    /// What a server answered.
+    /// The reply for a server's answer.
     pub(super) fn of_answer(answer: Response<Vec<u8>>, call: &Call) -> Self {
         let (parts, body) = answer.into_parts();
         let reused = parts.extensions.get::<Reused>();
@@ -75,7 +75,7 @@ impl Reply {
         }
     }
 
-    /// A failure of the transport.
+    /// The reply for a failure of the transport.
     pub(super) fn of_failure(error: TransportError, call: &Call) -> Self {
         let (not_sent, failure) = match error {
             TransportError::NotSent(_) | TransportError::Untouched(_) => (true, "nothing was sent"),
@@ -103,7 +103,7 @@ impl Reply {
         }
     }
 
-    /// A refusal on this side.
+    /// The reply for an error of the SDK.
     pub(super) fn of_exception(error: &GSException, call: &Call) -> Self {
         Self::of_error(
             error.error_code(),
@@ -140,7 +140,7 @@ impl Reply {
         log::tried(method, host, took.as_millis(), answered);
     }
 
-    /// The same reply where an earlier copy may have been executed.
+    /// The reply if an earlier copy may have been executed.
     pub(super) fn refused_after_open(self) -> Self {
         let code = match self.status {
             Some(429) if !self.parsed.is_answer => "HTTP 429".to_string(),
@@ -162,7 +162,7 @@ impl Reply {
         self.status.is_none() && self.parsed.code == REQUEST_TIMEOUT
     }
 
-    /// When the server says it is.
+    /// The server's current time.
     pub(super) fn date(&self) -> Option<SystemTime> {
         httpdate::parse_http_date(text_of(&self.headers, "date")?).ok()
     }
@@ -171,7 +171,7 @@ impl Reply {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         let text = text_of(&self.headers, "retry-after")?.trim();
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            // More than 64 bits hold is for ever.
+            // A number that exceeds 64 bits means forever.
             return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
         }
         let at = httpdate::parse_http_date(text).ok()?;
@@ -180,7 +180,7 @@ impl Reply {
     }
 }
 
-/// The method, if errors of this side are to be worded as XML.
+/// The method, if errors of the SDK are written as XML.
 fn xml_of(call: &Call) -> Option<String> {
     call.wants_xml().then(|| call.api_method.clone())
 }

@@ -1,5 +1,4 @@
-//! What threads share: a lock that a panic elsewhere does not spoil, and a map that
-//! cannot grow without limit.
+//! State that threads share: a lock that ignores poisoning, and a bounded map.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,13 +14,13 @@ pub(crate) fn process_id() -> u32 {
     }
 }
 
-/// Locks a mutex. What these guard is whole between any two statements, so that a
-/// panic while one is held leaves nothing half done.
+/// Locks a mutex, poisoned or not. The data that these guard is consistent between any two
+/// statements, so that a panic while one is held leaves nothing half done.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A map for what can be learned again: once it is full, it is emptied.
+/// A map for data that can be learned again: it is emptied when it is full.
 pub(crate) struct BoundedMap<K, V> {
     capacity: usize,
     entries: Mutex<HashMap<K, V>>,
@@ -43,7 +42,7 @@ impl<K: Eq + Hash, V: Clone> BoundedMap<K, V> {
         lock(&self.entries).get(key).cloned()
     }
 
-    /// Sets or removes the entry: `change` gets the present value and returns the new one.
+    /// Sets or removes an entry: `change` gets the current value and returns the new one.
     pub(crate) fn update(&self, key: K, change: impl FnOnce(Option<&V>) -> Option<V>) {
         let mut entries = lock(&self.entries);
         match change(entries.get(&key)) {
@@ -59,7 +58,7 @@ impl<K: Eq + Hash, V: Clone> BoundedMap<K, V> {
         }
     }
 
-    /// The entry, made now if there is none.
+    /// Returns an entry; creates it if there is none.
     pub(crate) fn get_or_insert(&self, key: K, new: impl FnOnce() -> V) -> V {
         let mut entries = lock(&self.entries);
         if entries.len() >= self.capacity && !entries.contains_key(&key) {

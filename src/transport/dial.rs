@@ -1,4 +1,4 @@
-//! New connections: look-up, TCP, the proxy's tunnel, TLS.
+//! New connections: lookup, TCP, the proxy's tunnel, TLS.
 
 use std::io;
 use std::net::TcpStream;
@@ -69,14 +69,14 @@ fn tcp(
     let mut timed_out = true;
     for (i, address) in addresses.iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
-        // Each address gets its share, so that one that swallows packets
-        // does not use up the time of the others.
+        // Each address gets a share of the time, so that one that drops packets does not
+        // use up the time of the others.
         let share = left / (addresses.len() - i) as u32;
         if share.is_zero() {
             break;
         }
         let stream = TcpStream::connect_timeout(address, share).and_then(|stream| {
-            stream.set_nodelay(true).ok(); // slower without, and no less right
+            stream.set_nodelay(true).ok(); // only slower without it
             Socket::new(stream, limits)
         });
         match stream {
@@ -199,7 +199,7 @@ impl ProxyAnswer {
             100 | 102..200 => ProxyAnswer::Interim,
             200..300 => ProxyAnswer::Open,
             _ => {
-                // A proxy does not write a line of its own into a log.
+                // A proxy must not be able to write lines into a log.
                 let reason = response.reason.unwrap_or_default();
                 let reason = reason.replace(|c: char| !c.is_ascii_graphic(), " ");
                 let reason: String = reason.trim().chars().take(80).collect();

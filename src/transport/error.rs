@@ -1,4 +1,4 @@
-//! Failures: what each means for the request, and in words.
+//! Failures: what each means for the request, and its message.
 
 use std::fmt;
 use std::io;
@@ -11,24 +11,23 @@ use super::tls_error;
 /// A failure, by what it means for the request.
 #[derive(Debug)]
 pub(crate) enum TransportError {
-    /// No connection came about.
+    /// No connection was established.
     NotSent(String),
-    /// There was a connection, but its kernel has taken not one byte of the
-    /// request.
+    /// There was a connection, but the kernel accepted not one byte of the request.
     Untouched(String),
-    /// A connection that had served before took the request, or a part of it, and
-    /// ended before one byte of the answer came.
+    /// A reused connection accepted the request or a part of it, and ended before one byte
+    /// of the answer was received.
     Unanswered(String),
     /// The server may have seen the request.
     Lost(String),
     Timeout {
-        /// Whether any of the request may have gone out.
+        /// Whether any of the request may have been sent.
         sent: bool,
     },
 }
 
 impl TransportError {
-    /// What failed before any of the request could go out.
+    /// A failure before any of the request could be sent.
     pub(super) fn before_sending(what: impl fmt::Display, error: &io::Error) -> Self {
         if is_timeout(error) {
             TransportError::Timeout { sent: false }
@@ -53,7 +52,7 @@ impl TransportError {
 impl From<Error> for TransportError {
     fn from(error: Error) -> Self {
         match error {
-            // Where ureq itself looks at the time, some of the request may be out.
+            // When ureq itself reports a timeout, some of the request may have been sent.
             Error::Timeout(_) => TransportError::Timeout { sent: true },
             Error::Other(other) => match other.downcast::<TransportError>() {
                 Ok(error) => *error,
@@ -76,7 +75,7 @@ impl From<Error> for TransportError {
             | Error::HostNotFound
             | Error::ConnectionFailed
             | Error::TlsRequired => TransportError::NotSent(error.to_string()),
-            // Whatever else there is or will be may have come after the request.
+            // Any other error, also of later versions, may have happened after the request.
             error => TransportError::Lost(error.to_string()),
         }
     }
@@ -102,13 +101,14 @@ impl fmt::Display for TransportError {
 
 impl std::error::Error for TransportError {}
 
-/// Whether the time was up. Sockets say `WouldBlock` on Unix, `TimedOut` on Windows.
+/// Whether an error is a timeout. Sockets return `WouldBlock` on Unix, `TimedOut` on
+/// Windows.
 pub(super) fn is_timeout(error: &io::Error) -> bool {
     use io::ErrorKind::{TimedOut, WouldBlock};
     matches!(error.kind(), TimedOut | WouldBlock)
 }
 
-/// Whether the peer has ended the connection, in whatever way.
+/// Whether the peer has ended the connection, in any way.
 pub(super) fn is_end(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
@@ -121,7 +121,7 @@ pub(super) fn is_end(error: &io::Error) -> bool {
     )
 }
 
-/// An I/O error in words that a person can act on.
+/// The message for an I/O error, for people to act on.
 pub(super) fn describe(error: &io::Error) -> String {
     let inner = error.get_ref();
     if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_happens_often_is_said_in_words() {
+    fn common_errors_have_plain_messages() {
         use io::ErrorKind as Kind;
         for (kind, words) in [
             (Kind::ConnectionRefused, "is the address right?"),

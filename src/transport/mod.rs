@@ -1,6 +1,6 @@
 //! Bytes out, bytes back: the only place that knows ureq.
 //!
-//! [`Transport::route`] finds the way to a target: proxy and TLS settings.
+//! [`Transport::route`] chooses the route to a target: proxy and TLS settings.
 //! [`Transport::exchange`] takes a connection out of the [`pool`] or [`dial`]s one, and has
 //! ureq write the request and read the answer through a [`wire`]. A connection is made of
 //! a [`socket`], and of [`tls`] over it, twice through an https proxy.
@@ -29,7 +29,7 @@ use ureq::{Agent, Error};
 
 use crate::error::GSException;
 use crate::pem::{ClientCert, Pem};
-use crate::sync::{lock, process_id};
+use crate::sync::lock;
 use dial::dial;
 pub(crate) use error::TransportError;
 use pool::{Connection, Key, Pool};
@@ -37,7 +37,7 @@ use proxy::Proxy;
 use resolver::Names;
 pub(crate) use socket::Limits;
 use trust::TlsSettings;
-use wire::{Handover, INPUT_SIZE, MAX_RECEIVED, OUTPUT_SIZE, Wire};
+use wire::{Back, Handover, INPUT_SIZE, MAX_RECEIVED, OUTPUT_SIZE, Wire};
 
 /// The largest body that is read, in bytes, and the largest that it may be decoded.
 const MAX_BODY: u64 = 50 * 1024 * 1024;
@@ -47,35 +47,36 @@ const MAX_TLS_CONFIGS: usize = 64;
 
 /// What a request needs of the transport.
 pub(crate) struct Settings<'a> {
+    /// The id of this process.
+    pub(crate) process: u32,
     pub(crate) https: bool,
     /// The target, with `:port` if the URL has one.
     pub(crate) host: &'a str,
-    /// Whether no proxy may be used, whoever names one.
+    /// Whether to ignore all proxies.
     pub(crate) direct: bool,
     /// The only CA certificates to trust, if not the default ones.
     pub(crate) ca_certs: Option<&'a Pem>,
     pub(crate) client_cert: Option<&'a ClientCert>,
-    /// The caller's proxy; without one, the environment's.
+    /// The caller's proxy; if there is none, the environment decides.
     pub(crate) proxy: Option<&'a str>,
 }
 
-/// The way to a target.
+/// The route to a target.
 pub(crate) struct Route {
     key: Arc<Key>,
     /// The value of `Proxy-Authorization` for requests in absolute form.
     proxy_authorization: Option<HeaderValue>,
-    /// What may be the matter when a fresh connection ends before an answer.
+    /// A possible cause if a fresh connection ends before an answer.
     hint: &'static str,
 }
 
-/// Whether an answer came over a connection that had served before: an extension of the
-/// response.
+/// Whether an answer came over a reused connection: an extension of the response.
 #[derive(Clone, Copy)]
 pub(crate) struct Reused(pub(crate) bool);
 
-/// What the requests of a process share.
+/// State that all requests of a process share.
 pub(crate) struct Transport {
-    pool: Arc<Pool>,
+    pool: Pool,
     names: Arc<Names>,
     /// The most recently used one is last.
     tls: Mutex<Vec<(TlsSettings, Arc<ClientConfig>)>>,
@@ -85,10 +86,10 @@ pub(crate) struct Transport {
 impl Default for Transport {
     fn default() -> Self {
         Transport {
-            pool: Arc::default(),
+            pool: Pool::default(),
             names: Arc::default(),
             tls: Mutex::default(),
-            // The connections keep the limits themselves, and proxies are chosen here.
+            // Time limits and proxies are handled here, not by ureq.
             config: Agent::config_builder()
                 .http_status_as_error(false)
                 .max_redirects(0)
@@ -116,7 +117,7 @@ impl Transport {
         } else {
             None
         };
-        // A proxy is trusted like the API, and not shown the client certificate.
+        // The trust anchors are those for the API; the client certificate is not sent.
         let proxy_tls = if proxy.as_ref().is_some_and(|proxy| proxy.https) {
             Some(self.tls_config(TlsSettings::read(settings.ca_certs, None)?)?)
         } else {
@@ -135,7 +136,7 @@ impl Transport {
         };
         Ok(Route {
             key: Arc::new(Key {
-                process: process_id(),
+                process: settings.process,
                 https,
                 host: settings.host.to_string(),
                 proxy,
@@ -157,7 +158,7 @@ impl Transport {
         if let Some(config) = find(&mut lock(&self.tls)) {
             return Ok(config);
         }
-        // Made without the lock: others need not wait while certificates are parsed.
+        // Built without the lock: others need not wait while certificates are parsed.
         let config = settings.config()?;
         let mut kept = lock(&self.tls);
         if let Some(config) = find(&mut kept) {
@@ -172,7 +173,7 @@ impl Transport {
 
     /// Sends a request once and reads the answer, its body as it came.
     ///
-    /// * `fresh`: on a new connection, whatever is idle.
+    /// * `fresh`: whether to open a new connection even if one is idle.
     pub(crate) fn exchange(
         &self,
         route: &Route,
@@ -210,9 +211,10 @@ impl Transport {
         connection.stream.socket().begin(limits, MAX_RECEIVED);
         let is_absolute = route.key.proxy.is_some() && !route.key.https;
         let absolute_form = is_absolute.then(|| format!("http://{}", route.key.host));
+        let back = Back::default();
         let wire = Wire::new(
             connection,
-            Arc::clone(&self.pool),
+            Arc::clone(&back),
             reused,
             route.hint,
             absolute_form,
@@ -235,13 +237,19 @@ impl Transport {
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         let mut reader = body.with_config().limit(MAX_BODY).reader();
         if let Err(error) = reader.read_to_end(&mut bytes) {
-            // The status says what the rest would have been about.
+            // The status gives a hint about the missing body.
             return Err(match TransportError::from(Error::from(error)) {
                 TransportError::Lost(why) if !parts.status.is_success() => {
                     TransportError::Lost(format!("HTTP {} came, and then {why}", parts.status))
                 }
                 error => error,
             });
+        }
+        // These have no body, whatever their headers announce (RFC 9112, 6.3): should it
+        // come all the same, it would be taken for the next answer.
+        let may_serve = !matches!(parts.status.as_u16(), 204 | 304);
+        if let Some(connection) = lock(&back).take().filter(|_| may_serve) {
+            self.pool.check_in(connection);
         }
         let mut response = Response::from_parts(parts, bytes);
         response.extensions_mut().insert(Reused(reused));
@@ -263,7 +271,7 @@ impl Transport {
     }
 }
 
-/// The body as text bytes: decoded if it is compressed.
+/// Decodes a compressed body; returns `None` if it is not compressed.
 ///
 /// # Errors
 /// What is wrong with the coding.
@@ -285,12 +293,9 @@ pub(crate) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Option<Vec<u8>>
             Ok(Some(decoded))
         }
         [coding, ..] => {
-            let shown = String::from_utf8_lossy(coding);
-            let shown: String = shown
-                .chars()
-                .filter(char::is_ascii_graphic)
-                .take(32)
-                .collect();
+            // Any other text could be an echo, which a mask finds only as it came.
+            let is_name = coding.len() <= 10 && coding.iter().all(u8::is_ascii_alphanumeric);
+            let shown = String::from_utf8_lossy(if is_name { coding } else { b"unknown" });
             Err(format!(
                 "its Content-Encoding is {shown:?}, and only gzip was asked for"
             ))
@@ -305,7 +310,7 @@ fn too_large(limit: u64) -> String {
     )
 }
 
-/// ureq asks for addresses before it asks for a connection, which is there already.
+/// ureq resolves addresses before it asks for a connection, which exists already.
 #[derive(Debug)]
 struct NoLookUp;
 
@@ -335,6 +340,7 @@ mod tests {
         timeout: Duration,
     ) -> Result<Response<Vec<u8>>, TransportError> {
         let settings = Settings {
+            process: 0,
             https: false,
             host,
             direct: true,

@@ -1,9 +1,9 @@
 //! Idle connections: the only ones of the process.
 //!
-//! A connection is in the pool, or belongs to one exchange, or is gone. It comes in when
-//! an answer has been read to its end, and goes out when nothing has come on it since and
-//! it has not ended. That look happens outside the lock and does not wait; a connection
-//! that fails it is dropped, and the next one is looked at.
+//! A connection is in the pool, in use by one exchange, or closed. It is checked in when an
+//! answer has been read to its end. Before it is checked out it is probed: the peer must
+//! neither have sent anything since nor have closed it. The probe runs outside the lock and
+//! does not wait; a connection that fails it is dropped, and the next one is probed.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,15 +16,15 @@ use crate::sync::lock;
 use super::proxy::Proxy;
 use super::socket::{MAX_LOOK, Stream};
 
-/// How long a connection may be idle: less than servers commonly wait.
+/// How long a connection may be idle: less than the usual idle timeout of servers.
 const MAX_IDLE: Duration = Duration::from_secs(15);
 
 /// How many connections may be idle.
 const CAPACITY: usize = 64;
 
-/// What must be equal for two requests to share a connection.
+/// Two requests with equal keys may share a connection.
 pub(super) struct Key {
-    /// Parent and child of a fork share none.
+    /// Parent and child of a fork share no connections.
     pub(super) process: u32,
     pub(super) https: bool,
     /// The target, with its port if the URL has one.
@@ -32,7 +32,7 @@ pub(super) struct Key {
     pub(super) proxy: Option<Proxy>,
     /// Trust anchors and client certificate: one `Arc` per combination.
     pub(super) tls: Option<Arc<ClientConfig>>,
-    /// The same for a proxy that is spoken to over TLS.
+    /// The same for a connection to a proxy over TLS.
     pub(super) proxy_tls: Option<Arc<ClientConfig>>,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Takes the most recently used connection of this key that is still good.
+    /// Takes the most recently used connection of this key that is still usable.
     pub(super) fn check_out(&self, key: &Key) -> Option<Connection> {
         loop {
             let (found, _dropped) = self.take(key, Instant::now());
@@ -75,8 +75,8 @@ impl Pool {
         }
     }
 
-    /// The candidate, and connections that are too old: closed by the caller, without
-    /// the lock.
+    /// The candidate, and connections that are too old, which the caller closes without
+    /// holding the lock.
     fn take(&self, key: &Key, now: Instant) -> (Option<Connection>, Vec<(Connection, Instant)>) {
         let mut idle = lock(&self.idle);
         let old = idle.partition_point(|(_, since)| *since + MAX_IDLE < now);

@@ -16,7 +16,7 @@ use crate::log::address;
 /// Neither `Debug` nor `Display` shows its password.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Proxy {
-    /// Whether the proxy itself is spoken to over TLS.
+    /// Whether the connection to the proxy uses TLS.
     pub(super) https: bool,
     pub(super) host: String,
     pub(super) port: u16,
@@ -52,7 +52,7 @@ impl Proxy {
         let authorization = match user {
             Some(user) => {
                 let (name, password) = user.split_once(':').unwrap_or((user, ""));
-                // A `%` that begins no escape stands for itself.
+                // A `%` that does not begin an escape stands for itself.
                 let mut basic: Vec<u8> = percent_decode_str(name).collect();
                 basic.push(b':');
                 basic.extend(percent_decode_str(password));
@@ -70,7 +70,7 @@ impl Proxy {
 
     /// The proxy that the environment names for a request, chosen as Python's `urllib`
     /// does: `https_proxy` or `http_proxy` by the request's scheme, lower case first,
-    /// unless `no_proxy` lists the host. `all_proxy` stands in for either.
+    /// unless `no_proxy` lists the host. `all_proxy` is the fallback for both.
     ///
     /// * `host`: the target, with its port if the URL has one.
     pub(super) fn of_environment(https: bool, host: &str) -> Result<Option<Self>, GSException> {
@@ -89,12 +89,12 @@ impl Proxy {
         } else {
             ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
         };
-        // A CGI program gets the header `Proxy:` of its caller as HTTP_PROXY.
+        // A CGI program gets its caller's header `Proxy:` as HTTP_PROXY.
         let trusted = names.into_iter().filter(|name| {
             let callers = *name == "HTTP_PROXY" || (caseless && *name == "http_proxy");
             !callers || variable("REQUEST_METHOD").is_none()
         });
-        // The first that is set decides: set and empty, it switches proxies off.
+        // The first variable that is set decides; if it is empty, no proxy is used.
         let mut trusted = trusted;
         let found = trusted.find_map(|name| Some((name, variable(name)?)));
         let found = found.filter(|(_, value)| !value.is_empty());
@@ -181,7 +181,7 @@ mod tests {
         let proxy = Proxy::parse("http://us%3aer:p%40s:s@proxy:1").unwrap();
         let expected = format!("Basic {}", STANDARD.encode("us:er:p@s:s"));
         assert_eq!(proxy.authorization, Some(expected));
-        // A `%` that begins no escape is itself.
+        // A `%` that does not begin an escape stands for itself.
         let proxy = Proxy::parse("http://us%er:100%4@proxy:1").unwrap();
         let expected = format!("Basic {}", STANDARD.encode("us%er:100%4"));
         assert_eq!(proxy.authorization, Some(expected));
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(chosen(false, "h", &all), Some("all:5".into()));
         let cgi = [("HTTP_PROXY", "attacker:6"), ("REQUEST_METHOD", "GET")];
         assert_eq!(chosen(false, "h", &cgi), None);
-        // Where variables know no case, http_proxy is the caller's header, too.
+        // If variable names are case-insensitive, http_proxy is the caller's header, too.
         let variable = |name: &str| match name.to_ascii_uppercase().as_str() {
             "HTTP_PROXY" => Some("attacker:6".to_string()),
             "REQUEST_METHOD" => Some("GET".to_string()),

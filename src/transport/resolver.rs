@@ -1,4 +1,4 @@
-//! Names → addresses, remembered for a short while.
+//! Names → addresses, cached for a short time.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,19 +9,26 @@ use std::time::{Duration, Instant};
 
 use crate::sync::lock;
 
-/// How long a look-up stays valid. Resolvers do not tell how long an address
-/// may be kept; Gigya's own records live for a minute.
+/// How long a lookup stays valid. The system's resolver does not report a time to live;
+/// that of Gigya's records is a minute.
 const LIFE_TIME: Duration = Duration::from_secs(30);
 
 /// How many names are kept.
 const CAPACITY: usize = 64;
 
-type Name = (String, u16);
+/// Process, host and port: the thread of a look-up is not there after a fork, and nobody
+/// would end the wait for it.
+type Name = (u32, String, u16);
+
+fn name(host: &str, port: u16) -> Name {
+    (crate::sync::process_id(), host.to_ascii_lowercase(), port)
+}
+
 type Addresses = Arc<[SocketAddr]>;
 type Lookup = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 
-/// A resolver with a memory, which never has more than one look-up of a name
-/// under way, however many callers wait and however long it takes.
+/// A caching resolver with at most one lookup per name in flight, no matter how many callers
+/// wait and how long it takes.
 pub(super) struct Names {
     lookup: Lookup,
     state: Mutex<State>,
@@ -33,7 +40,7 @@ struct State {
     under_way: HashMap<Name, Arc<Pending>>,
 }
 
-/// A look-up under way; all who want its outcome wait here.
+/// A lookup in flight; concurrent callers wait here for its outcome.
 #[derive(Default)]
 struct Pending {
     found: Mutex<Option<Result<Addresses, String>>>,
@@ -72,7 +79,7 @@ impl Names {
             return Ok(Arc::new([SocketAddr::new(address, port)]));
         }
 
-        let name = (host.to_ascii_lowercase(), port);
+        let name = name(host, port);
         let pending = {
             let mut state = lock(&self.state);
             if let Some((since, addresses)) = state.known.get(&name) {
@@ -98,18 +105,17 @@ impl Names {
         }
     }
 
-    /// Drops what is remembered: none of its addresses could be reached.
+    /// Drops a cached name, none of whose addresses could be reached.
     pub(super) fn forget(&self, host: &str, port: u16) {
-        let name = (host.to_ascii_lowercase(), port);
-        lock(&self.state).known.remove(&name);
+        lock(&self.state).known.remove(&name(host, port));
     }
 
-    /// A thread of its own, because the system's resolver knows no timeout.
+    /// Uses a separate thread, because the system's resolver has no timeout.
     fn start_lookup(self: &Arc<Self>, state: &mut State, name: Name) -> io::Result<Arc<Pending>> {
         let (names, key) = (Arc::clone(self), name.clone());
         let thread = thread::Builder::new().name("gssdk-lookup".into());
         thread.spawn(move || {
-            let found = std::panic::catch_unwind(|| (names.lookup)(&key.0, key.1));
+            let found = std::panic::catch_unwind(|| (names.lookup)(&key.1, key.2));
             names.finish_lookup(
                 key,
                 match found {
@@ -184,6 +190,18 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         }
         assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_lookup_from_before_a_fork() {
+        let names =
+            Names::with_lookup(|_, port| Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))]));
+        let (parent, ..) = name("example.test", 80);
+        let of_parent = (parent ^ 1, "example.test".to_string(), 80);
+        lock(&names.state)
+            .under_way
+            .insert(of_parent, Arc::default());
+        assert!(names.resolve("example.test", 80, soon()).is_ok());
     }
 
     #[test]

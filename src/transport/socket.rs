@@ -1,8 +1,8 @@
 //! TCP with a deadline: the bottom of every connection.
 //!
-//! The socket never blocks: whoever has to wait does so in [`Socket::wait`], for the
-//! peer's bytes, for room to write, or for both. So no timeout of the socket is ever set,
-//! and a write that has to wait notices an answer that comes first.
+//! The socket is non-blocking. All waiting happens in [`Socket::wait`], until the socket can
+//! be read, written, or either. So no socket timeout is ever set, and a write that has to
+//! wait notices an early answer.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 /// The most that is read while connecting: a proxy's answer, handshakes.
 const MAX_CONNECTING: u64 = 1024 * 1024;
 
-/// The most that is read of a connection at rest: TLS session tickets.
+/// The most that is read from an idle connection: TLS session tickets.
 pub(super) const MAX_LOOK: u64 = 64 * 1024;
 
 /// A byte stream over another, down to the socket.
@@ -26,12 +26,12 @@ pub(super) trait Stream: Read + Write + Send + Sync {
     fn is_quiet(&mut self) -> bool;
 }
 
-/// How long things may take.
+/// Time limits.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
-    /// Everything.
+    /// The end of everything.
     pub(crate) deadline: Instant,
-    /// Connecting, with look-up, proxy and TLS.
+    /// Connecting, including lookup, proxy and TLS.
     pub(crate) connect: Option<Duration>,
     /// Each read and each write.
     pub(crate) io: Option<Duration>,
@@ -50,13 +50,13 @@ pub(super) struct Socket {
     mode: Mode,
 }
 
-/// What happens where an operation would have to wait.
+/// What happens when an operation would have to wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Wait,
-    /// A write gives up with `WouldBlock` when something comes first.
+    /// A write gives up with `WouldBlock` when data arrives first.
     Watch,
-    /// Everything gives up with `WouldBlock`.
+    /// Every operation gives up with `WouldBlock`.
     Look,
 }
 
@@ -97,7 +97,7 @@ impl Socket {
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            // A wait too long to be told to the kernel is cut, and begins again.
+            // The kernel's limit: a longer wait is split.
             let left = left.min(Duration::from_secs(24 * 3600));
             let left = Timespec::try_from(left).map_err(io::Error::other)?;
             let mut sockets = [PollFd::new(&self.stream, interest)];
@@ -110,12 +110,12 @@ impl Socket {
     }
 }
 
-/// Does something with a stream whose writes give up when something comes first.
+/// Uses a stream whose writes give up when data arrives first.
 pub(super) fn watching<T>(stream: &mut dyn Stream, act: impl FnOnce(&mut dyn Stream) -> T) -> T {
     in_mode(Mode::Watch, stream, act)
 }
 
-/// Does something with a stream that never waits.
+/// Uses a stream without waiting.
 pub(super) fn looking<T>(stream: &mut dyn Stream, act: impl FnOnce(&mut dyn Stream) -> T) -> T {
     in_mode(Mode::Look, stream, act)
 }
@@ -205,7 +205,7 @@ impl Stream for Socket {
     }
 
     fn is_quiet(&mut self) -> bool {
-        // Nothing to read is the one good answer.
+        // Quiet means that there is nothing to read.
         matches!(self.stream.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }

@@ -12,7 +12,7 @@ use super::socket::{Socket, Stream, looking};
 pub(super) struct Tls {
     connection: ClientConnection,
     below: Box<dyn Stream>,
-    /// What is wrong with what has come, told once everything before it has been read.
+    /// An error in what was received, reported once everything before it has been read.
     failure: Option<rustls::Error>,
 }
 
@@ -36,7 +36,7 @@ impl Tls {
         Ok(tls)
     }
 
-    /// Reads what has come, which may be session tickets, until nothing is left. Only
+    /// Reads what has been received, until nothing is left: session tickets are allowed. Only
     /// rustls can tell them from an answer or a closure.
     fn has_only_tickets(connection: &mut ClientConnection, below: &mut dyn Stream) -> bool {
         loop {
@@ -53,8 +53,8 @@ impl Tls {
     }
 }
 
-// `rustls::Stream` reads while it writes and writes while it reads; here each does one
-// thing, so that the answer to a request that is not out yet is noticed and read.
+// `rustls::Stream` reads while it writes and writes while it reads. Here each does one
+// thing, so that an early answer to a request that is still being sent is noticed and read.
 impl Read for Tls {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
@@ -68,7 +68,7 @@ impl Read for Tls {
             self.connection.read_tls(&mut self.below)?;
             if let Err(failure) = self.connection.process_new_packets() {
                 self.failure = Some(failure);
-                // The alert, if there is room for it: the connection is lost anyway.
+                // Sends the alert if there is room for it: the connection is lost anyway.
                 let connection = &mut self.connection;
                 looking(&mut *self.below, |mut below| {
                     connection.write_tls(&mut below).ok()
@@ -104,6 +104,7 @@ impl Stream for Tls {
         })
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,7 +117,7 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::{Duration, Instant};
 
-    /// A connection on which so many session tickets wait.
+    /// A connection with this number of unread session tickets.
     fn with_tickets(count: usize) -> Tls {
         let mut server = (*certs::server_config(&certs::server(), None)).clone();
         server.send_tls13_tickets = count;
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn session_tickets_are_welcome_and_a_flood_of_them_is_not() {
+    fn session_tickets_are_accepted_and_a_flood_of_them_is_not() {
         assert!(with_tickets(4).is_quiet());
         let mut flooded = with_tickets(1_000);
         assert!(!flooded.is_quiet());

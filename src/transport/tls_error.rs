@@ -1,7 +1,7 @@
-//! TLS errors in words: each is one sentence with what to do about it.
+//! Messages for TLS errors: one sentence each, with advice.
 //!
-//! `rustls` tells many errors apart by the `Debug` text of an error of `webpki` alone.
-//! [`words`] takes the name from it; the rest never gets into a message.
+//! For many errors, `rustls` passes on only the `Debug` text of an error of `webpki`.
+//! [`words`] takes the name from it; the rest is never part of a message.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use rustls::{AlertDescription, CertificateError, Error, OtherError};
 use crate::crypto::der::{Certificate, INTEGER, OBJECT_ID, SEQUENCE, Values};
 use crate::crypto::der::{key_kind, name_text, oid_name, rsa_bits};
 
-/// What `ring` verifies.
+/// The signatures that `ring` verifies.
 const VERIFIABLE: &str = "RSA of 2048 bits or more, ECDSA with P-256 or P-384 and SHA-256 or \
      SHA-384, and Ed25519 are supported";
 
 /// `[2]` of the parameters of RSA-PSS: the length of the salt (RFC 4055, 3.1).
 const SALT: u8 = 0xa2;
 
-/// A TLS error in words that a person can act on.
+/// The message for a TLS error, for people to act on.
 pub(super) fn describe(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => {
@@ -105,7 +105,7 @@ fn refusal(error: &CertificateError) -> String {
     }
 }
 
-/// What `webpki` alone has a name for.
+/// The message for an error that only `webpki` has a name for.
 fn by_name(name: &str) -> String {
     match name {
         "ca used as end entity" => {
@@ -143,9 +143,8 @@ fn critical_extension() -> String {
 
 fn unknown_issuer(issuer: &str) -> String {
     format!(
-        "unknown issuer, {issuer}: no trusted CA vouches for it (trust a private CA, or the \
-         one of a company's proxy, with ca_certs or set_ca_certs_path; a server must send its \
-         intermediate certificates)"
+        "unknown issuer, {issuer}: no trusted CA vouches for it (trust a company's or proxy's CA \
+         with ca_certs; servers must send their intermediate certificates)"
     )
 }
 
@@ -249,8 +248,8 @@ fn alert_text(alert: AlertDescription) -> String {
     format!("{why} (TLS alert: {name})")
 }
 
-/// The name of an error in words: `unknown issuer` of `UnknownIssuer` or
-/// `UnknownIssuer(…)`. No value in it gets through.
+/// The name of an error as words: `unknown issuer` for `UnknownIssuer` or
+/// `UnknownIssuer(…)`. Values inside it are dropped.
 fn words(error: &impl fmt::Debug) -> String {
     let debug = format!("{error:?}");
     let name = debug.split(|c: char| !c.is_ascii_alphanumeric()).next();
@@ -285,20 +284,35 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+/// The certificate whose issuer the server has not sent, but for a self-signed root.
+fn topmost<'c, 'a>(chain: &'c [Certificate<'a>]) -> Option<&'c Certificate<'a>> {
+    let mut top = chain.first()?;
+    // Not more steps than certificates: they could name each other.
+    for _ in chain {
+        let mut above = chain.iter().filter(|above| above.issuer != above.subject);
+        top = above
+            .find(|above| above.subject == top.issuer)
+            .unwrap_or(top);
+    }
+    Some(top)
+}
+
 /// Adds to an error what the refused certificates say about themselves: who issued the
-/// first, and whose RSA key is too small.
+/// topmost, and whose RSA key is too small.
 ///
 /// * `chain`: what the server sent, in DER, its own first.
-/// * `trusted`: keys of trusted CAs, as the contents of a `SubjectPublicKeyInfo`.
+/// * `trusted`: names and keys of trusted CAs, as the contents of a `Name` and of a
+///   `SubjectPublicKeyInfo`.
 pub(super) fn with_details<'a>(
     error: Error,
     chain: &[&'a [u8]],
-    trusted: impl Iterator<Item = &'a [u8]>,
+    trusted: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Error {
-    let mut certificates = chain.iter().filter_map(|der| Certificate::read(der));
+    let certificates = chain.iter().filter_map(|der| Certificate::read(der));
+    let certificates: Vec<Certificate> = certificates.collect();
     let refusal = match &error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            certificates.next().map(|certificate| {
+            topmost(&certificates).map(|certificate| {
                 let issuer = name_text(certificate.issuer);
                 let is_self_signed = certificate.issuer == certificate.subject;
                 let how = if is_self_signed { " (self-signed)" } else { "" };
@@ -306,10 +320,10 @@ pub(super) fn with_details<'a>(
             })
         }
         Error::InvalidCertificate(CertificateError::BadSignature) => {
-            let keys = certificates
-                .map(|certificate| certificate.key)
-                .chain(trusted);
-            let mut sizes = keys.filter_map(rsa_bits);
+            let is_above = |name| certificates.iter().any(|below| below.issuer == name);
+            let trusted = trusted.filter(|(name, _)| is_above(*name));
+            let keys = certificates.iter().map(|certificate| certificate.key);
+            let mut sizes = keys.chain(trusted.map(|(_, key)| key)).filter_map(rsa_bits);
             let weak = sizes.find(|bits| !(2048..=8192).contains(bits));
             weak.map(|bits| unsupported(&format!("a key of the kind RSA of {bits} bits")))
         }
@@ -326,7 +340,7 @@ mod tests {
     use super::*;
     use rustls::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
-    /// Those that tests/tls_errors.rs cannot bring about, too.
+    /// Includes errors that tests/tls_errors.rs cannot cause.
     #[test]
     fn every_error_is_one_short_sentence_without_debug_forms() {
         let certificate = [

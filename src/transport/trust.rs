@@ -27,20 +27,12 @@ static BUNDLED: &[u8] = include_bytes!("../../cacert.pem");
 /// The file of trusted CA certificates is missing or empty: Python's code for it.
 const CA_CERTS: i64 = 400_003;
 
-/// Trusted CA certificates and the client certificate, as read from where the caller
-/// said.
+/// Trusted CA certificates and the client certificate, read from the caller's sources.
 #[derive(PartialEq, Eq)]
 pub(super) struct TlsSettings {
-    trust: Trust,
+    /// These CAs alone may vouch for a server; `None`: those of the default trust store.
+    ca_certs: Option<Text>,
     identity: Option<Identity>,
-}
-
-/// The CAs that may vouch for a server.
-#[derive(PartialEq, Eq)]
-enum Trust {
-    Default,
-    /// These CA certificates, and no others.
-    Own(Text),
 }
 
 /// A client certificate and its key.
@@ -50,7 +42,7 @@ struct Identity {
     key: Text,
 }
 
-/// A PEM text and its source, by which errors name it.
+/// A PEM text and its source, which errors name.
 struct Text {
     source: Pem,
     pem: Arc<Vec<u8>>,
@@ -65,7 +57,7 @@ impl Text {
     }
 }
 
-/// Texts are compared, not where they are from.
+/// Compares the texts, not their sources.
 impl PartialEq for Text {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.pem, &other.pem) || self.pem == other.pem
@@ -84,13 +76,10 @@ impl TlsSettings {
         ca_certs: Option<&Pem>,
         client_cert: Option<&ClientCert>,
     ) -> Result<Self, GSException> {
-        let trust = match ca_certs {
-            None => Trust::Default,
-            Some(source) => Trust::Own(
-                Text::read(source)
-                    .map_err(|error| ca_certs_error(source, &format!("cannot be read: {error}")))?,
-            ),
-        };
+        let ca_certs = ca_certs.map(|source| {
+            Text::read(source)
+                .map_err(|error| ca_certs_error(source, &format!("cannot be read: {error}")))
+        });
         let read = |what: &str, source: &Pem| {
             Text::read(source).map_err(|error| {
                 GSException::invalid(format_args!(
@@ -98,17 +87,15 @@ impl TlsSettings {
                 ))
             })
         };
-        let identity = match client_cert {
-            None => None,
-            Some(client) => {
-                let (cert, key) = (
-                    read("certificate", &client.cert)?,
-                    read("key", &client.key)?,
-                );
-                Some(Identity { cert, key })
-            }
-        };
-        Ok(TlsSettings { trust, identity })
+        let identity = client_cert.map(|client| {
+            let cert = read("certificate", &client.cert)?;
+            let key = read("key", &client.key)?;
+            Ok(Identity { cert, key })
+        });
+        Ok(TlsSettings {
+            ca_certs: ca_certs.transpose()?,
+            identity: identity.transpose()?,
+        })
     }
 
     /// TLS 1.2 and 1.3 with these settings.
@@ -127,9 +114,9 @@ impl TlsSettings {
     }
 
     fn builder(&self) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, GSException> {
-        let roots = match &self.trust {
-            Trust::Default => default_roots(),
-            Trust::Own(text) => {
+        let roots = match &self.ca_certs {
+            None => default_roots(),
+            Some(text) => {
                 Arc::new(read_roots(&text.pem).map_err(|why| ca_certs_error(&text.source, &why))?)
             }
         };
@@ -147,7 +134,7 @@ impl TlsSettings {
     }
 }
 
-/// `webpki`, whose errors get the details that messages give. It decides alone.
+/// Leaves every decision to `webpki`, and adds details to its errors.
 #[derive(Debug)]
 struct Verifier {
     webpki: Arc<WebPkiServerVerifier>,
@@ -156,9 +143,11 @@ struct Verifier {
 
 impl Verifier {
     fn with_details(&self, error: Error, chain: &[&[u8]]) -> Error {
-        let trusted = self.roots.roots.iter();
-        let keys = trusted.map(|anchor| anchor.subject_public_key_info.as_ref());
-        tls_error::with_details(error, chain, keys)
+        let trusted = self.roots.roots.iter().map(|anchor| {
+            let key = anchor.subject_public_key_info.as_ref();
+            (anchor.subject.as_ref(), key)
+        });
+        tls_error::with_details(error, chain, trusted)
     }
 }
 
@@ -225,7 +214,7 @@ fn read_default_roots() -> RootCertStore {
 
 type Anchor = rustls::pki_types::TrustAnchor<'static>;
 
-/// What makes a trust anchor: a name and a key.
+/// What identifies a trust anchor: its name and its key.
 fn key_of(anchor: &Anchor) -> (Vec<u8>, Vec<u8>) {
     (
         anchor.subject.to_vec(),
@@ -236,7 +225,7 @@ fn key_of(anchor: &Anchor) -> (Vec<u8>, Vec<u8>) {
 /// The CA certificates of a PEM text.
 ///
 /// # Errors
-/// Why they cannot be used: one that cannot be is enough.
+/// Why they cannot be used; one unusable certificate is enough.
 fn read_roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {

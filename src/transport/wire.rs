@@ -1,8 +1,8 @@
 //! One exchange over a connection, as ureq sees it.
 //!
 //! A [`Wire`] lives for one exchange: it gets a connection, ureq writes a request and reads
-//! an answer through it, and when ureq asks whether the connection may serve again, it goes
-//! to the pool and ureq is told no. So ureq never keeps a connection.
+//! an answer through it, and when ureq asks whether the connection may serve again, it is
+//! handed [`Back`] and ureq is told no. So ureq never keeps a connection.
 //!
 //! # What a broken connection means
 //!
@@ -29,7 +29,7 @@ use ureq::unversioned::transport::{
 use crate::sync::lock;
 
 use super::error::{TransportError, describe, is_end, is_timeout};
-use super::pool::{Connection, Pool};
+use super::pool::Connection;
 use super::socket::{looking, watching};
 
 /// A request up to this size goes out in one write, headers and body together.
@@ -39,18 +39,18 @@ const WRITE_SIZE: usize = 64 * 1024;
 pub(super) const INPUT_SIZE: usize = 96 * 1024;
 pub(super) const OUTPUT_SIZE: usize = 16 * 1024;
 
-/// All bytes of one answer. Trailers and interim answers, which the limit of the body
-/// does not bound, are among them.
+/// The most bytes of one answer. Bounds trailers and interim answers, which the body limit
+/// does not.
 pub(super) const MAX_RECEIVED: u64 = 128 * 1024 * 1024;
 
-/// All interim answers before one answer.
+/// The most bytes of all interim answers before one answer.
 const MAX_INTERIM: usize = 256 * 1024;
 
-/// One interim answer.
+/// The most bytes of one interim answer.
 const MAX_INTERIM_HEAD: usize = 32 * 1024;
 
-/// How much is read at a time while the request goes out: so little that ureq's buffer
-/// always has room.
+/// How much is read at a time while the request is being sent: little enough that ureq's
+/// buffer always has room.
 const EARLY_SIZE: usize = 16 * 1024;
 
 /// How every request begins; its path follows.
@@ -59,14 +59,16 @@ const POST: &[u8] = b"POST ";
 /// The first byte of a TLS alert (RFC 8446, 5.1), which no HTTP answer begins with.
 const TLS_ALERT: u8 = 21;
 
+/// Where a connection goes once the answer has been read to its end.
+pub(super) type Back = Arc<Mutex<Option<Connection>>>;
+
 /// An exchange.
 pub(super) struct Wire {
-    /// Gone to the pool once the answer has been read to its end.
     connection: Option<Connection>,
-    pool: Arc<Pool>,
+    back: Back,
     /// Whether the connection has served before.
     reused: bool,
-    /// What may be the matter when a fresh connection ends before an answer.
+    /// A possible cause if a fresh connection ends before an answer.
     hint: &'static str,
     /// `http://authority`, to go before the path (RFC 9112, 3.2.2).
     absolute_form: Option<String>,
@@ -76,19 +78,22 @@ pub(super) struct Wire {
     answered: bool,
     /// Whether the final answer has begun.
     final_answer: bool,
-    /// Whether bytes of it have come that ureq has not been told of.
+    /// Whether bytes of the answer have been read before ureq asked for them.
     early: bool,
     /// Bytes of interim answers.
     interim: usize,
-    /// Why not all of the request has gone out. The peer may have answered all the
-    /// same, with a refusal or a TLS alert.
+    /// Whether the rest of the request stays unsent: an answer came first, or writing
+    /// failed.
+    stopped: bool,
+    /// Why writing failed. The peer may have answered all the same, with a refusal or a
+    /// TLS alert.
     write_error: Option<io::Error>,
 }
 
 impl Wire {
     pub(super) fn new(
         mut connection: Connection,
-        pool: Arc<Pool>,
+        back: Back,
         reused: bool,
         hint: &'static str,
         absolute_form: Option<String>,
@@ -97,7 +102,7 @@ impl Wire {
         Wire {
             buffers: std::mem::replace(&mut connection.buffers, buffers),
             connection: Some(connection),
-            pool,
+            back,
             reused,
             hint,
             absolute_form,
@@ -106,6 +111,7 @@ impl Wire {
             final_answer: false,
             early: false,
             interim: 0,
+            stopped: false,
             write_error: None,
         }
     }
@@ -123,7 +129,7 @@ impl Wire {
 
     fn send_unsent(&mut self) -> Result<(), TransportError> {
         let mut unsent = std::mem::take(&mut self.unsent);
-        if self.write_error.is_some() || unsent.is_empty() {
+        if self.stopped || unsent.is_empty() {
             return Ok(());
         }
         if let Some(target) = self.absolute_form.take() {
@@ -131,22 +137,28 @@ impl Wire {
                 unsent.splice(POST.len()..POST.len(), target.into_bytes());
             }
         }
-        match self.write(&unsent) {
+        let error = match self.write(&unsent) {
             Ok(()) => {
                 unsent.clear();
                 self.unsent = unsent;
-                Ok(())
+                return Ok(());
             }
-            Err(error) if is_timeout(&error) => Err(self.timeout()),
-            Err(error) if self.is_untouched() => Err(TransportError::Untouched(format!(
-                "sending failed: {}",
-                describe(&error)
-            ))),
-            Err(error) => {
-                self.write_error = Some(error);
-                Ok(())
-            }
+            Err(error) => error,
+        };
+        // Interim answers without an end: nothing better will come.
+        let error = match error.downcast::<TransportError>() {
+            Ok(fault) => return Err(fault),
+            Err(error) => error,
+        };
+        if is_timeout(&error) {
+            return Err(self.timeout());
         }
+        if self.is_untouched() {
+            let why = format!("sending failed: {}", describe(&error));
+            return Err(TransportError::Untouched(why));
+        }
+        (self.stopped, self.write_error) = (true, Some(error));
+        Ok(())
     }
 
     /// Writes all of it, unless an answer comes first: a server that refuses a request
@@ -168,8 +180,8 @@ impl Wire {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.read_early()?;
                     if self.final_answer {
-                        let why = "the answer came before the request was out";
-                        return Err(io::Error::other(why));
+                        self.stopped = true;
+                        return Ok(());
                     }
                 }
                 Err(error) => return Err(error),
@@ -177,24 +189,27 @@ impl Wire {
         }
     }
 
-    /// Reads what has come while the request goes out.
+    /// Reads what has come while the request goes out, all of it: of what TLS has decrypted
+    /// already, the socket says nothing.
     fn read_early(&mut self) -> io::Result<()> {
-        let Some(connection) = self.connection.as_mut() else {
-            return Ok(());
-        };
-        let buffer = self.buffers.input_append_buf();
-        let size = buffer.len().min(EARLY_SIZE);
-        let buffer = buffer.get_mut(..size).unwrap_or_default();
-        match looking(&mut *connection.stream, |stream| stream.read(buffer)) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(amount) => {
-                self.received(amount).map_err(io::Error::other)?;
-                self.early = self.final_answer;
-                Ok(())
+        while !self.final_answer {
+            let stream = &mut *self
+                .connection
+                .as_mut()
+                .ok_or(io::ErrorKind::NotConnected)?
+                .stream;
+            let buffer = self.buffers.input_append_buf();
+            let size = buffer.len().min(EARLY_SIZE);
+            let buffer = buffer.get_mut(..size).unwrap_or_default();
+            match looking(stream, |stream| stream.read(buffer)) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(amount) => self.received(amount).map_err(io::Error::other)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
         }
+        self.early = true;
+        Ok(())
     }
 
     /// Takes note of bytes that have come, and passes over interim answers.
@@ -209,8 +224,8 @@ impl Wire {
                     self.interim += length;
                     self.buffers.input_consume(length);
                 }
-                Head::Incomplete | Head::Interim(_) | Head::Broken => {
-                    let why = "its interim answers (1xx) have no end or are not proper HTTP";
+                Head::Incomplete | Head::Interim(_) => {
+                    let why = "its interim answers (1xx) have no end";
                     return Err(TransportError::Lost(why.into()));
                 }
                 Head::Final => self.final_answer = true,
@@ -242,34 +257,45 @@ impl Wire {
     }
 }
 
-/// What stands at the beginning of an answer.
+/// What an answer begins with.
 enum Head {
     /// Too little to tell, or an interim answer that is not complete.
     Incomplete,
     /// An interim answer of this length.
     Interim(usize),
-    /// An interim answer that cannot be read.
-    Broken,
     Final,
 }
 
 impl Head {
+    /// Of an interim answer, only its end matters: the empty line. What its headers say,
+    /// and how, is nothing to us.
     fn of(input: &[u8]) -> Self {
-        const INTERIM: &[u8] = b"HTTP/1.1 1";
-        if INTERIM.starts_with(input) {
+        const INTERIM: [&[u8]; 2] = [b"HTTP/1.1 1", b"HTTP/1.0 1"];
+        let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+        let blank = input.iter().take_while(is_blank).count();
+        let answer = input.get(blank..).unwrap_or_default();
+        if INTERIM.iter().any(|interim| interim.starts_with(answer)) {
             return Head::Incomplete;
         }
-        // 101 is final (RFC 9110, 15.2.2).
-        if !input.starts_with(INTERIM) || input.get(INTERIM.len()..INTERIM.len() + 2) == Some(b"01")
-        {
-            return Head::Final;
+        let status = INTERIM
+            .iter()
+            .find_map(|interim| answer.strip_prefix(*interim));
+        match status {
+            // 101 is final (RFC 9110, 15.2.2).
+            Some([b'0', b'1', ..]) | None => return Head::Final,
+            Some([a, b, end, ..])
+                if a.is_ascii_digit() && b.is_ascii_digit() && end.is_ascii_whitespace() => {}
+            Some([_, _, _, ..]) => return Head::Final, // and not proper HTTP
+            Some(_) => return Head::Incomplete,
         }
-        let mut headers = [httparse::EMPTY_HEADER; 64];
-        match httparse::Response::new(&mut headers).parse(input) {
-            Ok(httparse::Status::Complete(length)) => Head::Interim(length),
-            Ok(httparse::Status::Partial) => Head::Incomplete,
-            Err(_) => Head::Broken,
+        let mut length = blank;
+        for line in answer.split_inclusive(|byte| *byte == b'\n') {
+            length += line.len();
+            if matches!(line, b"\r\n" | b"\n") {
+                return Head::Interim(length);
+            }
         }
+        Head::Incomplete
     }
 }
 
@@ -326,11 +352,11 @@ impl Transport for Wire {
 
     /// The answer has been read to its end, and the server keeps the connection.
     fn is_open(&mut self) -> bool {
-        if self.write_error.is_none() {
+        if !self.stopped {
             if let Some(mut connection) = self.connection.take() {
                 let buffers = LazyBuffers::new(INPUT_SIZE, OUTPUT_SIZE);
                 connection.buffers = std::mem::replace(&mut self.buffers, buffers);
-                self.pool.check_in(connection);
+                *lock(&self.back) = Some(connection);
             }
         }
         false

@@ -178,7 +178,7 @@ fn nginx_sees_one_connection_and_its_gzip_is_read() {
 }
 
 #[test]
-fn nginx_closes_idle_connections_and_nobody_notices() {
+fn nginx_closes_idle_connections_without_an_error() {
     let Some(nginx) = nginx("keepalive_timeout 1s;") else {
         return;
     };

@@ -1,0 +1,416 @@
+//! `gigya call`, and what holds for every command: keys, secrets, where requests go.
+
+use super::*;
+use stand_in::proxy::Proxy;
+use stand_in::rsa::RsaKey;
+
+#[test]
+fn a_call_prints_the_text_of_the_answer() {
+    let api = StandIn::plain();
+    let text = r#"{"errorCode": 0,"n":98765432109876543210,"z":1, "a":"\u00e9\/"}"#;
+    api.fault(answer(text));
+    let ran = at(&api, &["call", "accounts.getAccountInfo", "UID=abc"]).run();
+    assert_eq!((ran.code, ran.out), (Some(0), format!("{text}\n")));
+    assert_eq!(ran.said, "");
+    let request = api.last();
+    assert_eq!(request.param("UID").unwrap(), "abc");
+    assert_eq!(request.param("apiKey").unwrap(), API_KEY);
+    assert!(request.param("sig").is_some());
+}
+
+#[test]
+fn values_that_are_json_are_sent_as_such() {
+    let api = StandIn::plain();
+    let params = [
+        r#"object={"b":1,"a":98765432109876543210}"#,
+        "array=[1.5]",
+        "number=98765432109876543210",
+        "boolean=true",
+        "null=null",
+        r#"quoted="text""#,
+        "text=a=b",
+        "empty=",
+    ];
+    let args = [
+        ["call", "accounts.getAccountInfo", "UID=abc"].as_slice(),
+        &params,
+    ]
+    .concat();
+    assert_eq!(at(&api, &args).run().code, Some(0));
+    let request = api.last();
+    for (name, sent) in [
+        ("object", r#"{"b": 1, "a": 98765432109876543210}"#),
+        ("array", "[1.5]"),
+        ("number", "98765432109876543210"),
+        ("boolean", "True"),
+        ("null", "null"),
+        ("quoted", r#""text""#),
+        ("text", "a=b"),
+        ("empty", ""),
+    ] {
+        assert_eq!(request.param(name).as_deref(), Some(sent), "{name}");
+    }
+}
+
+#[test]
+fn what_the_api_refuses_exits_with_1_and_says_why() {
+    let api = StandIn::plain();
+    let ran = at(&api, &["call", "accounts.getAccountInfo"]).run();
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.json()[0]["errorCode"], 400_002, "an answer of the API");
+    assert!(
+        ran.said.starts_with("gigya: Missing required parameter"),
+        "{}",
+        ran.said
+    );
+    assert!(ran.said.contains("400002"), "{}", ran.said);
+}
+
+#[test]
+fn an_outcome_that_is_unknown_exits_with_3() {
+    let api = StandIn::plain();
+    for (fault, timeout) in [
+        (Fault::CloseAfterExecuting, "60"),
+        (Fault::HalfAnswer, "60"),
+        (Fault::Stall, "3"),
+        (answer("<h1>a gateway's page</h1>"), "60"),
+    ] {
+        api.fault(fault.clone());
+        let args = [
+            "call",
+            "accounts.setAccountInfo",
+            "UID=a",
+            "--timeout",
+            timeout,
+        ];
+        let ran = at(&api, &args).run();
+        assert_eq!(ran.code, Some(3), "{fault:?}: {ran:?}");
+        assert!(ran.said.starts_with("gigya: "), "{}", ran.said);
+    }
+}
+
+#[test]
+fn a_call_that_could_not_be_sent_exits_with_1() {
+    let args = [
+        "call",
+        "accounts.getAccountInfo",
+        "--host",
+        "http://127.0.0.1:1",
+    ];
+    let keys = [("GIGYA_API_KEY", API_KEY), ("GIGYA_SECRET_KEY", SECRET)];
+    let ran = gigya(&args).envs(keys).run();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(ran.json()[0]["errorCode"], 500_000);
+}
+
+#[test]
+fn a_missing_key_is_named_and_nothing_is_sent() {
+    let api = StandIn::plain();
+    let host = format!("http://{}", api.host());
+    for (set, missing) in [
+        (&[][..], &["GIGYA_API_KEY", "GIGYA_SECRET_KEY"][..]),
+        (&["GIGYA_API_KEY"], &["GIGYA_SECRET_KEY"]),
+        (&["GIGYA_SECRET_KEY"], &["GIGYA_API_KEY"]),
+        (&["GIGYA_API_KEY", "GIGYA_PRIVATE_KEY"], &["GIGYA_USER_KEY"]),
+    ] {
+        for command in [
+            &["call", "accounts.getAccountInfo", "UID=a"][..],
+            &["export"],
+            &["update", "-"],
+        ] {
+            let mut run = gigya(command);
+            run.args(["--host", &host]);
+            // An empty variable counts as absent.
+            run.envs(missing.iter().map(|name| (name, "")));
+            run.envs(set.iter().map(|name| (name, "x")));
+            let ran = run.run();
+            assert_eq!(
+                (ran.code, ran.out.as_str()),
+                (Some(2), ""),
+                "{set:?} {command:?}"
+            );
+            for name in ["GIGYA_API_KEY", "GIGYA_SECRET_KEY", "GIGYA_USER_KEY"] {
+                let is_missing = ran.said.contains(&format!("{name} is missing"));
+                assert_eq!(is_missing, missing.contains(&name), "{name}: {}", ran.said);
+            }
+        }
+    }
+    assert_eq!(api.connections(), 0);
+}
+
+#[test]
+fn global_options_stand_before_and_after_the_command() {
+    let api = StandIn::tls();
+    let folder = Folder::new();
+    let ca = file(&folder, "ca.pem", certs::ca_pem());
+    let secret = file(&folder, "secret", SECRET);
+    let options = [
+        "--host",
+        &api.host(),
+        "--ca-certs",
+        &ca,
+        "--timeout",
+        "60",
+        "--log",
+        "--json",
+        "--api-key",
+        API_KEY,
+        "--secret-key",
+        &secret,
+        "--domain",
+        "eu1.gigya.com",
+    ];
+    let call = ["call", "accounts.getAccountInfo", "UID=a"];
+    for args in [
+        [&options[..], &call].concat(),
+        [&call[..], &options].concat(),
+    ] {
+        let ran = gigya(&args).run();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(ran.json()[0]["UID"], "a");
+        assert!(
+            ran.said.contains("apiMethod='accounts.getAccountInfo'"),
+            "{}",
+            ran.said
+        );
+        assert!(!ran.said.contains(SECRET), "{}", ran.said);
+    }
+}
+
+#[test]
+fn options_win_over_variables() {
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    let secret = file(&folder, "secret", USER_SECRET);
+    let args = [
+        "call",
+        "accounts.getAccountInfo",
+        "UID=a",
+        "--user-key",
+        USER_KEY,
+        "--secret-key",
+        &secret,
+    ];
+    let ran = at(&api, &args).env("GIGYA_USER_KEY", "another").run();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(api.last().param("userKey").unwrap(), USER_KEY);
+}
+
+#[test]
+fn a_secret_is_taken_from_a_file_or_standard_input_alone() {
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    let secret = file(&folder, "secret", format!("\u{feff}  {SECRET}\r\n"));
+    let call = |from: &str| {
+        let mut run = at(
+            &api,
+            &[
+                "call",
+                "accounts.getAccountInfo",
+                "UID=a",
+                "--secret-key",
+                from,
+            ],
+        );
+        run.env_remove("GIGYA_SECRET_KEY");
+        run
+    };
+    assert_eq!(call(&secret).run().code, Some(0));
+    assert_eq!(call(&format!("@{secret}")).run().code, Some(0));
+    assert_eq!(call("-").run_with(SECRET).code, Some(0));
+    let sent = api.received().len();
+    let pem = "-----BEGIN PRIVATE KEY-----\nMIIEsecret\n-----END PRIVATE KEY-----";
+    for (option, literal) in [
+        ("--secret-key", SECRET),
+        ("--secret-key", "--a-secret"),
+        ("--private-key", pem),
+        ("--private-key", "MIIEsecret"),
+    ] {
+        let joined = format!("{option}={literal}");
+        for args in [&[option, literal][..], &[&joined]] {
+            let ran = at(&api, &["call", "accounts.getAccountInfo", "UID=a"])
+                .args(args)
+                .run();
+            assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran:?}");
+            assert!(ran.said.contains(option), "{}", ran.said);
+            let literal = literal.trim_start_matches('-');
+            assert!(
+                !ran.said.contains(literal) && !ran.said.contains("MIIE"),
+                "{}",
+                ran.said
+            );
+        }
+    }
+    let both = ["update", "-", "--secret-key", "-"];
+    let ran = at(&api, &both).run_with(SECRET);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.said.contains("standard input cannot be both"),
+        "{}",
+        ran.said
+    );
+    assert_eq!(api.received().len(), sent);
+}
+
+#[test]
+fn a_private_key_signs_from_a_file_or_a_variable() {
+    let Some(key) = RsaKey::generate() else {
+        return;
+    };
+    let api = StandIn::tls();
+    *api.state.bearer_key_der.lock().unwrap() = key.public_der();
+    let folder = Folder::new();
+    let ca = file(&folder, "ca.pem", certs::ca_pem());
+    let path = file(&folder, "key.pem", &key.pkcs8);
+    let call = |args: &[&str]| {
+        let mut run = at(
+            &api,
+            &[
+                "call",
+                "accounts.getAccountInfo",
+                "UID=a",
+                "--user-key",
+                USER_KEY,
+            ],
+        );
+        run.args(["--ca-certs", &ca]).args(args);
+        run.env_remove("GIGYA_SECRET_KEY");
+        run
+    };
+    for (args, variable) in [
+        (&["--private-key", &path][..], ("GIGYA_SECRET_KEY", "")),
+        (&[], ("GIGYA_PRIVATE_KEY", key.pkcs8.as_str())),
+        (&[], ("GIGYA_PRIVATE_KEY", &path)),
+        // An option wins over the variable of the other kind.
+        (&["--private-key", &path], ("GIGYA_SECRET_KEY", SECRET)),
+    ] {
+        let ran = call(args).env(variable.0, variable.1).run();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(api.last().header("authorization").is_some());
+    }
+    let mut both = call(&[]);
+    both.env("GIGYA_PRIVATE_KEY", &path)
+        .env("GIGYA_SECRET_KEY", SECRET);
+    assert_eq!(both.run().code, Some(2));
+    assert_eq!(call(&["--private-key", "/missing"]).run().code, Some(2));
+    let other = file(&folder, "not-a-key.pem", "hello");
+    assert_eq!(call(&["--private-key", &other]).run().code, Some(2));
+}
+
+#[test]
+fn parameters_may_come_from_a_file_or_standard_input() {
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    let params = format!(r#"{{"loginID": "jim", "password": "{PASSWORD}"}}"#);
+    let path = file(&folder, "params.json", &params);
+    let call = |from: &str| {
+        at(
+            &api,
+            &["call", "accounts.login", "loginID=joe", "--params", from],
+        )
+    };
+    assert_eq!(call(&path).run().code, Some(0));
+    assert_eq!(call("-").run_with(&params).code, Some(0));
+    let request = api.last();
+    assert_eq!(request.param("password").unwrap(), PASSWORD);
+    assert_eq!(
+        request.param("loginID").unwrap(),
+        "joe",
+        "the command line wins"
+    );
+    let ran = call("-").run_with(r#"{"password": "hunter2"#);
+    assert_eq!(ran.code, Some(2));
+    assert!(!ran.said.contains("hunter2"), "{}", ran.said);
+    assert_eq!(call("/missing").run().code, Some(2));
+}
+
+#[test]
+fn an_anonymous_call_is_not_signed() {
+    let api = StandIn::tls();
+    let folder = Folder::new();
+    let ca = file(&folder, "ca.pem", certs::ca_pem());
+    let args = [
+        "call",
+        "accounts.getScreenSets",
+        "--anonymous",
+        "--ca-certs",
+        &ca,
+    ];
+    let ran = at(&api, &args).env_remove("GIGYA_SECRET_KEY").run();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(api.last().param("sig"), None);
+}
+
+#[test]
+fn requests_go_in_plain_to_loopback_alone() {
+    for (host, code) in [
+        ("http://gigya.example.com", 2),
+        ("http://127.0.0.1.example.com", 2),
+        ("a b", 2),
+    ] {
+        for command in [
+            &["call", "accounts.getAccountInfo"][..],
+            &["export"],
+            &["update", "-"],
+        ] {
+            let keys = [("GIGYA_API_KEY", API_KEY), ("GIGYA_SECRET_KEY", SECRET)];
+            let ran = gigya(command).args(["--host", host]).envs(keys).run();
+            assert_eq!(ran.code, Some(code), "{host} {ran:?}");
+        }
+    }
+}
+
+#[test]
+fn requests_go_through_the_proxy() {
+    let (api, proxy) = (StandIn::tls(), Proxy::start());
+    let folder = Folder::new();
+    let ca = file(&folder, "ca.pem", certs::ca_pem());
+    let address = format!("127.0.0.1:{}", proxy.port);
+    let args = [
+        "call",
+        "accounts.getAccountInfo",
+        "UID=a",
+        "--ca-certs",
+        &ca,
+        "--proxy",
+        &address,
+    ];
+    let ran = at(&api, &args).run();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(proxy.state.requests.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_file_of_certificates_that_cannot_be_used_is_wrong_usage() {
+    let api = StandIn::tls();
+    let folder = Folder::new();
+    let not_pem = file(&folder, "ca.pem", "hello");
+    for path in ["/missing.pem", &not_pem] {
+        let args = [
+            "call",
+            "accounts.getAccountInfo",
+            "UID=a",
+            "--ca-certs",
+            path,
+        ];
+        let ran = at(&api, &args).run();
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+    }
+    assert_eq!(api.received().len(), 0);
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_change_the_exit_code() {
+    let api = StandIn::plain();
+    for (uid, code) in [("UID=a", 0), ("UID=", 1)] {
+        let mut child = at(&api, &["call", "accounts.getAccountInfo", uid, "--log"]).start();
+        drop(child.stdout.take());
+        let ran: Ran = child.wait_with_output().unwrap().into();
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        assert!(!ran.said.contains("panicked"), "{}", ran.said);
+        // Standard error, too.
+        let mut child = at(&api, &["call", "accounts.getAccountInfo", uid, "--log"]).start();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+    }
+}

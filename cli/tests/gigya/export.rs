@@ -1,0 +1,240 @@
+//! `gigya export`.
+
+use super::*;
+
+#[test]
+fn an_export_that_is_killed_and_resumed_has_each_account_once() {
+    let accounts = scale("GSSDK_TEST_ACCOUNTS", 20_000);
+    let kills = scale("GSSDK_TEST_KILLS", 10);
+    let api = StandIn::plain();
+    api.forget_requests();
+    *api.state.accounts.lock().unwrap() = accounts;
+    let folder = Folder::new();
+    let out = folder.path().join("accounts.jsonl");
+    let part = folder.path().join("accounts.jsonl.part");
+    let export = || at(&api, &["export", "--out", text(&out), "--resume"]);
+    // About so many bytes per account.
+    let whole = accounts * 25;
+    let length = || std::fs::metadata(&part).map_or(0, |file| file.len() as usize);
+    let mut killed = 0;
+    for (i, number) in numbers().take(kills).enumerate() {
+        let mut child = export().stderr(Stdio::null()).spawn().unwrap();
+        // Somewhere on the way to the next of so many stretches, or at once.
+        let target = (whole / kills) * i + number % (whole / kills);
+        while length() < target && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        killed += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let last = export().run();
+    assert_eq!(last.code, Some(0), "{last:?}");
+    assert!(killed > kills / 2, "{killed} kills");
+    assert_eq!(files(&folder), ["accounts.jsonl"], "it tidies up");
+
+    let exported = content(&out);
+    let mut lines = 0;
+    for (i, line) in exported.lines().enumerate() {
+        let account: Value = line.parse().unwrap();
+        assert_eq!(account["i"], i, "each once, in order");
+        lines += 1;
+    }
+    assert_eq!(lines, accounts);
+}
+
+#[test]
+fn an_export_writes_csv_of_the_fields_that_are_asked_for() {
+    let api = StandIn::plain();
+    api.fault(answer(
+        r#"{"errorCode":0,"totalCount":3,"results":[
+            {"UID":"a","n":98765432109876543210.10,"profile":{"email":"a@b","tags":["x",{"y":1E5}]}},
+            {"UID":"b,\"q\"\n","n":null,"profile":"text","ok":true},
+            {"profile":{"email":"\u00e9"},"half":"\ud800"}]}"#,
+    ));
+    let fields = "UID, n,profile.email,profile.tags,profile.tags.1.y,ok,half";
+    let ran = at(&api, &["export", "--fields", fields]).run();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let csv = "UID,n,profile.email,profile.tags,profile.tags.1.y,ok,half\n\
+        a,98765432109876543210.10,a@b,\"[\"\"x\"\",{\"\"y\"\":1E5}]\",1E5,,\n\
+        \"b,\"\"q\"\"\n\",,,,,true,\n\
+        ,,é,,,,\"\"\"\\ud800\"\"\"\n";
+    assert_eq!(ran.out, csv);
+    assert_eq!(ran.said, "3 accounts exported.\n");
+    assert_eq!(
+        at(&api, &["export", "--fields", "UID,,n"]).run().code,
+        Some(2)
+    );
+}
+
+#[test]
+fn an_export_to_a_file_and_to_standard_output_are_the_same() {
+    let api = StandIn::plain();
+    *api.state.accounts.lock().unwrap() = 1_000;
+    let folder = Folder::new();
+    let out = folder.path().join("accounts.jsonl");
+    let to_file = at(&api, &["export", "--out", text(&out), "--json"]).run();
+    assert_eq!(to_file.code, Some(0), "{to_file:?}");
+    assert_eq!(
+        to_file.json(),
+        [json!({"file": text(&out), "accounts": 1_000})]
+    );
+    let to_stdout = at(&api, &["export"]).run();
+    assert_eq!(to_stdout.code, Some(0));
+    assert_eq!(content(&out), to_stdout.out);
+    assert_eq!(to_stdout.json().len(), 1_000);
+    let first = api.received().remove(0);
+    assert_eq!(
+        first.param("query").unwrap(),
+        "SELECT * FROM accounts LIMIT 1000"
+    );
+    let query = "SELECT UID FROM accounts LIMIT 7";
+    assert_eq!(at(&api, &["export", "--query", query]).run().code, Some(0));
+    let queries: Vec<_> = api
+        .received()
+        .iter()
+        .filter_map(|request| request.param("query"))
+        .collect();
+    assert_eq!(queries.last().unwrap(), query);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_an_export_quietly() {
+    let api = StandIn::plain();
+    api.forget_requests();
+    *api.state.accounts.lock().unwrap() = 1_000_000;
+    let mut child = at(&api, &["export"]).start();
+    let mut first = String::new();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut out, &mut first).unwrap();
+    assert_eq!(first, "{\"UID\":\"uid-0\",\"i\":0}\n");
+    drop(out);
+    let ran: Ran = child.wait_with_output().unwrap().into();
+    assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn an_export_that_is_refused_or_cut_off_can_be_resumed() {
+    let api = StandIn::plain();
+    *api.state.accounts.lock().unwrap() = 2_000;
+    let folder = Folder::new();
+    let out = folder.path().join("accounts.jsonl");
+    let export = |more: &[&str]| {
+        let args = [
+            &["export", "--out", text(&out), "--timeout", "60"][..],
+            more,
+        ]
+        .concat();
+        at(&api, &args).run()
+    };
+    // The second page is empty; the one after the third is refused.
+    api.state
+        .refusals
+        .lock()
+        .unwrap()
+        .extend([0, 0, 0, 400_006]);
+    let ran = export(&[]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.said.contains("--resume"), "{}", ran.said);
+    assert!(
+        ran.said.contains("gigya: As the test wishes") || ran.said.contains("400006"),
+        "{}",
+        ran.said
+    );
+    assert!(!out.exists());
+    assert_eq!(
+        files(&folder),
+        ["accounts.jsonl.cursor", "accounts.jsonl.part"]
+    );
+
+    // It does not come.
+    api.fault(Fault::CloseAfterExecuting);
+    let ran = export(&["--resume", "--retries", "0"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+
+    for other in [
+        &["--fields", "UID"][..],
+        &["--query", "SELECT UID FROM accounts"],
+        &["--api-key", "another"],
+    ] {
+        let ran = export(&[&["--resume"], other].concat());
+        assert_eq!(ran.code, Some(2), "{other:?} {ran:?}");
+    }
+    let ran = export(&["--resume"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let numbers: Vec<Value> = content(&out)
+        .lines()
+        .map(|line| line.parse::<Value>().unwrap()["i"].clone())
+        .collect();
+    assert_eq!(numbers, (0..2_000).map(|i| json!(i)).collect::<Vec<_>>());
+    assert_eq!(files(&folder), ["accounts.jsonl"]);
+
+    let sent = api.received().len();
+    let ran = export(&["--resume"]);
+    assert_eq!(
+        (ran.code, ran.said.contains("whole already")),
+        (Some(0), true),
+        "{ran:?}"
+    );
+    assert_eq!(api.received().len(), sent);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_an_export_that_can_be_resumed() {
+    let api = StandIn::plain();
+    api.forget_requests();
+    *api.state.accounts.lock().unwrap() = 1_000_000;
+    let folder = Folder::new();
+    let out = folder.path().join("accounts.jsonl");
+    let part = folder.path().join("accounts.jsonl.part");
+    let mut child = at(&api, &["export", "--out", text(&out)]).start();
+    while std::fs::metadata(&part).map_or(0, |file| file.len()) < 10_000 {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::yield_now();
+    }
+    interrupt(&child);
+    let ran: Ran = child.wait_with_output().unwrap().into();
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert!(ran.said.contains("--resume"), "{}", ran.said);
+    let exported = content(&part);
+    assert!(exported.ends_with('\n'), "whole lines");
+    *api.state.accounts.lock().unwrap() = exported.lines().count() + 1_000;
+    let ran = at(&api, &["export", "--out", text(&out), "--resume"]).run();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for (i, line) in content(&out).lines().enumerate() {
+        assert_eq!(line, format!("{{\"UID\":\"uid-{i}\",\"i\":{i}}}"));
+    }
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_right_is_not_believed() {
+    let api = StandIn::plain();
+    *api.state.accounts.lock().unwrap() = 100;
+    let folder = Folder::new();
+    let out = folder.path().join("a.jsonl");
+    let export = || at(&api, &["export", "--out", text(&out), "--resume"]).run();
+    file(&folder, "a.jsonl.cursor", "{\"cursor\":\"curs");
+    let ran = export();
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let query = "SELECT * FROM accounts LIMIT 1000";
+    let kept = json!({"cursor": "cursor-20", "bytes": 1_000, "rows": 10, "query": query, "fields": null, "apiKey": API_KEY});
+    file(&folder, "a.jsonl.cursor", kept.to_string());
+    file(&folder, "a.jsonl.part", "shorter");
+    let ran = export();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.said.contains("from the beginning"), "{}", ran.said);
+    assert_eq!(content(&out).lines().count(), 100);
+}
+
+#[test]
+fn an_export_needs_a_file_that_it_can_write() {
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    for out in ["/missing/accounts.jsonl", text(folder.path())] {
+        let ran = at(&api, &["export", "--out", out]).run();
+        assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran:?}");
+    }
+    assert_eq!(at(&api, &["export", "--resume"]).run().code, Some(2));
+    assert_eq!(api.connections(), 0);
+}

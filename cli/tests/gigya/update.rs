@@ -1,0 +1,617 @@
+//! `gigya update`.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::*;
+
+/// What the stand-in does wrong with so many of the requests, one in a hundred and
+/// one in two hundred.
+fn misbehave(api: &StandIn, requests: usize) {
+    let mut faults = Vec::new();
+    let mut refusals = Vec::new();
+    for number in numbers().take(requests) {
+        faults.push(match number % 400 {
+            0 => Fault::CloseAfterBody,
+            1 => Fault::CloseAfterExecuting,
+            2 | 3 => Fault::Stall,
+            _ => Fault::None,
+        });
+        refusals.push(if number / 400 % 100 == 0 { 403_048 } else { 0 });
+    }
+    api.state.refusals.lock().unwrap().extend(refusals);
+    faults.into_iter().for_each(|fault| api.fault(fault));
+}
+
+fn input(folder: &Folder, accounts: usize) -> String {
+    let lines = (0..accounts).map(|i| json!({"UID": format!("uid-{i}"), "data": {"plan": "b"}}));
+    let lines: Vec<String> = lines.map(|line| line.to_string()).collect();
+    file(folder, "accounts.jsonl", lines.join("\n"))
+}
+
+/// How often each account has been updated.
+fn updates(api: &StandIn) -> BTreeMap<String, usize> {
+    let mut updates = BTreeMap::new();
+    for uid in api.state.updated.lock().unwrap().iter() {
+        *updates.entry(uid.clone()).or_default() += 1;
+    }
+    updates
+}
+
+#[test]
+fn an_update_leaves_no_account_out() {
+    let accounts = scale("GSSDK_TEST_UPDATES", 2_000);
+    let api = StandIn::plain();
+    api.forget_requests();
+    misbehave(&api, accounts * 2);
+    let folder = Folder::new();
+    let path = input(&folder, accounts);
+    let rate = scale("GSSDK_TEST_RATE", 100_000).to_string();
+    let timeout = scale("GSSDK_TEST_TIMEOUT", 60).to_string();
+    let ran = at(
+        &api,
+        &[
+            "update",
+            &path,
+            "--threads",
+            "64",
+            "--rate",
+            &rate,
+            "--timeout",
+            &timeout,
+            "--retries",
+            "11",
+            "--idempotent",
+        ],
+    )
+    .run();
+    assert_eq!(ran.code, Some(0), "{}", ran.said);
+    eprintln!("{}", ran.said);
+    let mut uids = HashSet::new();
+    for result in ran.json() {
+        assert_eq!(
+            (&result["code"], &result["outcome"]),
+            (&json!(0), &json!("Answered"))
+        );
+        assert!(result["callId"].is_string());
+        uids.insert(result["UID"].as_str().unwrap().to_string());
+    }
+    assert_eq!(uids.len(), accounts);
+    assert_eq!(updates(&api).len(), accounts);
+    assert_eq!(files(&folder), ["accounts.jsonl"]);
+}
+
+#[test]
+fn an_update_runs_none_twice_unless_that_does_no_harm() {
+    let accounts = 1_000;
+    let api = StandIn::plain();
+    api.forget_requests();
+    misbehave(&api, accounts * 2);
+    let folder = Folder::new();
+    let path = input(&folder, accounts);
+    let failures = folder.path().join("left.jsonl");
+    let ran = at(
+        &api,
+        &[
+            "update",
+            &path,
+            "--threads",
+            "64",
+            "--rate",
+            "100000",
+            "--timeout",
+            "2",
+            "--retries",
+            "30",
+            "--failures",
+            text(&failures),
+        ],
+    )
+    .run();
+    assert_eq!(ran.code, Some(1), "{}", ran.said);
+    assert!(
+        updates(&api).values().all(|times| *times == 1),
+        "none ran twice"
+    );
+    let unknown = ran
+        .json()
+        .iter()
+        .filter(|result| result["outcome"] == "Unknown")
+        .count();
+    let left = content(&failures);
+    assert!(unknown > 0 && left.lines().count() >= unknown, "{left}");
+    assert!(
+        ran.said
+            .contains(&format!("The outcome of {unknown} of them is unknown")),
+        "{}",
+        ran.said
+    );
+
+    // What is left can be fed in again; setting the same twice does no harm.
+    api.state.refusals.lock().unwrap().clear();
+    api.forget_faults();
+    let args = [
+        "update",
+        text(&failures),
+        "--idempotent",
+        "--rate",
+        "100000",
+    ];
+    let ran = at(&api, &args).run();
+    assert_eq!(ran.code, Some(0), "{}", ran.said);
+    assert_eq!(updates(&api).len(), accounts);
+}
+
+#[test]
+fn what_is_wrong_with_a_line_is_named_with_file_and_line() {
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    let lines = b"\xef\xbb\xbf{\"UID\":\"a\"}\r\nnot JSON\n\n{\"UID\":\"\"}\n[1]\n{\"UID\":\"b\",\"UID\":\"c\"}\n{\"UID\":\"\xff\"}\n{}\n \t \n{\"UID\":\"d\"";
+    let path = file(&folder, "bad.jsonl", lines);
+    let ran = at(&api, &["update", &path, "--threads", "1"]).run();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let results: Vec<_> = ran
+        .json()
+        .iter()
+        .map(|result| {
+            (
+                result["line"].as_u64().unwrap(),
+                result["code"].as_i64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        results,
+        [
+            (1, 0),
+            (2, 400_006),
+            (4, 400_002),
+            (5, 400_006),
+            (6, 400_006),
+            (7, 400_006),
+            (8, 400_006),
+            (10, 400_006)
+        ]
+    );
+    for (line, why) in [
+        (1, "a byte order mark (BOM), skipped"),
+        (1, "lines end in CRLF"),
+        (2, "not a JSON object"),
+        (3, "an empty line, skipped"),
+        (5, "not a JSON object"),
+        (6, "the field \"UID\" twice"),
+        (7, "not UTF-8"),
+        (8, "no parameters"),
+        (9, "an empty line, skipped"),
+        (10, "not a JSON object"),
+    ] {
+        let found = ran
+            .said
+            .lines()
+            .any(|said| said.starts_with(&format!("gigya: {path}:{line}: ")) && said.contains(why));
+        assert!(found, "{line}: {why}: {}", ran.said);
+    }
+    let left = std::fs::read(format!("{path}.failed")).unwrap();
+    assert_eq!(left, b"not JSON\n{\"UID\":\"\"}\n[1]\n{\"UID\":\"b\",\"UID\":\"c\"}\n{\"UID\":\"\xff\"}\n{}\n{\"UID\":\"d\"\n");
+    assert_eq!(*api.state.updated.lock().unwrap(), ["a"]);
+}
+
+#[test]
+fn csv_names_its_fields_in_the_first_line() {
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    let csv = "\u{feff}UID,profile.email,profile.zip,data.n,data.ok,data.tags,note\r\n\
+        a,a@b,10115,98765432109876543210,true,\"[1.10,\"\"x\"\"]\",\"two\r\nlines, \"\"quoted\"\"\"\r\n\
+        \r\n\
+        b,,,,,,\r\n\
+        c,too few\r\n\
+        d,,01234,,,,5\" wide\r\n";
+    let path = file(&folder, "accounts.csv", csv);
+    let ran = at(
+        &api,
+        &["update", &path, "--threads", "1", "--text", "profile.zip"],
+    )
+    .run();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let requests = api.received();
+    let [a, b, d] = &requests[..] else {
+        panic!("{requests:?}")
+    };
+    for (request, name, sent) in [
+        (a, "UID", Some("a")),
+        (a, "profile", Some(r#"{"email": "a@b", "zip": "10115"}"#)),
+        (
+            a,
+            "data",
+            Some(r#"{"n": 98765432109876543210, "ok": true, "tags": [1.10,"x"]}"#),
+        ),
+        (a, "note", Some("two\nlines, \"quoted\"")),
+        (b, "UID", Some("b")),
+        (b, "profile", None),
+        (b, "data", None),
+        (b, "note", None),
+        (d, "profile", Some(r#"{"zip": "01234"}"#)),
+        (d, "note", Some("5\" wide")),
+    ] {
+        let note = if name == "note" {
+            sent.map(|s| s.to_string())
+        } else {
+            None
+        };
+        let got = request.param(name).map(|got| got.replace("\r\n", "\n"));
+        assert_eq!(got.as_deref(), note.as_deref().or(sent), "{name}");
+    }
+    let lines: Vec<_> = ran
+        .json()
+        .iter()
+        .map(|result| result["line"].clone())
+        .collect();
+    assert_eq!(
+        lines,
+        [json!(2), json!(5), json!(6), json!(7)],
+        "records begin at these lines"
+    );
+    for why in [
+        ":1: a byte order mark",
+        ":1: lines end in CRLF",
+        ":4: an empty line",
+        ":6: 2 cells",
+    ] {
+        assert!(ran.said.contains(why), "{why}: {}", ran.said);
+    }
+    let failed = format!("{path}.failed");
+    assert_eq!(
+        content(&failed),
+        "UID,profile.email,profile.zip,data.n,data.ok,data.tags,note\nc,too few\n"
+    );
+    // It is CSV again.
+    let ran = at(&api, &["update", &failed]).run();
+    assert_eq!((ran.code, ran.json().len()), (Some(1), 1), "{ran:?}");
+
+    for (head, why) in [
+        ("UID,UID", "say the same field"),
+        ("profile,profile.email", "say the same field"),
+        ("UID,,x", "has no name"),
+        ("UID,a..b", "has no name"),
+    ] {
+        let path = file(&folder, "wrong.csv", format!("{head}\n1,2,3\n"));
+        let ran = at(&api, &["update", &path]).run();
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(
+            ran.said.contains("wrong.csv:1: ") && ran.said.contains(why),
+            "{}",
+            ran.said
+        );
+    }
+    let ran = at(&api, &["update", &path, "--text", "zip"]).run();
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+}
+
+#[test]
+fn standard_input_is_json_lines_or_csv_as_its_first_line_says() {
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    let update = |input: &str| {
+        at(&api, &["update", "-"])
+            .current_dir(folder.path())
+            .run_with(input)
+    };
+    assert_eq!(update("\n{\"UID\":\"a\"}\n").code, Some(0));
+    assert_eq!(update("UID,data.plan\nb,x\n").code, Some(0));
+    assert_eq!(update("").code, Some(0));
+    let ran = update("not JSON\n{\"UID\":\"c\"}\n");
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.said
+            .contains("gigya: standard input:1: not a JSON object"),
+        "{}",
+        ran.said
+    );
+    // Not a header: it would make nonsense of what follows.
+    let ran = update("garbage\n{\"UID\":\"d\"}\n");
+    assert_eq!((ran.code, ran.json().len()), (Some(1), 2), "{ran:?}");
+    assert_eq!(*api.state.updated.lock().unwrap(), ["a", "b", "c", "d"]);
+    assert_eq!(files(&folder), ["accounts.failed", "accounts.failed.old"]);
+    let ran = at(
+        &api,
+        &[
+            "update",
+            "-",
+            "--format",
+            "csv",
+            "--method",
+            "socialize.setStatus",
+        ],
+    )
+    .current_dir(folder.path())
+    .run_with("uid,status\na,\"I feel great\"\n");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(api.last().target, "/socialize.setStatus");
+    let utf16: Vec<u8> = "\u{feff}{}"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let ran = at(&api, &["update", "-"]).run_with(utf16);
+    assert_eq!(
+        (ran.code, ran.said.contains("UTF-16")),
+        (Some(2), true),
+        "{ran:?}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn failures_never_overwrite_what_is_there() {
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    let path = file(&folder, "in.jsonl", "{\"UID\":\"\"}\n");
+    let failed = format!("{path}.failed");
+    let link = folder.path().join("link.jsonl");
+    std::fs::hard_link(&path, &link).unwrap();
+    let symlink = folder.path().join("symlink.jsonl");
+    std::os::unix::fs::symlink(&path, &symlink).unwrap();
+    let dotted = format!("{}/./in.jsonl", text(folder.path()));
+    for failures in [path.as_str(), text(&link), text(&symlink), &dotted] {
+        let ran = at(&api, &["update", &path, "--failures", failures]).run();
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.said.contains("--failures"), "{}", ran.said);
+        assert_eq!(content(&path), "{\"UID\":\"\"}\n");
+    }
+    assert_eq!(api.connections(), 0);
+
+    file(&folder, "in.jsonl.failed", "of an earlier run\n");
+    let ran = at(&api, &["update", &path]).run();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(content(&failed), "{\"UID\":\"\"}\n");
+    assert_eq!(content(format!("{failed}.old")), "of an earlier run\n");
+    assert!(
+        ran.said.contains("of an earlier run is now"),
+        "{}",
+        ran.said
+    );
+
+    // The input is what an old file would become.
+    let old = format!("{failed}.old");
+    let ran = at(&api, &["update", &old, "--failures", &failed]).run();
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert_eq!(content(&old), "of an earlier run\n");
+
+    let ran = at(&api, &["update", &path, "--failures", "/missing/failed"]).run();
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let ran = at(&api, &["update", text(folder.path())]).run();
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let ran = at(&api, &["update", "/missing.jsonl"]).run();
+    assert_eq!(
+        (ran.code, ran.said.contains("/missing.jsonl: ")),
+        (Some(2), true),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_an_option_is_said_before_anything_is_sent() {
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    let path = file(&folder, "accounts.jsonl", "{\"UID\":\"a\"}\n");
+    for (name, value) in [
+        ("--timeout", "-1"),
+        ("--timeout", "nan"),
+        ("--timeout", "soon"),
+        ("--rate", "0"),
+        ("--rate", "-5"),
+        ("--rate", "nan"),
+        ("--rate", "inf"),
+        ("--threads", "0"),
+        ("--threads", "2000"),
+        ("--from-line", "0"),
+        ("--format", "xml"),
+        ("--failures", &path),
+    ] {
+        let ran = at(&api, &["update", &path, name, value]).run();
+        assert_eq!(ran.code, Some(2), "{name} {value}: {ran:?}");
+        assert!(
+            ran.said.contains(name) && !ran.said.contains("panicked"),
+            "{}",
+            ran.said
+        );
+    }
+    assert_eq!(api.connections(), 0);
+    assert_eq!(content(&path), "{\"UID\":\"a\"}\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_an_update_that_goes_on_with_the_next_line() {
+    let api = StandIn::plain();
+    api.forget_requests();
+    let folder = Folder::new();
+    let lines: String = (0..500)
+        .map(|i| {
+            if i % 5 == 0 {
+                "broken\n".into()
+            } else {
+                format!("{{\"UID\":\"uid-{i}\"}}\n")
+            }
+        })
+        .collect();
+    let path = file(&folder, "in.jsonl", lines);
+    let child = at(&api, &["update", &path, "--rate", "20", "--threads", "4"]).start();
+    while api.state.updated.lock().unwrap().len() < 10 {
+        std::thread::yield_now();
+    }
+    interrupt(&child);
+    let ran: Ran = child.wait_with_output().unwrap().into();
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    let (_, next) = ran
+        .said
+        .split_once(" --from-line ")
+        .unwrap_or_else(|| panic!("{ran:?}"));
+    let next = next.split(',').next().unwrap();
+    assert_eq!(
+        ran.json().len() + 1,
+        next.parse::<usize>().unwrap(),
+        "a result per line sent"
+    );
+    let rest = at(
+        &api,
+        &["update", &path, "--rate", "100000", "--from-line", next],
+    )
+    .run();
+    assert_eq!(rest.code, Some(1), "{rest:?}");
+    assert_eq!(ran.json().len() + rest.json().len(), 500);
+    let updates = updates(&api);
+    assert!(
+        updates.len() == 400 && updates.values().all(|times| *times == 1),
+        "{updates:?}"
+    );
+    assert_eq!(
+        content(format!("{path}.failed")).lines().count(),
+        100,
+        "of both runs"
+    );
+    assert_eq!(files(&folder), ["in.jsonl", "in.jsonl.failed"]);
+}
+
+#[test]
+fn an_update_goes_on_when_nobody_reads_its_results() {
+    let api = StandIn::plain();
+    api.forget_requests();
+    let folder = Folder::new();
+    let path = input(&folder, 200);
+    let mut child = at(&api, &["update", &path, "--rate", "100000"]).start();
+    drop(child.stdout.take());
+    let ran: Ran = child.wait_with_output().unwrap().into();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(updates(&api).len(), 200);
+}
+
+#[test]
+fn the_rate_is_held() {
+    let lines = scale("GSSDK_TEST_RATE_LINES", 100);
+    let rate = scale("GSSDK_TEST_LINES_PER_SECOND", 200);
+    let api = StandIn::plain();
+    api.forget_requests();
+    let folder = Folder::new();
+    let path = input(&folder, lines);
+    let started = std::time::Instant::now();
+    let ran = at(&api, &["update", &path, "--rate", &rate.to_string()]).run();
+    let took = started.elapsed().as_secs_f64();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    eprintln!("{took} s: {}", ran.said);
+    // Never faster; how much slower depends on the machine.
+    assert!(took >= (lines - 1) as f64 / rate as f64 - 0.1, "{took}");
+}
+
+/// A value of a field: its text, and what is sent.
+fn random_value(numbers: &mut impl Iterator<Item = usize>) -> (String, Option<String>) {
+    let mut pick = |choices: &[&str]| choices[numbers.next().unwrap() % choices.len()].to_string();
+    const NUMBERS: &[&str] = &[
+        "0",
+        "-0",
+        "-0.0",
+        "1.10",
+        "98765432109876543210",
+        "-1234567890123456789012345678901234567890",
+        "0.1000000000000000055511151231257827",
+        "1E5",
+        "1e+5",
+        "1.5e-7",
+        "1e400",
+        "100000000000000000000.000",
+    ];
+    const STRINGS: &[(&str, &str)] = &[
+        (r#""""#, ""),
+        (r#""plain""#, "plain"),
+        (r#""\u00e9é\u00E9""#, "ééé"),
+        (r#""a\/b/c""#, "a/b/c"),
+        (r#""\ud83d\ude00😀""#, "😀😀"),
+        (r#""\n\t\b\f\r\"\\""#, "\n\t\u{8}\u{c}\r\"\\"),
+        (r#""\u0000\u007f""#, "\0\u{7f}"),
+        (r#""{\"a\": 1}""#, r#"{"a": 1}"#),
+        (r#""a+b&c=d%20""#, "a+b&c=d%20"),
+    ];
+    const NESTED: &[&str] = &[
+        r#"{"z":1,"a":2,"m":{"b":[],"a":{}}}"#,
+        r#"{ "spaced" : [ 1 , 2.50 ,null ] }"#,
+        "[]",
+        "{}",
+        r#"[1e400,"\ud800",{"\u0061":1,"a":2}]"#,
+        r#"{"n":98765432109876543210,"s":"\u00e9é\/","t":true,"x":null}"#,
+        r#"[[[[[[[[[[[[[[[[[[[[-0.0]]]]]]]]]]]]]]]]]]]]"#,
+    ];
+    match pick(&["number", "string", "nested", "constant"]).as_str() {
+        "number" => {
+            let text = pick(NUMBERS);
+            (text.clone(), Some(text))
+        }
+        "string" => {
+            let texts: Vec<&str> = STRINGS.iter().map(|(text, _)| *text).collect();
+            let text = pick(&texts);
+            let sent = STRINGS.iter().find(|(known, _)| *known == text).unwrap().1;
+            (text, Some(sent.to_string()))
+        }
+        "nested" => {
+            let text = pick(NESTED);
+            (text.clone(), Some(text))
+        }
+        _ => match pick(&["true", "false", "null"]).as_str() {
+            "true" => ("true".into(), Some("True".into())),
+            "false" => ("false".into(), Some("False".into())),
+            _ => ("null".into(), None),
+        },
+    }
+}
+
+#[test]
+fn every_digit_key_order_and_escape_survives_export_and_update() {
+    let rows = scale("GSSDK_TEST_ROWS", 300);
+    let mut numbers = numbers();
+    let mut texts = Vec::new();
+    let mut sent = Vec::new();
+    for i in 0..rows {
+        let mut fields = vec![format!(r#""UID":"uid-{i}""#)];
+        let mut params = BTreeMap::from([("UID".to_string(), Some(format!("uid-{i}")))]);
+        for f in 0..numbers.next().unwrap() % 6 {
+            let (text, value) = random_value(&mut numbers);
+            let name = format!("field{}", 9 - f);
+            fields.push(format!("\"{name}\":{text}"));
+            params.insert(name, value);
+        }
+        texts.push(format!("{{{}}}", fields.join(",")));
+        sent.push(params);
+    }
+    let api = StandIn::plain();
+    let (first, second) = texts.split_at(rows / 2);
+    let page = |rows: &[String], more: &str| {
+        answer(&format!(
+            "{{\"errorCode\":0,\"results\":[{}],\"totalCount\":{}{more}}}",
+            rows.join(",\r\n "),
+            texts.len()
+        ))
+    };
+    api.fault(page(first, ",\"nextCursorId\":\"c\""));
+    api.fault(page(second, ""));
+    let folder = Folder::new();
+    let out = folder.path().join("accounts.jsonl");
+    let ran = at(&api, &["export", "--out", text(&out)]).run();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(
+        content(&out),
+        texts.join("\n") + "\n",
+        "rows are written as they came"
+    );
+
+    let before = api.received().len();
+    let ran = at(
+        &api,
+        &["update", text(&out), "--threads", "1", "--rate", "100000"],
+    )
+    .run();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let requests = api.received().split_off(before);
+    assert_eq!(requests.len(), rows);
+    for (request, params) in requests.iter().zip(&sent) {
+        for (name, value) in params {
+            assert_eq!(&request.param(name), value, "{name}");
+        }
+    }
+}
