@@ -17,9 +17,11 @@ inside musl-gcc -x c -c -o /build/dl_find_object.o - \
     <<<'int _dl_find_object(void *address, void *found) { return -1; }'
 inside ar -r "/${self#"$root"/}/libunwind.a" /build/dl_find_object.o
 
+# `-lc` once more at the end: the standard library comes after the first one.
 musl() {
     inside env RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=/build/target/musl \
         CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc CC_x86_64_unknown_linux_musl=musl-gcc \
+        CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="-Clink-arg=-lc" \
         cargo "$1" -Zbuild-std=std,panic_unwind,proc_macro,test --target $target --locked "${@:2}"
 }
 musl test --lib --tests --examples --no-fail-fast "$@"

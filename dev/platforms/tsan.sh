@@ -9,7 +9,7 @@ runtime=$(cd "$root" && ls usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.tsan
 # Debian's Rust brings no sanitizer: clang's is linked in its place. ring's assembly is
 # not instrumented, and holds no locks.
 inside env RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=/build/target/tsan \
-    RUSTFLAGS="-Zsanitizer=thread -Zexternal-clangrt -Clink-arg=-Wl,--whole-archive,/$runtime,--no-whole-archive -Clink-args=-lpthread\ -ldl\ -lrt\ -lm" \
+    RUSTFLAGS="-Zsanitizer=thread -Zexternal-clangrt -Clink-arg=-Wl,--whole-archive,/$runtime,--no-whole-archive -Clink-arg=-lresolv -Clink-arg=-lm -Clink-arg=-lc" \
     TSAN_OPTIONS="halt_on_error=0 exitcode=66" \
     cargo test -Zbuild-std=std,panic_abort,panic_unwind,proc_macro,test --target $target --locked -p gssdk --lib --tests \
     --no-fail-fast "$@"
