@@ -42,14 +42,19 @@ pub(crate) fn base_string(beginning: &str, form: &str) -> String {
 /// 400006 when the secret key is not valid base64.
 pub(crate) fn signer(secret: &str, beginning: &str) -> Result<Signer, GSException> {
     let mut signer = Signer::new(secret).map_err(GSException::invalid)?;
-    signer.put(beginning.as_bytes());
+    signer.update(beginning.as_bytes());
     Ok(signer)
 }
 
-/// Signs what [`base_string`] would return, without building it: it can be five times the
+/// Signs what [`base_string`] would return, piece by piece: all of it can be five times the
 /// size of the parameters.
 pub(crate) fn sign(mut signer: Signer, form: &str) -> String {
-    Percent(&mut signer).put(form.as_bytes());
+    let mut encoded = Vec::new();
+    for piece in form.as_bytes().chunks(4096) {
+        encoded.clear();
+        Percent(&mut encoded).put(piece);
+        signer.update(&encoded);
+    }
     signer.sign()
 }
 
@@ -99,12 +104,6 @@ fn normalize(url: &str, is_secure_connection: bool) -> Result<String, GSExceptio
     };
     let port = if is_default { "" } else { port };
     Ok([scheme, "://", &host, colon, port, path].concat())
-}
-
-impl Out for Signer {
-    fn put(&mut self, ascii: &[u8]) {
-        self.update(ascii);
-    }
 }
 
 #[cfg(test)]

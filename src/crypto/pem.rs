@@ -165,8 +165,11 @@ fn is_usable(kind: &str) -> bool {
 
 /// Whether a text is PEM, or base64 of DER, rather than the path of a file.
 pub(crate) fn is_pem(text: &str) -> bool {
+    if text.contains("-----BEGIN") {
+        return true;
+    }
     let digits = without_line_ends(text);
-    text.contains("-----BEGIN") || is_bare_der(&digits) || digits.starts_with(ENCODED_TWICE)
+    is_bare_der(&digits) || digits.starts_with(ENCODED_TWICE)
 }
 
 /// Whether this could be base64 of a DER sequence of 45 bytes or more, which no key is
