@@ -7,7 +7,7 @@ mod support;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -121,6 +121,8 @@ fn stray(
 ) -> (SocketAddr, Turns) {
     let ((go, told), (tell, done)) = (channel::<()>(), channel());
     let channels = Mutex::new((told, tell));
+    let port = Arc::new(OnceLock::new());
+    let known = Arc::clone(&port);
     let address = server(https, move |mut stream| {
         let form = read_request(&mut stream)?;
         let body = json!({"errorCode": 0, "UID": param(&form, "UID")}).to_string();
@@ -130,9 +132,36 @@ fn stray(
         told.recv().map_err(io::Error::other)?;
         stream.write_all(stray(&body).as_bytes())?;
         stream.flush()?;
+        wait_until_acknowledged(port.get().copied().unwrap_or_default());
         tell.send(()).map_err(io::Error::other)
     });
+    known.set(address.port()).unwrap();
     (address, Turns { go, done })
+}
+
+/// Waits until the peers' kernels have taken all that connections of this port have sent:
+/// a busy machine may deliver it later than `write` returns, even on loopback.
+fn wait_until_acknowledged(port: u16) {
+    let is_pending = |line: &str| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let local = fields.next().and_then(|local| local.rsplit_once(':'));
+        let unsent = fields.nth(2).and_then(|queues| queues.split_once(':'));
+        local.is_some_and(|(_, hex)| u16::from_str_radix(hex, 16) == Ok(port))
+            && unsent.is_some_and(|(queue, _)| u32::from_str_radix(queue, 16) != Ok(0))
+    };
+    let Ok(mut table) = std::fs::read_to_string("/proc/net/tcp") else {
+        // Elsewhere, the system does not say.
+        return thread::sleep(Duration::from_millis(200));
+    };
+    // The line of a listening socket has its backlog there.
+    while table
+        .lines()
+        .filter(|line| !line.contains(" 0A "))
+        .any(is_pending)
+    {
+        thread::yield_now();
+        table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    }
 }
 
 #[test]

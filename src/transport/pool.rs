@@ -102,6 +102,7 @@ impl Pool {
 mod tests {
     use super::*;
     use crate::transport::socket::{Limits, Socket};
+    use rustix::event::{PollFd, PollFlags, poll};
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
 
@@ -116,10 +117,11 @@ mod tests {
         }
     }
 
-    /// A connection of this key, and its other end.
-    fn connection(key: Key) -> (Connection, TcpStream) {
+    /// A connection of this key, its other end, and another handle of its own.
+    fn connection(key: Key) -> (Connection, TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let handle = stream.try_clone().unwrap();
         let limits = Limits {
             deadline: Instant::now() + Duration::from_secs(60),
             connect: None,
@@ -130,13 +132,13 @@ mod tests {
             key: Arc::new(key),
             buffers: LazyBuffers::new(1, 1),
         };
-        (connection, listener.accept().unwrap().0)
+        (connection, listener.accept().unwrap().0, handle)
     }
 
     #[test]
     fn only_requests_of_the_same_key_share_a_connection() {
         let pool = Pool::default();
-        let (idle, _peer) = connection(key(1, "a"));
+        let (idle, _peer, _) = connection(key(1, "a"));
         pool.check_in(idle);
         for other in [
             key(2, "a"),
@@ -159,14 +161,17 @@ mod tests {
     fn a_connection_that_ended_costs_itself_alone() {
         let pool = Pool::default();
         let peers = [(); 3].map(|()| {
-            let (idle, peer) = connection(key(1, "a"));
+            let (idle, peer, handle) = connection(key(1, "a"));
             pool.check_in(idle);
-            peer
+            (peer, handle)
         });
-        let [_alive, mut chatty, ended] = peers;
+        let [_alive, (mut chatty, its_data), (ended, its_end)] = peers;
         chatty.write_all(b"x").unwrap();
         drop(ended);
-        // Loopback delivers both before the calls return.
+        // Both have arrived.
+        for handle in [its_data, its_end] {
+            poll(&mut [PollFd::new(&handle, PollFlags::IN)], None).unwrap();
+        }
         assert!(pool.check_out(&key(1, "a")).is_some());
         assert!(lock(&pool.idle).is_empty());
     }
@@ -176,7 +181,7 @@ mod tests {
         let pool = Pool::default();
         let _peers: Vec<_> = (0..CAPACITY + 3)
             .map(|_| {
-                let (idle, peer) = connection(key(1, "a"));
+                let (idle, peer, _) = connection(key(1, "a"));
                 pool.check_in(idle);
                 peer
             })
