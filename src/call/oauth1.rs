@@ -49,8 +49,10 @@ pub(crate) fn signer(secret: &str, beginning: &str) -> Result<Signer, GSExceptio
 /// Signs what [`base_string`] would return, piece by piece: all of it can be five times the
 /// size of the parameters.
 pub(crate) fn sign(mut signer: Signer, form: &str) -> String {
-    let mut encoded = Vec::new();
-    for piece in form.as_bytes().chunks(4096) {
+    const PIECE: usize = 4096;
+    // Each byte becomes three at most.
+    let mut encoded = Vec::with_capacity(form.len().min(PIECE) * 3);
+    for piece in form.as_bytes().chunks(PIECE) {
         encoded.clear();
         Percent(&mut encoded).put(piece);
         signer.update(&encoded);
