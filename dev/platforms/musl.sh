@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The tests with musl, and `gigya` as one static file that needs nothing of its machine.
-# Usage: musl.sh [arguments of cargo test, instead of all tests]. Prints the file's size; it is $WORK/target/musl/x86_64-unknown-linux-musl/release/gigya.
+# Usage: musl.sh [arguments of cargo test, instead of all tests]. Prints where the file is
+# and its size.
 . "$(dirname "$0")/trixie.sh"
 unpack rustc cargo rust-src gcc libc6-dev openssl binutils file musl-tools libunwind-19-dev
 target=x86_64-unknown-linux-musl
@@ -12,6 +13,8 @@ mkdir -p "$self"
 cp "$root"/usr/lib/x86_64-linux-musl/{crt1.o,rcrt1.o,Scrt1.o,crti.o,crtn.o,libc.a} "$self/"
 cp "$root"/usr/lib/gcc/x86_64-linux-gnu/*/{crtbegin,crtbeginS,crtend,crtendS}.o "$self/"
 cp "$root"/usr/lib/llvm-19/lib/libunwind.a "$self/"
+inside musl-gcc -c -o /build/musl.o dev/platforms/musl.c
+inside ar -r "${self#"$root"}/libunwind.a" /build/musl.o
 
 # `-lc` once more at the end: the standard library comes after the first one.
 musl() {
