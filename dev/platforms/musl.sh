@@ -1,21 +1,20 @@
 #!/usr/bin/env bash
 # The tests with musl, and `gigya` as one static file that needs nothing of its machine.
-# Prints the file's size; it is $WORK/target/musl/x86_64-unknown-linux-musl/release/gigya.
+# Usage: musl.sh [arguments of cargo test, instead of all tests]. Prints where the file is
+# and its size.
 . "$(dirname "$0")/trixie.sh"
-unpack rustc cargo rust-src gcc libc6-dev openssl binutils file musl-tools
+unpack rustc cargo rust-src gcc libc6-dev openssl binutils file musl-tools libunwind-19-dev
 target=x86_64-unknown-linux-musl
 
-# The linker looks for musl and for gcc's unwinder in one folder; Debian has them in two.
+# The linker looks for musl, gcc's start files and an unwinder in one folder; Debian has them
+# in three. LLVM's unwinder, since gcc's asks glibc.
 self=$root/usr/lib/rustlib/$target/lib/self-contained
 mkdir -p "$self"
 cp "$root"/usr/lib/x86_64-linux-musl/{crt1.o,rcrt1.o,Scrt1.o,crti.o,crtn.o,libc.a} "$self/"
-gcc_folder=$(dirname "$(ls "$root"/usr/lib/gcc/x86_64-linux-gnu/*/libgcc_eh.a | head -n 1)")
-cp "$gcc_folder/libgcc_eh.a" "$self/libunwind.a"
-cp "$gcc_folder"/{crtbegin,crtbeginS,crtend,crtendS}.o "$self/"
-# It asks glibc, which musl is not; without an answer it looks for itself.
-inside musl-gcc -x c -c -o /build/dl_find_object.o - \
-    <<<'int _dl_find_object(void *address, void *found) { return -1; }'
-inside ar -r "/${self#"$root"/}/libunwind.a" /build/dl_find_object.o
+cp "$root"/usr/lib/gcc/x86_64-linux-gnu/*/{crtbegin,crtbeginS,crtend,crtendS}.o "$self/"
+cp "$root"/usr/lib/llvm-19/lib/libunwind.a "$self/"
+inside musl-gcc -c -o /build/musl.o dev/platforms/musl.c
+inside ar -r "${self#"$root"}/libunwind.a" /build/musl.o
 
 # `-lc` once more at the end: the standard library comes after the first one.
 musl() {
@@ -24,7 +23,8 @@ musl() {
         CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="-Clink-arg=-lc" \
         cargo "$1" -Zbuild-std=std,panic_unwind,proc_macro,test --target $target --locked "${@:2}"
 }
-musl test --lib --tests --examples --no-fail-fast "$@"
+[ $# -gt 0 ] || set -- --lib --tests --examples
+musl test --no-fail-fast "$@"
 musl build --release -p gigya-cli --bins
 for program in "$WORK/target/musl/$target"/release/*; do
     [ -f "$program" ] && [ -x "$program" ] || continue
