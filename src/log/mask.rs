@@ -142,7 +142,10 @@ pub(crate) struct Mask {
 impl Mask {
     /// * `secrets`: the request's own.
     pub(crate) fn new(secrets: Vec<String>) -> Self {
-        let mut secrets: Vec<String> = secrets.iter().flat_map(|text| spellings(text)).collect();
+        // Of an `&` alone, `&amp;` would be searched for, and replacing that would break the
+        // escapes of other secrets.
+        let secrets = secrets.iter().filter(|secret| secret.len() >= SHORTEST);
+        let mut secrets: Vec<String> = secrets.flat_map(|secret| spellings(secret)).collect();
         secrets.retain(|secret| secret.len() >= SHORTEST);
         secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         secrets.dedup();
