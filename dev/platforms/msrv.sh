@@ -12,7 +12,7 @@ have=$(inside rustc -V)
 }
 
 old() { inside env CARGO_TARGET_DIR=/build/target/msrv cargo "$@"; }
-# The program of gigya's tests that sends signals is not in that folder.
+# gigya's own tests need `kill`, which that folder does not have.
 old test --locked -p gssdk -p gssdk-conformance -p gssdk-stand-in --lib --tests --examples "$@"
 old check --locked -p gigya-cli
 old test --locked -p gssdk --no-default-features --lib --tests --examples
