@@ -40,7 +40,7 @@ apt() {
 update() {
     local mirror
     mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list* 2>/dev/null | head -n 1) || true
-    mirror=${mirror:-http://deb.debian.org/debian}
+    [ -n "$mirror" ] || { echo "skipped: apt has no Debian mirror here" >&2; exit 77; }
     : >"$WORK/apt/status"
     echo "deb [signed-by=$keys] ${mirror% } trixie main" >"$WORK/apt/sources.list"
     apt "$1" update >/dev/null
