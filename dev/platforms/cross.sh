@@ -14,7 +14,7 @@ for machine in "$@"; do
     i686)
         unpack rustc cargo gcc libc6-dev openssl gcc-i686-linux-gnu libc6-dev-i386-cross
         unpack_std i386 "$target"
-        [ -e "$root/lib/ld-linux.so.2" ] || ln -s /usr/i686-linux-gnu/lib/ld-linux.so.2 "$root/lib/ld-linux.so.2"
+        ln -sf /usr/i686-linux-gnu/lib/ld-linux.so.2 "$root/lib/ld-linux.so.2"
         runner="env LD_LIBRARY_PATH=/usr/i686-linux-gnu/lib"
         # gigya's own tests need `kill`, which that folder does not have.
         tests=(-p gssdk -p gssdk-conformance -p gssdk-stand-in --lib --tests --examples)
