@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 
 /// The Gigya (SAP Customer Data Cloud) API from the command line.
 #[derive(Parser)]
-#[command(name = "gigya", version, propagate_version = true, after_help = AFTER_HELP)]
+#[command(name = "gigya", bin_name = "gigya", version, propagate_version = true, after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(flatten)]
     pub common: Common,
