@@ -1,7 +1,24 @@
-//! The headers that a caller may set.
+//! The headers of a request: the SDK's own, and those that a caller may set.
+
+use http::HeaderMap;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 
 use crate::error::GSException;
 use crate::log::address;
+
+/// What the SDK sends by itself. The caller may replace `Accept` and `User-Agent`.
+const SDK_HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (ACCEPT, HeaderValue::from_static("*/*")),
+    (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
+    (
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/x-www-form-urlencoded"),
+    ),
+    (
+        USER_AGENT,
+        HeaderValue::from_static(concat!("gssdk/", env!("CARGO_PKG_VERSION"))),
+    ),
+];
 
 /// Headers that the SDK or HTTP itself owns; so are `Content-*` and `Proxy-*`.
 const OWNED: [&str; 10] = [
@@ -20,23 +37,20 @@ const OWNED: [&str; 10] = [
 /// The largest size of all names and values together, in bytes.
 const MAX_SIZE: usize = 32 * 1024;
 
+/// All headers but those of an attempt.
+///
+/// * `callers`: what the caller has set.
 /// * `is_anonymous`: whether the request has no credentials, so that the caller may set
 ///   `Authorization`.
 ///
 /// # Errors
 /// 400006 for names that are owned or invalid, for values with control characters, and for
 /// more than 32 KB in all.
-pub(super) fn check_all(
-    headers: &[(String, String)],
+pub(super) fn build(
+    callers: &[(String, String)],
     is_anonymous: bool,
-) -> Result<(), GSException> {
-    for (name, value) in headers {
-        if !(is_anonymous && name.eq_ignore_ascii_case("authorization")) {
-            check_name(name)?;
-        }
-        check_value(name, value)?;
-    }
-    let size: usize = headers
+) -> Result<HeaderMap, GSException> {
+    let size: usize = callers
         .iter()
         .map(|(name, value)| name.len() + value.len())
         .sum();
@@ -45,7 +59,25 @@ pub(super) fn check_all(
             "the headers have {size} bytes, which is more than {MAX_SIZE}"
         )));
     }
-    Ok(())
+    let mut headers = HeaderMap::with_capacity(SDK_HEADERS.len() + callers.len());
+    headers.extend(SDK_HEADERS);
+    for (name, value) in callers {
+        if !(is_anonymous && name.eq_ignore_ascii_case("authorization")) {
+            check_name(name)?;
+        }
+        check_value(name, value)?;
+        let header = HeaderName::from_bytes(name.as_bytes());
+        let (Ok(header), Ok(value)) = (header, HeaderValue::from_str(value)) else {
+            return Err(refused(name, "cannot be sent"));
+        };
+        // The SDK's own values are replaced, all others are added.
+        if matches!(header, ACCEPT | USER_AGENT) {
+            headers.insert(header, value);
+        } else {
+            headers.append(header, value);
+        }
+    }
+    Ok(headers)
 }
 
 fn check_name(name: &str) -> Result<(), GSException> {

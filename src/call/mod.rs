@@ -135,6 +135,10 @@ impl Call {
     /// 400002 when there is no method or nothing to authenticate with, 400006
     /// when the parameters, the method, domain, host or headers cannot be used.
     pub(crate) fn target(&self, api_domain: &str) -> Result<Arc<Target>, GSException> {
+        let is_callers = api_domain == self.api_domain;
+        if let Some(target) = self.target.get().filter(|_| is_callers) {
+            return Ok(Arc::clone(target));
+        }
         let credentials = self.credentials()?;
         if let Some(why) = &self.params_error {
             return Err(GSException::invalid(why));
@@ -145,11 +149,7 @@ impl Call {
             )));
         }
         let is_anonymous = matches!(credentials, Credentials::Anonymous);
-        headers::check_all(&self.headers, is_anonymous)?;
-        let is_callers = api_domain == self.api_domain;
-        if let Some(target) = self.target.get().filter(|_| is_callers) {
-            return Ok(Arc::clone(target));
-        }
+        let headers = headers::build(&self.headers, is_anonymous)?;
         let target = Arc::new(Target::resolve(
             &self.api_method,
             api_domain,
@@ -157,6 +157,7 @@ impl Call {
             self.use_https || self.client_cert.is_some() || credentials.needs_https(),
             self.client_cert.is_some(),
             credentials.secret(),
+            headers,
         )?);
         if is_callers {
             return Ok(Arc::clone(self.target.get_or_init(|| target)));

@@ -6,6 +6,8 @@
 
 use std::net::IpAddr;
 
+use http::{HeaderMap, Uri};
+
 use crate::crypto::hmac::Signer;
 use crate::error::GSException;
 use crate::log::address;
@@ -24,6 +26,10 @@ pub(crate) struct Target {
     /// Host, with `:port` if one was given.
     pub(crate) host: String,
     pub(crate) url: String,
+    /// The same, for HTTP.
+    pub(crate) uri: Uri,
+    /// All headers but those of an attempt.
+    pub(crate) headers: HeaderMap,
     /// The beginning of the base string, which names the method and the URL.
     base_string: String,
     /// For a signed request: an HMAC that has been given its key and the beginning of the
@@ -45,6 +51,7 @@ impl Target {
         https: bool,
         mtls: bool,
         secret: Option<&str>,
+        headers: HeaderMap,
     ) -> Result<Self, GSException> {
         let method = api_method.strip_prefix('/').unwrap_or(api_method);
         if method.is_empty() {
@@ -84,6 +91,8 @@ impl Target {
         };
         let scheme = if https { "https://" } else { "http://" };
         let url = [scheme, &host, &path].concat();
+        let uri = url.parse();
+        let uri = uri.map_err(|why| GSException::invalid(format_args!("the URL: {why}")))?;
         let base_string = oauth1::beginning("POST", &url, https)?;
         Ok(Target {
             signer: secret.map(|secret| oauth1::signer(secret, &base_string)),
@@ -91,6 +100,8 @@ impl Target {
             direct,
             host,
             url,
+            uri,
+            headers,
             base_string,
         })
     }
@@ -145,10 +156,13 @@ fn check_method(method: &str) -> Result<(), GSException> {
 mod tests {
     use super::*;
 
-    fn resolve(method: &str, domain: &str) -> Result<String, i64> {
-        Target::resolve(method, domain, None, true, false, None)
-            .map(|target| target.url)
+    fn target(method: &str, domain: &str, host: Option<&str>, mtls: bool) -> Result<Target, i64> {
+        Target::resolve(method, domain, host, true, mtls, None, HeaderMap::new())
             .map_err(|error| error.error_code())
+    }
+
+    fn resolve(method: &str, domain: &str) -> Result<String, i64> {
+        target(method, domain, None, false).map(|target| target.url)
     }
 
     #[test]
@@ -166,7 +180,7 @@ mod tests {
             (".gigya.com", "mtls.us1.gigya.com"),
             ("cn1.gigya-api.cn", "mtls.cn1.gigya.com"),
         ] {
-            let target = Target::resolve("accounts.x", domain, None, true, true, None).unwrap();
+            let target = target("accounts.x", domain, None, true).unwrap();
             assert_eq!(target.host, host);
         }
     }
@@ -211,22 +225,18 @@ mod tests {
             "[x",
             "]",
         ] {
-            let target = Target::resolve("x", "us1.gigya.com", Some(host), true, false, None);
-            assert_eq!(target.err().unwrap().error_code(), 400_006, "{host:?}");
+            let target = target("x", "us1.gigya.com", Some(host), false);
+            assert_eq!(target.err(), Some(400_006), "{host:?}");
         }
         for host in ["localhost:8080", "127.0.0.1", "[::1]:8443", "a_b.c-d"] {
-            let target = Target::resolve("x", "us1.gigya.com", Some(host), true, false, None);
+            let target = target("x", "us1.gigya.com", Some(host), false);
             assert_eq!(target.unwrap().host, host);
         }
     }
 
     #[test]
     fn a_host_override_may_ask_for_plain_http_to_loopback_alone() {
-        let url = |host| {
-            Target::resolve("x.y", "us1.gigya.com", Some(host), true, false, None)
-                .map(|target| target.url)
-                .map_err(|error| error.error_code())
-        };
+        let url = |host| target("x.y", "us1.gigya.com", Some(host), false).map(|target| target.url);
         for (host, expected) in [
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080/x.y"),
             ("HTTP://127.9.9.9", "http://127.9.9.9/x.y"),

@@ -27,8 +27,8 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use ::log::warn;
-use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Request, Uri};
+use http::Request;
+use http::header::{AUTHORIZATION, HeaderValue};
 
 use crate::call::credentials::Credentials;
 use crate::call::form::Stamp;
@@ -49,11 +49,6 @@ use data_centers::DataCenters;
 use history::History;
 pub(crate) use history::mask_of;
 use reply::Reply;
-
-const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
-
-const USER_AGENT: HeaderValue =
-    HeaderValue::from_static(concat!("gssdk/", env!("CARGO_PKG_VERSION")));
 
 /// Time limits if the caller sets no timeout.
 #[derive(Clone, Copy)]
@@ -206,7 +201,8 @@ impl Sender {
             None => form.text,
         };
         let authorization = bearer.map(|bearer| bearer.sign(&stamp)).transpose()?;
-        let request = request(call, &target, body, authorization.as_deref())?;
+        let header = authorization.as_deref().map(authorization_header);
+        let header = header.transpose()?;
         history.sending(stamp, signature, domain.cloned(), authorization);
 
         let limits = match call
@@ -220,11 +216,20 @@ impl Sender {
                 io: None,
             },
         };
+        let copy = || {
+            let mut copy = Request::new(body.as_bytes());
+            *copy.uri_mut() = target.uri.clone();
+            *copy.headers_mut() = target.headers.clone();
+            if let Some(header) = &header {
+                copy.headers_mut().insert(AUTHORIZATION, header.clone());
+            }
+            copy
+        };
         let may_have_arrived = credentials.has_nonce() || call.idempotent;
         let (mut a, mut b) = (false, false);
         loop {
             let started = Instant::now();
-            let answer = self.transport.exchange(&route, &request, limits, a || b);
+            let answer = self.transport.exchange(&route, copy(), limits, a || b);
             let again = match &answer {
                 Err(TransportError::Untouched(_)) => !std::mem::replace(&mut b, true),
                 Err(TransportError::Unanswered(_)) if may_have_arrived => {
@@ -384,49 +389,16 @@ impl Sender {
     }
 }
 
-/// The HTTP request.
+/// The value of `Authorization`, which no log of HTTP headers shows.
 ///
 /// # Errors
-/// 400006 for what cannot be sent.
-fn request(
-    call: &Call,
-    target: &Target,
-    body: String,
-    authorization: Option<&str>,
-) -> Result<Request<String>, GSException> {
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    headers.insert(header::CONTENT_TYPE, FORM);
-    headers.insert(header::USER_AGENT, USER_AGENT);
-    for (name, value) in &call.headers {
-        let header = HeaderName::from_bytes(name.as_bytes());
-        let (Ok(header), Ok(value)) = (header, HeaderValue::from_str(value)) else {
-            return Err(GSException::invalid("a header cannot be sent"));
-        };
-        // The SDK's own values are replaced, all others are added.
-        match header {
-            header::ACCEPT | header::USER_AGENT => {
-                headers.insert(header, value);
-            }
-            header => {
-                headers.append(header, value);
-            }
-        }
-    }
-    if let Some(value) = authorization {
-        let value = HeaderValue::from_str(value);
-        let mut value =
-            value.map_err(|_| GSException::invalid("the user key cannot be sent in a header"))?;
-        value.set_sensitive(true);
-        headers.insert(header::AUTHORIZATION, value);
-    }
-    let uri = target.url.parse::<Uri>();
-    let uri = uri.map_err(|error| GSException::invalid(format_args!("the URL {error}")))?;
-    let mut request = Request::new(body);
-    *request.uri_mut() = uri;
-    *request.headers_mut() = headers;
-    Ok(request)
+/// 400006 for a user key with control characters.
+fn authorization_header(text: &str) -> Result<HeaderValue, GSException> {
+    let value = HeaderValue::from_str(text);
+    let mut value =
+        value.map_err(|_| GSException::invalid("the user key cannot be sent in a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// A request, signed and encoded.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Response};
+use http::HeaderMap;
 use serde_json::Value;
 
 use crate::call::Call;
@@ -10,7 +10,7 @@ use crate::error::GSException;
 use crate::error_codes::{DUPLICATE_NONCE, NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
 use crate::log::{self, Answered, address};
 use crate::reading::Parsed;
-use crate::transport::{Reused, TransportError, decode};
+use crate::transport::{Answer, TransportError, decode};
 
 /// The reply to one copy.
 pub(super) struct Reply {
@@ -29,12 +29,12 @@ pub(super) struct Reply {
 
 impl Reply {
     /// The reply for a server's answer.
-    pub(super) fn of_answer(answer: Response<Vec<u8>>, call: &Call) -> Self {
-        let (parts, body) = answer.into_parts();
-        let reused = parts.extensions.get::<Reused>();
-        let status = parts.status.as_u16();
-        let reason = parts.status.canonical_reason().unwrap_or("unknown status");
-        let (text, flaw) = match decode(&parts.headers, &body) {
+    pub(super) fn of_answer(answer: Answer, call: &Call) -> Self {
+        let Answer { headers, body, .. } = answer;
+        let status = answer.status.as_u16();
+        let reason = answer.status.canonical_reason();
+        let reason = reason.unwrap_or("unknown status");
+        let (text, flaw) = match decode(&headers, &body) {
             Err(why) => (lossy(body), Some(why)),
             Ok(decoded) => match String::from_utf8(decoded.unwrap_or(body)) {
                 Ok(text) => (text, None),
@@ -48,16 +48,16 @@ impl Reply {
             text,
             ..Parsed::of_error(NETWORK_OR_PROTOCOL_FAILURE, &message, None)
         };
-        let http_error = format!("HTTP Error {status}: {reason}");
+        let http_error = |text| failure(text, format!("HTTP Error {status}: {reason}"));
         let parsed = match (status, flaw) {
             (300..400, _) => {
-                let location = text_of(&parts.headers, "location");
+                let location = text_of(&headers, "location");
                 failure(text, redirect(status, reason, location))
             }
-            (400.., Some(_)) => failure(text, http_error),
+            (400.., Some(_)) => http_error(text),
             (_, Some(why)) => failure(text, format!("The response cannot be read: {why}")),
             (_, None) => match Parsed::read(text, call.rows_apart) {
-                parsed if status >= 400 && !parsed.is_answer => failure(parsed.text, http_error),
+                parsed if status >= 400 && !parsed.is_answer => http_error(parsed.text),
                 parsed => parsed,
             },
         };
@@ -69,8 +69,8 @@ impl Reply {
             status: Some(status),
             not_sent: false,
             failure: "",
-            reused: reused.is_some_and(|reused| reused.0),
-            headers: parts.headers,
+            reused: answer.reused,
+            headers,
             xml_of: xml_of(call),
         }
     }

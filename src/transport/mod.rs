@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, StatusCode};
 use rustls::ClientConfig;
 use ureq::config::Config;
 use ureq::unversioned::transport::LazyBuffers;
@@ -70,9 +70,15 @@ pub(crate) struct Route {
     hint: &'static str,
 }
 
-/// Whether an answer came over a reused connection: an extension of the response.
-#[derive(Clone, Copy)]
-pub(crate) struct Reused(pub(crate) bool);
+/// What came back.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// As it came.
+    pub(crate) body: Vec<u8>,
+    /// Whether it came over a reused connection.
+    pub(crate) reused: bool,
+}
 
 /// State that all requests of a process share.
 pub(crate) struct Transport {
@@ -171,16 +177,16 @@ impl Transport {
         Ok(config)
     }
 
-    /// Sends a request once and reads the answer, its body as it came.
+    /// Posts a request once and reads the answer.
     ///
     /// * `fresh`: whether to open a new connection even if one is idle.
     pub(crate) fn exchange(
         &self,
         route: &Route,
-        request: &Request<String>,
+        request: Request<&[u8]>,
         limits: Limits,
         fresh: bool,
-    ) -> Result<Response<Vec<u8>>, TransportError> {
+    ) -> Result<Answer, TransportError> {
         self.try_exchange(route, request, limits, fresh)
             .map_err(|error| match &route.key.proxy {
                 Some(proxy) => error.through(proxy),
@@ -191,10 +197,10 @@ impl Transport {
     fn try_exchange(
         &self,
         route: &Route,
-        request: &Request<String>,
+        mut request: Request<&[u8]>,
         limits: Limits,
         fresh: bool,
-    ) -> Result<Response<Vec<u8>>, TransportError> {
+    ) -> Result<Answer, TransportError> {
         if limits.deadline <= Instant::now() {
             return Err(TransportError::Timeout { sent: false });
         }
@@ -221,15 +227,12 @@ impl Transport {
         );
         let agent = Agent::with_parts(self.config.clone(), Handover::new(wire), NoLookUp);
 
-        let mut copy = Request::new(request.body().as_bytes());
-        *copy.method_mut() = http::Method::POST;
-        *copy.uri_mut() = request.uri().clone();
-        *copy.headers_mut() = request.headers().clone();
+        *request.method_mut() = Method::POST;
         if let Some(value) = &route.proxy_authorization {
-            copy.headers_mut()
-                .insert(header::PROXY_AUTHORIZATION, value.clone());
+            let headers = request.headers_mut();
+            headers.insert(header::PROXY_AUTHORIZATION, value.clone());
         }
-        let (parts, mut body) = agent.run(copy)?.into_parts();
+        let (parts, mut body) = agent.run(request)?.into_parts();
         let length = body.content_length().unwrap_or(0);
         if length > MAX_BODY {
             return Err(Error::BodyExceedsLimit(MAX_BODY).into());
@@ -251,9 +254,12 @@ impl Transport {
         if let Some(connection) = lock(&back).take().filter(|_| may_serve) {
             self.pool.check_in(connection);
         }
-        let mut response = Response::from_parts(parts, bytes);
-        response.extensions_mut().insert(Reused(reused));
-        Ok(response)
+        Ok(Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: bytes,
+            reused,
+        })
     }
 
     fn connect(&self, route: &Route, limits: Limits) -> Result<Connection, TransportError> {
@@ -338,7 +344,7 @@ mod tests {
         transport: &Transport,
         host: &str,
         timeout: Duration,
-    ) -> Result<Response<Vec<u8>>, TransportError> {
+    ) -> Result<Answer, TransportError> {
         let settings = Settings {
             process: 0,
             https: false,
@@ -349,14 +355,14 @@ mod tests {
             proxy: None,
         };
         let route = transport.route(&settings).unwrap();
-        let mut request = Request::new("x".to_string());
+        let mut request = Request::new(&b"x"[..]);
         *request.uri_mut() = format!("http://{host}/").parse().unwrap();
         let limits = Limits {
             deadline: Instant::now() + timeout,
             connect: None,
             io: None,
         };
-        transport.exchange(&route, &request, limits, false)
+        transport.exchange(&route, request, limits, false)
     }
 
     #[test]
@@ -384,8 +390,8 @@ mod tests {
         };
         let reused = [false, true, false, true].map(|_| {
             let host = format!("reused.test:{port}");
-            let answer = post(&transport, &host, Duration::from_secs(60)).unwrap();
-            answer.extensions().get::<Reused>().unwrap().0
+            let answer = post(&transport, &host, Duration::from_secs(60));
+            answer.unwrap().reused
         });
         server.join().unwrap();
         assert_eq!(reused, [false, true, false, true]);
