@@ -73,7 +73,7 @@ impl Form {
 
     /// The form with its signature.
     pub(crate) fn signed(mut self, signature: &str) -> String {
-        let mut pair = Vec::new();
+        let mut pair = Vec::with_capacity(64);
         if self.signature_at > 0 {
             pair.put(b"&");
         }

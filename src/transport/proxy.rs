@@ -90,13 +90,13 @@ impl Proxy {
             ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
         };
         // A CGI program gets its caller's header `Proxy:` as HTTP_PROXY.
-        let trusted = names.into_iter().filter(|name| {
-            let callers = *name == "HTTP_PROXY" || (caseless && *name == "http_proxy");
+        let is_trusted = |name| {
+            let callers = name == "HTTP_PROXY" || (caseless && name == "http_proxy");
             !callers || variable("REQUEST_METHOD").is_none()
-        });
+        };
         // The first variable that is set decides; if it is empty, no proxy is used.
-        let mut trusted = trusted;
-        let found = trusted.find_map(|name| Some((name, variable(name)?)));
+        let set = |name| Some((name, variable(name).filter(|_| is_trusted(name))?));
+        let found = names.into_iter().find_map(set);
         let found = found.filter(|(_, value)| !value.is_empty());
         let Some((name, text)) = found else {
             return Ok(None);
