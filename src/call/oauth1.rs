@@ -89,13 +89,10 @@ fn normalize(url: &str, is_secure_connection: bool) -> Result<String, GSExceptio
         return Err(invalid());
     }
 
-    let path = &tail[..tail.find(['?', '#']).unwrap_or(tail.len())];
-    let last_segment = path.rfind('/').unwrap_or(0);
+    let path = tail.split(['?', '#']).next().unwrap_or_default();
+    let (folders, last_segment) = path.split_at(path.rfind('/').unwrap_or(0));
     // `;parameters` of the last segment are not part of the path (RFC 2396).
-    let path = match path[last_segment..].find(';') {
-        Some(parameters) => &path[..last_segment + parameters],
-        None => path,
-    };
+    let last_segment = last_segment.split(';').next().unwrap_or_default();
 
     let host = host.to_lowercase();
     let is_default = matches!((scheme, port), ("http", "80") | ("https", "443"));
@@ -105,7 +102,7 @@ fn normalize(url: &str, is_secure_connection: bool) -> Result<String, GSExceptio
         ":"
     };
     let port = if is_default { "" } else { port };
-    Ok([scheme, "://", &host, colon, port, path].concat())
+    Ok([scheme, "://", &host, colon, port, folders, last_segment].concat())
 }
 
 #[cfg(test)]

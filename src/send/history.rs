@@ -27,13 +27,13 @@ pub(crate) struct History {
     /// Whether the request got as far as being sent.
     routed: bool,
     /// The attempt whose answer is the response.
-    last_try: Option<Try>,
-    earlier_tries: Vec<Try>,
+    last: Option<Sent>,
+    earlier: Vec<Sent>,
 }
 
 /// One attempt.
 #[derive(Clone)]
-struct Try {
+struct Sent {
     stamp: Stamp,
     /// The API domain, if not the call's.
     domain: Option<String>,
@@ -50,8 +50,8 @@ impl History {
             call,
             timeout,
             routed: false,
-            last_try: None,
-            earlier_tries: Vec::new(),
+            last: None,
+            earlier: Vec::new(),
         }
     }
 
@@ -66,24 +66,24 @@ impl History {
         domain: Option<String>,
         authorization: Option<String>,
     ) {
-        let this = Try {
+        let this = Sent {
             stamp,
             domain,
             signature,
             authorization,
             answer: None,
         };
-        self.earlier_tries.extend(self.last_try.replace(this));
+        self.earlier.extend(self.last.replace(this));
     }
 
-    fn tries(&self) -> impl Iterator<Item = &Try> {
-        self.earlier_tries.iter().chain(&self.last_try)
+    fn all(&self) -> impl Iterator<Item = &Sent> {
+        self.earlier.iter().chain(&self.last)
     }
 
     /// The current attempt was answered, and another one will follow.
     pub(crate) fn answered(&mut self, answer: String) {
-        if let Some(last_try) = &mut self.last_try {
-            last_try.answer = Some(answer);
+        if let Some(last) = &mut self.last {
+            last.answer = Some(answer);
         }
     }
 }
@@ -98,9 +98,7 @@ impl response::History for History {
     }
 
     fn mask(&self) -> Mask {
-        let bearers = self
-            .tries()
-            .filter_map(|this| this.authorization.as_deref());
+        let bearers = self.all().filter_map(|this| this.authorization.as_deref());
         let bearers = bearers.flat_map(|bearer| bearer.split(' ').map(str::to_string));
         Mask::new(secrets_of_call(&self.call).chain(bearers).collect())
     }
@@ -132,7 +130,7 @@ impl response::History for History {
                 log.raw("useHTTPS", "True");
             }
             log.text("userKey", call.user_key.as_deref().unwrap_or_default());
-            for this in self.tries() {
+            for this in self.all() {
                 let domain = this.domain.as_deref().unwrap_or(&call.api_domain);
                 if let (Ok(target), Ok(credentials)) = (call.target(domain), call.credentials()) {
                     this.render(&call, &credentials, &target, &mask, &mut log);
@@ -179,7 +177,7 @@ fn shows_api_key(call: &Call) -> bool {
     }
 }
 
-impl Try {
+impl Sent {
     fn render(
         &self,
         call: &Call,

@@ -102,7 +102,7 @@ struct Progress {
 }
 
 /// An attempt that has been made, whether or not its copies were sent.
-struct Try {
+struct Attempt {
     host: String,
     https: bool,
     stamp: Stamp,
@@ -145,7 +145,8 @@ impl Sender {
                     break;
                 }
                 Ok(this) => {
-                    let Some(pause) = self.next_try(call, &this, &attempts, &mut progress) else {
+                    let Some(pause) = self.next_attempt(call, &this, &attempts, &mut progress)
+                    else {
                         break;
                     };
                     if Instant::now()
@@ -184,7 +185,7 @@ impl Sender {
         limits: Limits,
         attempts: &mut Attempts,
         history: &mut History,
-    ) -> Result<Try, GSException> {
+    ) -> Result<Attempt, GSException> {
         let domain = progress.domain.as_ref();
         let target = call.target(domain.unwrap_or(&call.api_domain))?;
         let credentials = call.credentials()?;
@@ -248,7 +249,7 @@ impl Sender {
             }
             warn!("{}: sent again, a connection had ended", call.api_method);
         }
-        Ok(Try {
+        Ok(Attempt {
             host: target.host.clone(),
             https: target.https,
             stamp,
@@ -257,10 +258,10 @@ impl Sender {
     }
 
     /// Whether another attempt follows, and after which pause: rows c to f.
-    fn next_try(
+    fn next_attempt(
         &self,
         call: &Call,
-        this: &Try,
+        this: &Attempt,
         attempts: &Attempts,
         progress: &mut Progress,
     ) -> Option<Duration> {
@@ -303,7 +304,7 @@ impl Sender {
     }
 
     /// Row c: learns the API's clock, once.
-    fn correct_clock(&self, this: &Try, reply: &Reply, progress: &mut Progress) -> bool {
+    fn correct_clock(&self, this: &Attempt, reply: &Reply, progress: &mut Progress) -> bool {
         match progress.correction.take() {
             // The server's Date did not help: later requests must not use it.
             Some(correction) => {
@@ -322,7 +323,7 @@ impl Sender {
     fn change_data_center(
         &self,
         call: &Call,
-        this: &Try,
+        this: &Attempt,
         reply: &Reply,
         progress: &mut Progress,
     ) -> bool {
