@@ -54,6 +54,13 @@
 //!
 //! The last two pass through to `serde_json`, and so apply to the whole program.
 //!
+//! # Platforms
+//!
+//! Linux, macOS and Windows, 64 and 32 bits. WASI (`wasm32-wasip1`) has no sockets:
+//! [`sig_utils`] and [`GSRequest::prepare`] work there, and what would be sent fails with
+//! [`Outcome::NotSent`]. In a browser (`wasm32-unknown-unknown`) nothing that reads the clock
+//! works: the standard library panics there.
+//!
 //! # What is logged
 //!
 //! The crate `log` gets a `debug!` line per attempt (method, host, code, call id, time,

@@ -23,7 +23,7 @@ musl() {
         CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="-Clink-arg=-lc" \
         cargo "$1" -Zbuild-std=std,panic_unwind,proc_macro,test --target $target --locked "${@:2}"
 }
-[ $# -gt 0 ] || set -- --lib --tests --examples
+[ $# -gt 0 ] || set -- --lib --bins --tests --examples
 musl test --no-fail-fast "$@"
 musl build --release -p gigya-cli --bins
 for program in "$WORK/target/musl/$target"/release/*; do

@@ -104,8 +104,9 @@ impl Run for Command {
 /// As Ctrl-C does.
 #[cfg(unix)]
 pub fn interrupt(child: &Child) {
-    let pid = child.id().to_string();
-    let status = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    // The shell's own: the program of that name is not everywhere.
+    let kill = format!("kill -INT {}", child.id());
+    let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
     assert!(status.success());
 }
 
