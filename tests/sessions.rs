@@ -299,6 +299,15 @@ fn more_than_32_kilobytes_of_headers_are_refused() {
 }
 
 #[test]
+fn any_number_of_small_headers_is_sent() {
+    let api = StandIn::plain();
+    let mut request = api.set_status();
+    (0..32 * 1024).for_each(|_| request.add_header("X", ""));
+    // Sent, and more than the stand-in reads.
+    assert_eq!(request.send().outcome(), Outcome::Unknown);
+}
+
+#[test]
 fn what_cannot_be_prepared_says_so() {
     let no_method = GSRequest::new(API_KEY, SECRET, "", ()).prepare();
     assert_eq!(no_method.unwrap_err().error_code(), 400_002);

@@ -59,7 +59,7 @@ pub(super) fn build(
             "the headers have {size} bytes, which is more than {MAX_SIZE}"
         )));
     }
-    let mut headers = HeaderMap::with_capacity(SDK_HEADERS.len() + callers.len());
+    let mut headers = HeaderMap::with_capacity(8);
     headers.extend(SDK_HEADERS);
     for (name, value) in callers {
         if !(is_anonymous && name.eq_ignore_ascii_case("authorization")) {
