@@ -19,6 +19,7 @@
 //!
 //! A text without any such line is plain base64 of DER, as SAP's console shows keys.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -203,7 +204,7 @@ pub(crate) fn could_be_key(text: &str) -> bool {
 ///
 /// # Errors
 /// What the bytes are instead, if they are recognized.
-fn text_of(pem: &[u8]) -> Result<String, String> {
+fn text_of(pem: &[u8]) -> Result<Cow<'_, str>, String> {
     let text = String::from_utf8_lossy(pem);
     // Of 128 bytes or more, something may follow, or its end be missing.
     let is_long = matches!(pem, [SEQUENCE, 0x80..=0x84, ..]);
@@ -216,7 +217,7 @@ fn text_of(pem: &[u8]) -> Result<String, String> {
     let has_mark = pem.starts_with(&[0xff, 0xfe]) || pem.starts_with(&[0xfe, 0xff]);
     // Also finds a UTF-16 file among several concatenated ones.
     match text.find("-\0").or(has_mark.then_some(0)) {
-        None => Ok(text.into_owned()),
+        None => Ok(text),
         Some(start) => {
             let before = text.get(..start).unwrap_or_default();
             let number = before.matches("-----BEGIN").count() + 1;
@@ -357,21 +358,14 @@ impl Block<'_> {
 
 /// A text without quotes and line ends, in whatever form.
 fn without_line_ends(text: &str) -> String {
-    let mut rest = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => {
-                while chars.next_if_eq(&'\\').is_some() {}
-                chars.next_if(|c| matches!(c, 'n' | 'r' | 't'));
-            }
-            // A byte order mark, a space without width.
-            '"' | '\'' | '\u{feff}' | '\u{200b}' => {}
-            c if c.is_whitespace() => {}
-            c => rest.push(c),
-        }
-    }
-    rest
+    // A byte order mark, a space without width.
+    let is_skipped =
+        |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\u{feff}' | '\u{200b}');
+    let mut pieces = text.split('\\');
+    let first = pieces.next();
+    let escaped = pieces.map(|piece| piece.strip_prefix(['n', 'r', 't']).unwrap_or(piece));
+    let pieces = first.into_iter().chain(escaped);
+    pieces.flat_map(|piece| piece.split(is_skipped)).collect()
 }
 
 #[cfg(test)]

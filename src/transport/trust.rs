@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, RootCertStore};
 use rustls::{ConfigBuilder, SignatureScheme, client::WantsClientCert};
@@ -202,24 +202,17 @@ fn default_roots() -> Arc<RootCertStore> {
 fn read_default_roots() -> RootCertStore {
     // A test shows that the bundle is usable.
     let mut roots = read_roots(BUNDLED).unwrap_or_else(|_| RootCertStore::empty());
-    let mut known: HashSet<_> = roots.roots.iter().map(key_of).collect();
+    let known: HashSet<_> = roots.roots.iter().map(key_of).collect();
     let others = webpki_roots::TLS_SERVER_ROOTS.iter();
-    roots.extend(
-        others
-            .filter(|anchor| known.insert(key_of(anchor)))
-            .cloned(),
-    );
+    let others = others.filter(|anchor| !known.contains(&key_of(anchor)));
+    let others: Vec<_> = others.cloned().collect();
+    roots.extend(others);
     roots
 }
 
-type Anchor = rustls::pki_types::TrustAnchor<'static>;
-
 /// What identifies a trust anchor: its name and its key.
-fn key_of(anchor: &Anchor) -> (Vec<u8>, Vec<u8>) {
-    (
-        anchor.subject.to_vec(),
-        anchor.subject_public_key_info.to_vec(),
-    )
+fn key_of<'a>(anchor: &'a TrustAnchor) -> (&'a [u8], &'a [u8]) {
+    (&anchor.subject, &anchor.subject_public_key_info)
 }
 
 /// The CA certificates of a PEM text.
