@@ -13,15 +13,16 @@
 /// | the connection broke after part of the request was sent | 500000 | `Unknown` |
 /// | the answer was cut short, malformed or too large | 500000 | `Unknown` |
 /// | a redirect, or an HTTP error whose body is not the API's | 500000 | `Unknown` |
+/// | the API refused a later copy of a request whose first copy may have been executed | 500000 | `Unknown` |
 ///
 /// ```
 /// use gssdk::*;
 ///
-/// fn may_be_sent_again(error: &GSException) -> bool {
+/// fn was_not_executed(error: &GSException) -> bool {
 ///     error.outcome() == Outcome::NotSent
 /// }
 /// let request = GSRequest::new(None, None, "socialize.setStatus", ());
-/// assert!(may_be_sent_again(&request.send().into_result().unwrap_err()));
+/// assert!(was_not_executed(&request.send().into_result().unwrap_err()));
 /// ```
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,8 @@ pub enum Outcome {
     /// The API answered: it executed or refused the request, and the error code says
     /// which.
     Answered,
-    /// Not one byte of the request reached the API: it is safe to send it again.
+    /// Not one byte of the request reached the API. Sending it again does no harm, and helps
+    /// if the cause may pass: a failed connection, but not a value that cannot be used (400006).
     NotSent,
     /// The API may have executed the request: check before you send it again.
     Unknown,

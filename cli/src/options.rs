@@ -223,8 +223,8 @@ with 1 if any line failed or its outcome is Unknown. Such a line may have been e
 look before you feed it in again, unless that does no harm.
 
 Examples:
-  gigya update accounts.jsonl --rate 100
-  gigya update accounts.jsonl.failed              # what was left
+  gigya update changes.jsonl --rate 100
+  gigya update changes.jsonl.failed               # what was left
   gigya update plans.csv --text profile.zip --idempotent
   gigya export | jq -c 'select(.data.plan == \"a\") | {UID, data: {plan: \"b\"}}' | gigya update -")]
 pub struct UpdateOptions {

@@ -1,5 +1,5 @@
-//! Every copy of a call, and what became of it: the only place that decides an
-//! [`Outcome`].
+//! Every copy of a call, and what became of it: the only place that decides the
+//! [`Outcome`] of a call.
 //!
 //! | what became of a copy | [`Fate`] |
 //! | --- | --- |
