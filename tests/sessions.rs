@@ -291,11 +291,39 @@ fn more_than_32_kilobytes_of_headers_are_refused() {
     let mut request = api.set_status();
     request.add_header("X-Large", "a".repeat(32 * 1024 - "X-Large".len()));
     request.prepare().unwrap();
+    assert_eq!(request.send().get_error_code(), 0);
     request.add_header("X", "");
     let response = request.send();
     assert_eq!(response.get_error_code(), 400_006);
     assert_eq!(response.outcome(), Outcome::NotSent);
-    assert_eq!(api.received().len(), 0);
+    assert_eq!(api.received().len(), 1);
+}
+
+#[test]
+fn what_is_too_long_for_a_line_was_not_sent() {
+    let api = StandIn::plain();
+    let method = format!("accounts.{}", "a".repeat(60_000));
+    let long = GSRequest::new(API_KEY, SECRET, &method, ());
+    assert_eq!(api.aim(long).send().outcome(), Outcome::Answered);
+    let method = format!("accounts.{}", "a".repeat(80_000));
+    let too_long = api.aim(GSRequest::new(API_KEY, SECRET, &method, ())).send();
+    assert_eq!(too_long.get_error_code(), 400_006);
+
+    let Some(key) = RsaKey::generate() else {
+        return;
+    };
+    let user_key = "u".repeat(100_000);
+    let bearer = GSRequest::with_private_key(
+        API_KEY,
+        &user_key,
+        Pem::from(key.pkcs8),
+        "accounts.search",
+        (),
+    );
+    let tls = StandIn::tls();
+    let response = tls.aim(bearer).send();
+    assert_eq!(response.outcome(), Outcome::NotSent, "{response}");
+    assert_eq!((api.received().len(), tls.received().len()), (1, 0));
 }
 
 #[test]

@@ -217,7 +217,7 @@ impl Transport {
         connection.stream.socket().begin(limits, MAX_RECEIVED);
         let is_absolute = route.key.proxy.is_some() && !route.key.https;
         let absolute_form = is_absolute.then(|| format!("http://{}", route.key.host));
-        let back = Back::default();
+        let back = Arc::<Mutex<Back>>::default();
         let wire = Wire::new(
             connection,
             Arc::clone(&back),
@@ -232,7 +232,13 @@ impl Transport {
             let headers = request.headers_mut();
             headers.insert(header::PROXY_AUTHORIZATION, value.clone());
         }
-        let (parts, mut body) = agent.run(request)?.into_parts();
+        let answer = agent.run(request).map_err(|error| match error.into() {
+            TransportError::Lost(why) if !lock(&back).sent => {
+                TransportError::NotSent(format!("the request cannot be written: {why}"))
+            }
+            error => error,
+        })?;
+        let (parts, mut body) = answer.into_parts();
         let length = body.content_length().unwrap_or(0);
         if length > MAX_BODY {
             return Err(Error::BodyExceedsLimit(MAX_BODY).into());
@@ -251,7 +257,7 @@ impl Transport {
         // These have no body, whatever their headers announce (RFC 9112, 6.3): should it
         // come all the same, it would be taken for the next answer.
         let may_serve = !matches!(parts.status.as_u16(), 204 | 304);
-        if let Some(connection) = lock(&back).take().filter(|_| may_serve) {
+        if let Some(connection) = lock(&back).connection.take().filter(|_| may_serve) {
             self.pool.check_in(connection);
         }
         Ok(Answer {

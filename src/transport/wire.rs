@@ -37,7 +37,8 @@ const WRITE_SIZE: usize = 64 * 1024;
 
 /// Room for headers: ureq takes up to 64 KB of them.
 pub(super) const INPUT_SIZE: usize = 96 * 1024;
-pub(super) const OUTPUT_SIZE: usize = 16 * 1024;
+/// Room for the longest line: a URI has up to 64 KB, the caller's headers 32 KB.
+pub(super) const OUTPUT_SIZE: usize = 72 * 1024;
 
 /// The most bytes of one answer. Bounds trailers and interim answers, which the body limit
 /// does not.
@@ -59,13 +60,19 @@ const POST: &[u8] = b"POST ";
 /// The first byte of a TLS alert (RFC 8446, 5.1), which no HTTP answer begins with.
 const TLS_ALERT: u8 = 21;
 
-/// Where a connection goes once the answer has been read to its end.
-pub(super) type Back = Arc<Mutex<Option<Connection>>>;
+/// What remains of an exchange once ureq has dropped its [`Wire`].
+#[derive(Default)]
+pub(super) struct Back {
+    /// The connection, once the answer has been read to its end.
+    pub(super) connection: Option<Connection>,
+    /// Whether bytes of the request may have gone out.
+    pub(super) sent: bool,
+}
 
 /// An exchange.
 pub(super) struct Wire {
     connection: Option<Connection>,
-    back: Back,
+    back: Arc<Mutex<Back>>,
     /// Whether the connection has served before.
     reused: bool,
     /// A possible cause if a fresh connection ends before an answer.
@@ -93,7 +100,7 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(
         mut connection: Connection,
-        back: Back,
+        back: Arc<Mutex<Back>>,
         reused: bool,
         hint: &'static str,
         absolute_form: Option<String>,
@@ -137,6 +144,7 @@ impl Wire {
                 unsent.splice(POST.len()..POST.len(), target.into_bytes());
             }
         }
+        lock(&self.back).sent = true;
         let error = match self.write(&unsent) {
             Ok(()) => {
                 unsent.clear();
@@ -356,7 +364,7 @@ impl Transport for Wire {
             if let Some(mut connection) = self.connection.take() {
                 let buffers = LazyBuffers::new(INPUT_SIZE, OUTPUT_SIZE);
                 connection.buffers = std::mem::replace(&mut self.buffers, buffers);
-                *lock(&self.back) = Some(connection);
+                lock(&self.back).connection = Some(connection);
             }
         }
         false
