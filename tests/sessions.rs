@@ -327,6 +327,28 @@ fn what_is_too_long_for_a_line_was_not_sent() {
 }
 
 #[test]
+fn accept_and_user_agent_are_sent_and_prepared_once() {
+    let api = StandIn::plain();
+    let mut request = api.set_status();
+    for (name, value) in [
+        ("User-Agent", "first"),
+        ("X-Trace", "1"),
+        ("user-agent", "last"),
+        ("X-Trace", "2"),
+    ] {
+        request.add_header(name, value);
+    }
+    request.send();
+    let head = api.last().head.to_ascii_lowercase();
+    let lines = |name: &str| head.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!((lines("user-agent:"), lines("x-trace:")), (1, 2), "{head}");
+    assert!(head.contains("user-agent: last\r\n"), "{head}");
+    let prepared = request.prepare().unwrap();
+    let prepared = Vec::from_iter(prepared.headers().iter().map(|(_, value)| value.as_str()));
+    assert_eq!(prepared[1..], ["1", "last", "2"]);
+}
+
+#[test]
 fn any_number_of_small_headers_is_sent() {
     let api = StandIn::plain();
     let mut request = api.set_status();
@@ -392,6 +414,9 @@ fn after_301001_the_named_data_center_is_used_if_that_is_allowed() {
     assert_eq!(request(true).send().get_error_code(), 0);
     assert_eq!(proxy.state.requests.lock().unwrap().len(), tunnels);
     assert_eq!(api.executed(), 2);
+    let prepared = |follow| request(follow).prepare().unwrap().url().to_string();
+    assert!(prepared(true).starts_with("https://accounts.eu1.gigya.com/"));
+    assert!(prepared(false).starts_with("https://accounts.us1.gigya.com/"));
     assert_eq!(
         request(false).send().get_error_code(),
         301_001,

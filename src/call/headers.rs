@@ -61,7 +61,7 @@ pub(super) fn build(
     }
     let mut headers = HeaderMap::with_capacity(8);
     headers.extend(SDK_HEADERS);
-    for (name, value) in callers {
+    for (name, value) in in_effect(callers) {
         if !(is_anonymous && name.eq_ignore_ascii_case("authorization")) {
             check_name(name)?;
         }
@@ -78,6 +78,21 @@ pub(super) fn build(
         }
     }
     Ok(headers)
+}
+
+/// The caller's headers but for those that a later one replaces: as `Accept` and
+/// `User-Agent`, which the SDK sends, too, are there once.
+pub(crate) fn in_effect(callers: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
+    let is_same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
+    callers
+        .iter()
+        .enumerate()
+        .filter(move |(at, (name, _))| {
+            let once = is_same(name, "accept") || is_same(name, "user-agent");
+            let mut later = callers.iter().skip(at + 1);
+            !(once && later.any(|(later, _)| is_same(later, name)))
+        })
+        .map(|(_, header)| header)
 }
 
 fn check_name(name: &str) -> Result<(), GSException> {

@@ -33,7 +33,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use crate::call::credentials::Credentials;
 use crate::call::form::Stamp;
 use crate::call::target::Target;
-use crate::call::{Call, bearer};
+use crate::call::{Call, bearer, headers};
 use crate::crypto;
 use crate::crypto::rsa::RsaSigner;
 use crate::error::GSException;
@@ -348,7 +348,8 @@ impl Sender {
                 "a client certificate belongs to the connection, and cannot be prepared",
             ));
         }
-        let target = call.target(&call.api_domain)?;
+        let domain = self.data_centers.of(call);
+        let target = call.target(domain.as_ref().unwrap_or(&call.api_domain))?;
         let credentials = call.credentials()?;
         let bearer = Bearer::of(&credentials)?;
         let stamp = self.clock.stamp(&target.host);
@@ -359,7 +360,7 @@ impl Sender {
         if let Some(bearer) = bearer {
             headers.push(("Authorization".to_string(), bearer.sign(&stamp)?));
         }
-        headers.extend(call.headers.iter().cloned());
+        headers.extend(headers::in_effect(&call.headers).cloned());
         let form = call.form(&credentials, stamp);
         Ok(Prepared {
             url: target.url.clone(),
