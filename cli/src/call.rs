@@ -20,7 +20,12 @@ pub fn run(common: &Common, options: &CallOptions) -> Result<(), Failure> {
         let Some((name, value)) = param.split_once('=').filter(|(name, _)| !name.is_empty()) else {
             return Err(Failure::usage("a parameter is NAME=VALUE, as in UID=abc"));
         };
-        params.insert(name.to_string(), typed(value));
+        let value = match typed(value) {
+            // As it stands: a number keeps its digits, and may be a user id.
+            Value::Number(_) => value.into(),
+            typed => typed,
+        };
+        params.insert(name.to_string(), value);
     }
     let signed = match options.anonymous {
         true => Signed::Never,

@@ -52,8 +52,13 @@ impl Pacer {
     }
 
     /// The API has refused a call because there were too many: all slow down.
-    pub fn slow_down(&self) {
+    ///
+    /// * `pause`: how long the API asks to wait.
+    pub fn slow_down(&self, pause: Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.slowness = (state.slowness * 1.1).min(SLOWEST);
+        if let Some(earliest) = Instant::now().checked_add(pause) {
+            state.next = state.next.max(earliest);
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! in the failures file as they stood in the input, on disk before their result is printed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, IsTerminal, LineWriter, Write};
+use std::io::{self, IsTerminal, LineWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,6 +22,9 @@ use crate::site::{self, Signed, Site};
 
 /// How long a call may take, its retries included, if `--timeout` does not say it.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a line waits before it is sent again, twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 pub fn run(common: &Common, options: &UpdateOptions) -> Result<(), Failure> {
     let is_stdin = options.file == Path::new("-");
@@ -58,6 +61,7 @@ pub fn run(common: &Common, options: &UpdateOptions) -> Result<(), Failure> {
                 false => None,
             },
             failures,
+            is_stdin,
             done: 0,
             failed: 0,
             unknown: 0,
@@ -126,7 +130,7 @@ impl Update<'_> {
             drop(results);
             self.progress.say(|| {
                 let speed = sent as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
-                format!("{sent} lines, {failed} failed, {speed:.1}/s")
+                format!("{sent} sent, {failed} failed, {speed:.1}/s")
             });
         }
     }
@@ -166,6 +170,8 @@ impl Update<'_> {
         let deadline = Instant::now() + self.site.timeout(TIMEOUT);
         let request = self.site.request(&self.options.method, params);
         let retries = self.options.retries;
+        // The last response that leaves open whether the line has been executed.
+        let mut open = None;
         let mut tries = 0;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -178,27 +184,31 @@ impl Update<'_> {
             };
             let response = request.send_timeout(timeout);
             self.site.log(&response);
-            tries += 1;
-            let again = self.may_repeat(&response) && tries <= retries && Instant::now() < deadline;
+            let fate = Fate::of(&response);
+            let mut pause = FIRST_PAUSE * 2u32.pow(tries.min(10));
+            let may_repeat = match fate {
+                Fate::TooMany(asked) => {
+                    self.pacer.slow_down(asked);
+                    pause = pause.max(asked);
+                    true
+                }
+                Fate::NotSent => true,
+                Fate::Open => self.options.idempotent,
+                Fate::Final => false,
+            };
+            let then = Instant::now().checked_add(pause);
+            let then = then.filter(|then| may_repeat && tries < retries && *then < deadline);
+            let again = then.is_some_and(|then| self.interrupt.sleep_until(then));
             if !again || !self.pacer.wait() {
+                // What refuses this copy says nothing about an earlier one.
+                let settled = matches!(fate, Fate::Final | Fate::Open);
+                let response = open.filter(|_| !settled).unwrap_or(response);
                 return LineResult::of(uid, response);
             }
-        }
-    }
-
-    fn may_repeat(&self, response: &GSResponse) -> bool {
-        match response.get_error_code() {
-            error_codes::API_RATE_LIMIT_EXCEEDED => {
-                self.pacer.slow_down();
-                true
+            if fate == Fate::Open {
+                open = Some(response);
             }
-            error_codes::GENERAL_SERVER_ERROR | error_codes::TIMEOUT => self.options.idempotent,
-            400_000..=499_999 => false,
-            _ => match response.outcome() {
-                Outcome::Answered => false,
-                Outcome::NotSent => true,
-                _ => self.options.idempotent,
-            },
+            tries += 1;
         }
     }
 
@@ -216,8 +226,12 @@ impl Update<'_> {
         let took = self.started.elapsed().as_secs_f64();
         let (done, failed) = (results.done, results.failed);
         let speed = (done + failed) as f64 / took.max(1e-9);
-        note!("{done} updated, {failed} failed, in {took:.1} s: {speed:.1} per second");
-        if failed > 0 {
+        if took >= 1.0 {
+            note!("{done} updated, {failed} failed, in {took:.1} s: {speed:.1} per second");
+        } else {
+            note!("{done} updated, {failed} failed");
+        }
+        if results.failures.file.is_some() {
             note!("What failed is in {}", results.failures.path.display());
         }
         if results.unknown > 0 {
@@ -236,8 +250,7 @@ impl Update<'_> {
         };
         if let Some(error) = results.error {
             go_on();
-            let path = results.failures.path.display();
-            return Err(Failure::Refused(format!("{path}: {error}")));
+            return Err(Failure::Refused(error));
         }
         if let Err(error) = source.ended {
             go_on();
@@ -250,6 +263,36 @@ impl Update<'_> {
         match failed {
             0 => Ok(()),
             _ => Err(Failure::Silent(1)),
+        }
+    }
+}
+
+/// What became of one copy of a line.
+#[derive(PartialEq, Eq)]
+enum Fate {
+    /// Refused because there were too many calls, and not executed; wait for so long.
+    TooMany(Duration),
+    NotSent,
+    /// It may have been executed, now or later.
+    Open,
+    Final,
+}
+
+impl Fate {
+    fn of(response: &GSResponse) -> Self {
+        let code = response.get_error_code();
+        // A page instead of an answer of the API.
+        let page = response.get_error_message();
+        if code == error_codes::API_RATE_LIMIT_EXCEEDED || page.starts_with("HTTP Error 429") {
+            let asked = response.get_header("Retry-After");
+            let seconds = asked.and_then(|asked| asked.trim().parse().ok());
+            return Fate::TooMany(Duration::from_secs(seconds.unwrap_or(0)));
+        }
+        match (code, response.outcome()) {
+            (error_codes::GENERAL_SERVER_ERROR | error_codes::TIMEOUT | 409_030, _) => Fate::Open,
+            (400_000..=499_999, _) | (_, Outcome::Answered) => Fate::Final,
+            (_, Outcome::NotSent) => Fate::NotSent,
+            _ => Fate::Open,
         }
     }
 }
@@ -298,12 +341,16 @@ struct Results {
     /// Those whose outcome is unknown included.
     failed: u64,
     unknown: u64,
-    /// Why a failure could not be kept.
-    error: Option<io::Error>,
+    /// Whether the input is gone once it has been read.
+    is_stdin: bool,
+    /// Why a result or a failure could not be kept.
+    error: Option<String>,
 }
 
 impl Results {
-    fn add(&mut self, line: &Line, result: LineResult, name: &str) -> io::Result<()> {
+    /// # Errors
+    /// Why the update must not go on.
+    fn add(&mut self, line: &Line, result: LineResult, name: &str) -> Result<(), String> {
         let LineResult {
             uid,
             code,
@@ -312,14 +359,21 @@ impl Results {
             message,
             is_named,
         } = result;
-        let kept = if code == 0 {
+        let mut kept = Ok(());
+        if code == 0 {
             self.done += 1;
-            Ok(())
         } else {
             self.failed += 1;
             self.unknown += u64::from(outcome == Outcome::Unknown);
-            self.failures.add(&line.text)
-        };
+            kept = self.failures.add(&line.text).map_err(|error| {
+                let (number, path) = (line.number, self.failures.path.display());
+                note!("gigya: {name}:{number}: failed, and is not in {path}: feed it in by itself");
+                if self.is_stdin {
+                    note!("{}", String::from_utf8_lossy(&line.text));
+                }
+                format!("{path}: {error}")
+            });
+        }
         match &mut self.out {
             Some(out) => {
                 let outcome = format!("{outcome:?}");
@@ -327,9 +381,12 @@ impl Results {
                     "line": line.number, "UID": uid, "code": code, "outcome": outcome,
                     "callId": call_id, "message": message,
                 });
-                if writeln!(out, "{result}").is_err() {
-                    // Nobody reads the results: the update goes on.
+                if let Err(error) = writeln!(out, "{result}") {
                     self.out = None;
+                    // Where nobody reads the results, the update goes on.
+                    if error.kind() != io::ErrorKind::BrokenPipe {
+                        kept = kept.and(Err(format!("the results: {error}")));
+                    }
                 }
             }
             None => {
@@ -347,7 +404,7 @@ struct Failures {
     path: PathBuf,
     /// The first line of CSV.
     head: Option<Vec<u8>>,
-    file: Option<BufWriter<File>>,
+    file: Option<File>,
     appends: bool,
 }
 
@@ -362,6 +419,15 @@ impl Failures {
             return Err(Failure::usage(
                 "--failures is the input itself, and would overwrite it",
             ));
+        }
+        // A link stays one.
+        let path = fs::canonicalize(&path).unwrap_or(path);
+        let is_other = |metadata: fs::Metadata| !metadata.is_file();
+        if fs::metadata(&path).is_ok_and(is_other) {
+            let path = path.display();
+            return Err(Failure::Usage(format!(
+                "{path}: --failures takes a regular file"
+            )));
         }
         let appends = options.from_line > 1;
         if path.exists() && !appends {
@@ -381,11 +447,13 @@ impl Failures {
             );
         }
         // Now, rather than when the first line has failed.
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        fs::metadata(folder).map_err(|error| Failure::file(folder, error))?;
+        let is_new = !path.exists();
+        let mut probe = OpenOptions::new();
+        let probe = probe.create(true).append(true).open(&path);
+        probe.map_err(|error| Failure::file(&path, error))?;
+        if is_new {
+            fs::remove_file(&path).map_err(|error| Failure::file(&path, error))?;
+        }
         Ok(Failures {
             path,
             head,
@@ -394,23 +462,26 @@ impl Failures {
         })
     }
 
+    /// Appends a line, or nothing of it.
     fn add(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.file.is_none() {
-            let mut options = OpenOptions::new();
-            let file = options.create(true).append(true).open(&self.path)?;
-            let is_new = !self.appends || file.metadata()?.len() == 0;
-            let mut file = BufWriter::new(file);
-            if let (Some(head), true) = (&self.head, is_new) {
-                file.write_all(&[head, b"\n".as_slice()].concat())?;
+        let mut text = [line, b"\n"].concat();
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let mut options = OpenOptions::new();
+                let file = options.create(true).append(true).open(&self.path)?;
+                let is_new = !self.appends || file.metadata()?.len() == 0;
+                if let (Some(head), true) = (&self.head, is_new) {
+                    text = [head, b"\n".as_slice(), &text].concat();
+                }
+                self.file.insert(file)
             }
-            self.file = Some(file);
-        }
-        if let Some(file) = &mut self.file {
-            file.write_all(line)?;
-            file.write_all(b"\n")?;
-            file.flush()?;
-        }
-        Ok(())
+        };
+        let length = file.metadata()?.len();
+        file.write_all(&text).inspect_err(|_| {
+            // A half would join the next line.
+            let _ = file.set_len(length);
+        })
     }
 }
 

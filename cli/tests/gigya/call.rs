@@ -53,6 +53,18 @@ fn values_that_are_json_are_sent_as_such() {
 }
 
 #[test]
+fn numbers_are_sent_as_they_stand() {
+    let api = StandIn::plain();
+    let values = ["UID=12345678901234567890123456789e12", "x=5e10", "y=1.10"];
+    let args = [&["call", "accounts.setAccountInfo"], &values[..]].concat();
+    at(&api, &args).run();
+    for value in values {
+        let (name, value) = value.split_once('=').unwrap();
+        assert_eq!(api.last().param(name).as_deref(), Some(value));
+    }
+}
+
+#[test]
 fn what_the_api_refuses_exits_with_1_and_says_why() {
     let api = StandIn::plain();
     let ran = at(&api, &["call", "accounts.getAccountInfo"]).run();

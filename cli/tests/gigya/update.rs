@@ -1,6 +1,7 @@
 //! `gigya update`.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -387,6 +388,113 @@ fn failures_never_overwrite_what_is_there() {
     );
 }
 
+/// An update of one line that may be repeated, and what became of the line.
+fn result_of_one(api: &StandIn, options: &[&str]) -> (Ran, Value) {
+    let folder = Folder::new();
+    let path = file(&folder, "one.jsonl", "{\"UID\":\"a\"}\n");
+    let args = [&["update", &path, "--retries", "2"], options].concat();
+    let ca = file(&folder, "ca.pem", certs::ca_pem());
+    let ran = at(api, &args).args(["--ca-certs", &ca]).run();
+    let mut results = ran.json();
+    assert_eq!(results.len(), 1, "{ran:?}");
+    (ran, results.remove(0))
+}
+
+#[test]
+fn the_outcome_of_a_line_is_that_of_all_its_copies() {
+    let nobody_there = StandIn::tls();
+    nobody_there.fault(Fault::CloseAfterExecuting);
+    (0..10).for_each(|_| nobody_there.fault(Fault::CloseOnAccept));
+    let too_many = StandIn::tls();
+    too_many.fault(Fault::CloseAfterExecuting);
+    let refusals = [0, 403_048, 403_048, 403_048, 403_048];
+    too_many.state.refusals.lock().unwrap().extend(refusals);
+    for api in [nobody_there, too_many] {
+        let (ran, result) = result_of_one(&api, &["--idempotent"]);
+        assert_eq!(result["outcome"], "Unknown", "{ran:?}");
+        assert_eq!(ran.code, Some(1));
+        assert!(
+            ran.said.contains("outcome of 1 of them is unknown"),
+            "{ran:?}"
+        );
+    }
+    let settled = StandIn::tls();
+    settled.fault(Fault::CloseAfterExecuting);
+    let (ran, result) = result_of_one(&settled, &["--idempotent"]);
+    assert_eq!((ran.code, &result["code"]), (Some(0), &json!(0)), "{ran:?}");
+}
+
+#[test]
+fn too_many_calls_are_repeated_when_the_api_says() {
+    let api = StandIn::tls();
+    let page = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+    api.fault(Fault::RawKeep(page.into()));
+    let started = Instant::now();
+    let (ran, result) = result_of_one(&api, &[]);
+    assert_eq!((ran.code, &result["code"]), (Some(0), &json!(0)), "{ran:?}");
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    // Later than the call may take: not repeated.
+    let page = page.replace(": 1\r", ": 3600\r");
+    api.fault(Fault::RawKeep(page.into()));
+    let (ran, _) = result_of_one(&api, &[]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_is_said() {
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    // No account has this method.
+    let lines: Vec<String> = (1..=5)
+        .map(|i| json!({"UID": "", "number": i, "text": "x".repeat(400)}).to_string())
+        .collect();
+    let path = file(&folder, "in.jsonl", lines.join("\n"));
+
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let ran = at(&api, &["update", &path]).stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    assert!(said.contains("the results: No space left"), "{said}");
+
+    let ran = at(&api, &["update", &path, "--failures", "/proc/x.failed"]).run();
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let ran = at(&api, &["update", &path, "--failures", "/dev/null"]).run();
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+
+    // No file may have more than 1 KB: two lines, and half of the third.
+    let failed = folder.path().join("failed");
+    let limited = "trap '' XFSZ; ulimit -f 2; exec \"$@\"";
+    let update = at(&api, &["update", &path, "--threads", "1"]);
+    let mut run = Command::new("sh");
+    run.args(["-c", limited, "sh"]).arg(update.get_program());
+    run.args(update.get_args())
+        .args(["--failures", text(&failed)]);
+    let variables = update.get_envs();
+    run.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    let ran = run.run();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(content(&failed), lines[..2].join("\n") + "\n");
+    assert!(ran.said.contains(":3: failed, and is not in"), "{ran:?}");
+    assert!(ran.said.contains("--from-line 4"), "{ran:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_the_failures_stays_a_link() {
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    let path = file(&folder, "in.jsonl", "{\"UID\":\"\"}\n");
+    let target = file(&folder, "target", "of an earlier run\n");
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let ran = at(&api, &["update", &path, "--failures", text(&link)]).run();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(content(&target), "{\"UID\":\"\"}\n");
+    assert_eq!(content(target + ".old"), "of an earlier run\n");
+    assert!(link.is_symlink());
+}
+
 #[test]
 fn what_is_wrong_with_an_option_is_said_before_anything_is_sent() {
     let api = StandIn::plain();
@@ -492,7 +600,7 @@ fn the_rate_is_held() {
     api.forget_requests();
     let folder = Folder::new();
     let path = input(&folder, lines);
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let ran = at(&api, &["update", &path, "--rate", &rate.to_string()]).run();
     let took = started.elapsed().as_secs_f64();
     assert_eq!(ran.code, Some(0), "{ran:?}");
