@@ -189,7 +189,10 @@ impl Update<'_> {
             let may_repeat = match fate {
                 Fate::TooMany(asked) => {
                     self.pacer.slow_down(asked);
-                    pause = pause.max(asked);
+                    if asked > pause {
+                        note!("gigya: the API asks to wait {} s", asked.as_secs());
+                        pause = asked;
+                    }
                     true
                 }
                 Fate::NotSent => true,
