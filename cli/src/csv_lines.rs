@@ -1,9 +1,12 @@
 //! CSV of fields that may be nested: `profile.email` is the field `email` of `profile`.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use gssdk::serde_json::value::RawValue;
 use gssdk::*;
+use serde::de::{Deserialize, Deserializer, Visitor};
 
 use crate::call::typed;
 
@@ -31,7 +34,7 @@ fn cell(row: &str, field: &str) -> Result<String, String> {
     let mut at = row;
     for name in field.split('.') {
         let next = match at.as_bytes().first() {
-            Some(b'{') => parse::<BTreeMap<String, &RawValue>>(at)?.remove(name),
+            Some(b'{') => parse::<BTreeMap<Name, &RawValue>>(at)?.remove(name),
             Some(b'[') => {
                 let index: Option<usize> = name.parse().ok();
                 index.and_then(|index| parse::<Vec<&RawValue>>(at).ok()?.get(index).copied())
@@ -51,7 +54,46 @@ fn cell(row: &str, field: &str) -> Result<String, String> {
     })
 }
 
-fn parse<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+/// The name of a field, in which half a surrogate pair is U+FFFD.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Name(String);
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            /// UTF-8, but that half a surrogate pair is encoded as if it were a character:
+            /// three bytes, each of them invalid.
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Name, E> {
+                let mut name = String::new();
+                for chunk in bytes.utf8_chunks() {
+                    name += chunk.valid();
+                    if chunk.invalid() == b"\xed" {
+                        name.push(char::REPLACEMENT_CHARACTER);
+                    }
+                }
+                Ok(Name(name))
+            }
+        }
+
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| format!("a result cannot be read: {error}"))
 }
 
@@ -182,26 +224,43 @@ pub fn is_header(line: &[u8]) -> bool {
         let is_part = |c: char| c.is_alphanumeric() || "._-".contains(c);
         name.starts_with(|c: char| c.is_alphabetic() || c == '_') && name.chars().all(is_part)
     };
+    // With CR alone as line ends, the whole file is one line: that is said of the header.
+    let line = line.split(|byte| *byte == b'\r').next().unwrap_or_default();
     cells(line).is_ok_and(|cells| cells.len() > 1 && cells.iter().all(is_name))
 }
 
-/// The cells of one record.
-fn cells(line: &[u8]) -> Result<Vec<String>, String> {
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(line);
-    let mut record = csv::StringRecord::new();
-    match reader.read_record(&mut record) {
-        Ok(true) => Ok(record.iter().map(String::from).collect()),
-        Ok(false) => Ok(Vec::new()),
-        Err(_) => Err("not UTF-8".into()),
+/// The cells of one record, or what is wrong with it.
+fn cells(record: &[u8]) -> Result<Vec<String>, String> {
+    let mut cells = Vec::new();
+    let mut cell = Vec::new();
+    let mut place = Place::default();
+    let mut wrong = None;
+    for byte in record {
+        let (next, meaning) = place.step(*byte);
+        match meaning {
+            Meaning::Text => cell.push(*byte),
+            Meaning::Quote => {}
+            Meaning::Comma => cells.push(std::mem::take(&mut cell)),
+            Meaning::Wrong(why) => wrong = wrong.or(Some(why)),
+        }
+        place = next;
+    }
+    cells.push(cell);
+    if place == Place::Quoted {
+        wrong = wrong.or(Some("a quote is not closed before the end of the input"));
+    }
+    match (wrong, record.split(|byte| *byte == b'\n').count()) {
+        (None, _) => (cells.into_iter())
+            .map(|cell| String::from_utf8(cell).map_err(|_| "not UTF-8".to_string()))
+            .collect(),
+        (Some(why), 1) => Err(why.to_string()),
+        (Some(why), lines) => Err(format!("{why}; the record has {lines} lines")),
     }
 }
 
 /// Where in a record its text ends so far.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub enum Quotes {
+pub enum Place {
     #[default]
     CellBegins,
     Plain,
@@ -210,14 +269,43 @@ pub enum Quotes {
     QuotedQuote,
 }
 
-impl Quotes {
+/// What a byte of a record is.
+enum Meaning {
+    Text,
+    /// One that is no text itself.
+    Quote,
+    /// The end of a cell.
+    Comma,
+    Wrong(&'static str),
+}
+
+impl Place {
+    /// The grammar of RFC 4180. A record goes on after what is wrong in it, quotes
+    /// included: no line inside quotes is taken for a record and sent.
+    fn step(self, byte: u8) -> (Self, Meaning) {
+        match (self, byte) {
+            (Place::CellBegins, b'"') => (Place::Quoted, Meaning::Quote),
+            (Place::Quoted, b'"') => (Place::QuotedQuote, Meaning::Quote),
+            (Place::Quoted, _) | (Place::QuotedQuote, b'"') => (Place::Quoted, Meaning::Text),
+            (_, b',') => (Place::CellBegins, Meaning::Comma),
+            (_, b'\r') => {
+                let why = "a CR without LF: save the file with LF or CRLF line ends";
+                (Place::CellBegins, Meaning::Wrong(why))
+            }
+            (Place::QuotedQuote, _) => {
+                let why =
+                    "text after the quote that ends a cell: a quote inside quotes is written twice";
+                (Place::Plain, Meaning::Wrong(why))
+            }
+            (_, b'"') => {
+                let why = "a quote in a cell that does not begin with one: write \"6\"\" wide\" for 6\" wide";
+                (Place::Plain, Meaning::Wrong(why))
+            }
+            _ => (Place::Plain, Meaning::Text),
+        }
+    }
+
     pub fn after(self, text: &[u8]) -> Self {
-        text.iter().fold(self, |state, byte| match (state, byte) {
-            (Quotes::CellBegins, b'"') => Quotes::Quoted,
-            (Quotes::Quoted, b'"') => Quotes::QuotedQuote,
-            (Quotes::Quoted, _) | (Quotes::QuotedQuote, b'"') => Quotes::Quoted,
-            (_, b',') => Quotes::CellBegins,
-            _ => Quotes::Plain,
-        })
+        text.iter().fold(self, |place, byte| place.step(*byte).0)
     }
 }

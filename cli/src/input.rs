@@ -5,8 +5,9 @@
 //! | a BOM at its beginning, CRLF | skipped, and named once |
 //! | UTF-16 | refused |
 //! | an empty line | skipped, and named |
-//! | a line that is not a JSON object, or has a field twice; a record with too few or too many cells; not UTF-8 | an error of that line: it is named, and goes to the failures as it is |
-//! | a quoted cell of CSV with line ends in it | one record, named by its first line |
+//! | a line that is not a JSON object, or has a field twice; a record with too few or too many cells, or that RFC 4180 does not allow; not UTF-8 | an error of that line: it is named, and goes to the failures as it is |
+//! | a quoted cell of CSV with line ends in it | one record, named by its first line; they are kept as they are |
+//! | a quote of CSV that is not closed | the rest of the input is one record, and an error |
 //! | a line, or a quote that is not closed, of more than 64 MB | ends the reading |
 //!
 //! A JSON line's strings are sent as their text, `null` is left out, booleans are sent as
@@ -23,7 +24,7 @@ use gssdk::serde_json::value::RawValue;
 use gssdk::*;
 use serde::de::{Error, MapAccess, Visitor};
 
-use crate::csv_lines::{self, Header, Quotes};
+use crate::csv_lines::{self, Header, Place};
 use crate::failure::Failure;
 use crate::options::Format;
 use crate::progress::note;
@@ -111,7 +112,9 @@ impl Input {
         };
         let first = match format {
             Format::Jsonl => None,
-            Format::Csv => reader.next()?,
+            Format::Csv => {
+                (reader.next()).map_err(|error| Failure::Usage(format!("{name}: {error}")))?
+            }
         };
         let header = first.as_ref().map(|line| {
             Header::parse(&line.text, text)
@@ -162,67 +165,62 @@ fn format_of(path: &Path, first_line: &[u8]) -> Format {
 }
 
 impl Reader {
-    /// The next line that is not empty.
+    /// The next line, or record of CSV, that is not empty.
     pub fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
-            let Some(text) = self.line()? else {
+            let number = self.lines + 1;
+            let mut text = Vec::new();
+            let mut place = Place::default();
+            while let Some(read) = self.read_line(&mut text)? {
+                if self.is_csv {
+                    place = place.after(read);
+                }
+                // Quoted cells may have line ends.
+                if place != Place::Quoted || text.len() > LONGEST {
+                    break;
+                }
+            }
+            if text.len() > LONGEST {
+                let why = format!("line {number}, or a quote in it, does not end within 64 MB");
+                return Err(io::Error::other(why));
+            }
+            if text.is_empty() {
                 return Ok(None);
-            };
-            let number = self.lines;
+            }
+            self.drop_line_end(&mut text);
             if text.trim_ascii().is_empty() {
                 note!("gigya: {}:{number}: an empty line, skipped", self.name);
                 continue;
             }
-            let text = match self.is_csv {
-                true => self.rest_of_record(text)?,
-                false => text,
-            };
             return Ok(Some(Line { number, text }));
         }
     }
 
-    /// The next line, without its end.
-    fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let mut text = Vec::new();
-        let mut reader = (&mut self.reader).take(LONGEST as u64 + 1);
-        let read = reader.read_until(b'\n', &mut text)?;
+    /// Adds the next line with its end to a text, and returns it. It is cut off where the
+    /// text becomes longer than allowed.
+    fn read_line<'a>(&mut self, text: &'a mut Vec<u8>) -> io::Result<Option<&'a [u8]>> {
+        let before = text.len();
+        let mut reader = (&mut self.reader).take((LONGEST + 1 - before) as u64);
+        let read = reader.read_until(b'\n', text)?;
         if read == 0 {
             return Ok(None);
         }
         self.lines += 1;
-        if read > LONGEST {
-            let why = format!("line {} is longer than 64 MB", self.lines);
-            return Err(io::Error::other(why));
-        }
         self.bytes += read as u64;
-        if text.ends_with(b"\n") {
-            text.pop();
-        }
-        if text.ends_with(b"\r") {
-            text.pop();
-            if !self.has_crlf {
-                self.has_crlf = true;
-                note!("gigya: {}:{}: lines end in CRLF", self.name, self.lines);
-            }
-        }
-        Ok(Some(text))
+        Ok(text.get(before..))
     }
 
-    /// Quoted cells may have line ends.
-    fn rest_of_record(&mut self, mut text: Vec<u8>) -> io::Result<Vec<u8>> {
-        let number = self.lines;
-        let mut quotes = Quotes::default().after(&text);
-        while quotes == Quotes::Quoted {
-            let Some(line) = self.line()? else { break };
-            quotes = quotes.after(b"\n").after(&line);
-            text.push(b'\n');
-            text.extend_from_slice(&line);
-            if text.len() > LONGEST {
-                let why = format!("a quote in line {number} is not closed");
-                return Err(io::Error::other(why));
+    fn drop_line_end(&mut self, text: &mut Vec<u8>) {
+        let is_crlf = text.ends_with(b"\r\n");
+        for end in [b"\n", b"\r"] {
+            if text.ends_with(end) {
+                text.pop();
             }
         }
-        Ok(text)
+        if is_crlf && !self.has_crlf {
+            self.has_crlf = true;
+            note!("gigya: {}:{}: lines end in CRLF", self.name, self.lines);
+        }
     }
 }
 

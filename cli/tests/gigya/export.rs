@@ -68,6 +68,24 @@ fn an_export_writes_csv_of_the_fields_that_are_asked_for() {
 }
 
 #[test]
+fn half_a_surrogate_pair_in_a_name_is_the_replacement_character() {
+    let api = StandIn::plain();
+    let row = r#"{"UID":"a","\ud800":1,"data":{"x\udc00y":"z","\ud83d\ude00":2}}"#;
+    let page = format!(r#"{{"errorCode":0,"totalCount":1,"results":[{row}]}}"#);
+    for (fields, csv) in [
+        ("UID", "UID\na\n"),
+        (
+            "UID,\u{fffd},data.x\u{fffd}y,data.\u{1f600}",
+            "UID,\u{fffd},data.x\u{fffd}y,data.\u{1f600}\na,1,z,2\n",
+        ),
+    ] {
+        api.fault(answer(&page));
+        let ran = at(&api, &["export", "--fields", fields]).run();
+        assert_eq!((ran.code, ran.out.as_str()), (Some(0), csv), "{}", ran.said);
+    }
+}
+
+#[test]
 fn an_export_to_a_file_and_to_standard_output_are_the_same() {
     let api = StandIn::plain();
     *api.state.accounts.lock().unwrap() = 1_000;

@@ -205,7 +205,7 @@ fn csv_names_its_fields_in_the_first_line() {
         \r\n\
         b,,,,,,\r\n\
         c,too few\r\n\
-        d,,01234,,,,5\" wide\r\n";
+        d,,01234,,,,\"5\"\" wide\"\r\n";
     let path = file(&folder, "accounts.csv", csv);
     let ran = at(
         &api,
@@ -225,7 +225,7 @@ fn csv_names_its_fields_in_the_first_line() {
             "data",
             Some(r#"{"n": 98765432109876543210, "ok": true, "tags": [1.10,"x"]}"#),
         ),
-        (a, "note", Some("two\nlines, \"quoted\"")),
+        (a, "note", Some("two\r\nlines, \"quoted\"")),
         (b, "UID", Some("b")),
         (b, "profile", None),
         (b, "data", None),
@@ -233,13 +233,7 @@ fn csv_names_its_fields_in_the_first_line() {
         (d, "profile", Some(r#"{"zip": "01234"}"#)),
         (d, "note", Some("5\" wide")),
     ] {
-        let note = if name == "note" {
-            sent.map(|s| s.to_string())
-        } else {
-            None
-        };
-        let got = request.param(name).map(|got| got.replace("\r\n", "\n"));
-        assert_eq!(got.as_deref(), note.as_deref().or(sent), "{name}");
+        assert_eq!(request.param(name).as_deref(), sent, "{name}");
     }
     let lines: Vec<_> = ran
         .json()
@@ -285,6 +279,197 @@ fn csv_names_its_fields_in_the_first_line() {
     }
     let ran = at(&api, &["update", &path, "--text", "zip"]).run();
     assert_eq!(ran.code, Some(2), "{ran:?}");
+}
+
+/// Updates from `bad.csv` with this content.
+fn update_from_csv(folder: &Folder, csv: &str) -> (StandIn, Ran) {
+    let api = StandIn::plain();
+    let path = file(folder, "bad.csv", csv);
+    let ran = at(&api, &["update", &path, "--threads", "1"]).run();
+    (api, ran)
+}
+
+fn notes_sent(api: &StandIn) -> Vec<(String, String)> {
+    let param = |request: &Received, name| request.param(name).unwrap_or_default();
+    (api.received().iter())
+        .map(|request| (param(request, "UID"), param(request, "note")))
+        .collect()
+}
+
+#[test]
+fn a_record_that_is_not_csv_is_named_and_kept_whole() {
+    const CR: &str = "save the file with LF or CRLF line ends";
+    const UNCLOSED: &str = "is not closed";
+    const AFTER: &str = "after the quote that ends a cell";
+    const INSIDE: &str = "a quote in a cell that does not begin with one";
+    // A record, why it is refused, and what the failures hold of it.
+    for (record, why, kept) in [
+        ("joe,a\rann,b", CR, "joe,a\rann,b"),
+        ("joe,a\rann,b\r", CR, "joe,a\rann,b"),
+        ("joe,\"a\"\rann,b", CR, "joe,\"a\"\rann,b"),
+        ("joe,a\r\r", CR, "joe,a\r"),
+        (
+            "joe,a\r\"ann\nliz,z\nx\",b",
+            CR,
+            "joe,a\r\"ann\nliz,z\nx\",b",
+        ),
+        (
+            "joe,\"x\nliz,z\nmax,\"y\"",
+            AFTER,
+            "joe,\"x\nliz,z\nmax,\"y\"",
+        ),
+        ("joe,\"x\r\nliz,\"y\r", AFTER, "joe,\"x\r\nliz,\"y"),
+        ("joe,\"x\" ", AFTER, "joe,\"x\" "),
+        ("\"joe\"x,\"y\nliz,z\"", AFTER, "\"joe\"x,\"y\nliz,z\""),
+        ("joe,6\"2", INSIDE, "joe,6\"2"),
+        ("joe, \"x\"", INSIDE, "joe, \"x\""),
+        ("joe,\"6\\\" 2\"", AFTER, "joe,\"6\\\" 2\""),
+    ] {
+        let folder = Folder::new();
+        let (api, ran) = update_from_csv(&folder, &format!("UID,note\n{record}\ntim,c\n"));
+        assert_eq!(ran.code, Some(1), "{record:?}: {ran:?}");
+        let named = |line: &str| line.contains("bad.csv:2: ") && line.contains(why);
+        assert!(ran.said.lines().any(named), "{record:?}: {}", ran.said);
+        let failed = content(folder.path().join("bad.csv.failed"));
+        assert_eq!(failed, format!("UID,note\n{kept}\n"));
+        let next = [("tim".to_string(), "c".to_string())];
+        assert_eq!(notes_sent(&api), next, "{record:?}");
+    }
+    for rest in [
+        "bob,\"6 ft\nliz,z",
+        "bob,\"6 ft\r\nliz,\"\"z",
+        "bob,\"",
+        "bob,\"\n\n\nliz,z",
+    ] {
+        let folder = Folder::new();
+        let (api, ran) = update_from_csv(&folder, &format!("UID,note\ntim,c\n{rest}\n"));
+        assert_eq!(ran.code, Some(1), "{rest:?}: {ran:?}");
+        let named = |line: &str| line.contains("bad.csv:3: ") && line.contains(UNCLOSED);
+        assert!(ran.said.lines().any(named), "{rest:?}: {}", ran.said);
+        let failed = content(folder.path().join("bad.csv.failed"));
+        assert_eq!(failed, format!("UID,note\n{rest}\n"));
+        let before = [("tim".to_string(), "c".to_string())];
+        assert_eq!(notes_sent(&api), before, "{rest:?}");
+    }
+}
+
+#[test]
+fn a_header_that_is_not_csv_is_a_usage_error() {
+    for (csv, why) in [
+        (
+            "UID,data.plan\rjoe,a\rann,b\rtim,c\r",
+            "LF or CRLF line ends",
+        ),
+        ("UID,\"data.plan\njoe,a\nann,b\n", "is not closed"),
+        ("UID,\"data\".plan\njoe,a\n", "after the quote"),
+    ] {
+        let folder = Folder::new();
+        let (api, ran) = update_from_csv(&folder, csv);
+        assert_eq!(ran.code, Some(2), "{csv:?}: {ran:?}");
+        let named = |line: &str| line.contains("bad.csv:1: ") && line.contains(why);
+        assert!(ran.said.lines().any(named), "{csv:?}: {}", ran.said);
+        assert_eq!(api.connections(), 0, "{csv:?}");
+        assert_eq!(files(&folder), ["bad.csv"]);
+    }
+    // Without a name that says so, its first words still look like CSV.
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    let ran = at(&api, &["update", "-"])
+        .current_dir(folder.path())
+        .run_with("UID,note\rjoe,a\rann,b\r");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let why = "standard input:1: ";
+    assert!(
+        ran.said.contains(why) && ran.said.contains("LF or CRLF"),
+        "{ran:?}"
+    );
+    assert_eq!(api.connections(), 0);
+}
+
+#[test]
+fn a_record_has_64_mb_at_most() {
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    let rest = "liz,z\n".repeat((64 << 20) / 6);
+    for (head, code) in [("UID,note\ntim,c\nbob,\"6 ft\n", 1), ("UID,\"note\n", 2)] {
+        let path = file(&folder, "long.csv", format!("{head}{rest}\n"));
+        let ran = at(&api, &["update", &path]).run();
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        let line = head.lines().count();
+        let why = format!("long.csv: line {line}, or a quote in it, does not end within 64 MB");
+        assert!(ran.said.contains(&why), "{}", ran.said);
+    }
+    assert_eq!(*api.state.updated.lock().unwrap(), ["tim"]);
+    assert_eq!(files(&folder), ["long.csv"]);
+
+    // A line that never ends is not read for ever.
+    let mut child = at(&api, &["update", "-"])
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .start();
+    let mut input = child.stdin.take().unwrap();
+    let mut written = 0;
+    while input.write_all(&[b'x'; 1 << 16]).is_ok() {
+        written += 1 << 16;
+        assert!(written < 128 << 20, "read on");
+    }
+    let ran: Ran = child.wait_with_output().unwrap().into();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.said.contains("line 1, or a quote"), "{}", ran.said);
+}
+
+#[test]
+fn a_quoted_cell_and_a_failed_record_keep_their_line_ends() {
+    let folder = Folder::new();
+    let records = "joe,\"a\r\nb\rc\nd\r\"\r\n,\"e\r\nf\rg\r\n\"\r\n";
+    let (api, ran) = update_from_csv(&folder, &format!("UID,note\r\n{records}"));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let joe = ("joe".to_string(), "a\r\nb\rc\nd\r".to_string());
+    assert_eq!(notes_sent(&api).first(), Some(&joe));
+    let failed = content(folder.path().join("bad.csv.failed"));
+    assert_eq!(failed, "UID,note\n,\"e\r\nf\rg\r\n\"\n");
+}
+
+#[test]
+fn of_any_csv_each_line_is_sent_or_kept() {
+    let mut numbers = numbers();
+    let count = scale("GSSDK_TEST_CSV_LINES", 2_000);
+    let mut lines = String::new();
+    for i in 0..count {
+        lines += &format!("u{i},");
+        for _ in 0..numbers.next().unwrap() % 8 {
+            lines += ["x", ",", "\"", "\"\"", "\r", " "][numbers.next().unwrap() % 6];
+        }
+        lines += ["\n", "\n", "\r\n"][numbers.next().unwrap() % 3];
+    }
+    let api = StandIn::plain();
+    (api.state.refusals.lock().unwrap()).extend(vec![400_006; count]);
+    let folder = Folder::new();
+    let path = file(&folder, "any.csv", format!("UID,note\n{lines}"));
+    let args = ["update", &path, "--threads", "1", "--rate", "100000"];
+    let ran = at(&api, &args).run();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    // All failed. Of a record's own line end, LF is kept.
+    let failed = content(format!("{path}.failed"));
+    let without_cr = |text: &str| -> Vec<String> {
+        let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
+        lines.map(String::from).collect()
+    };
+    let kept = failed.strip_prefix("UID,note\n").unwrap();
+    assert_eq!(without_cr(kept), without_cr(&lines));
+    // What was sent is a whole record.
+    let sent = notes_sent(&api);
+    assert!(sent.len() > count / 20, "some are CSV: {}", sent.len());
+    for (uid, note) in sent {
+        let plain = !note.contains([',', '"', '\r', '\n']);
+        let quoted = note.replace('"', "\"\"");
+        let written = [(plain, note), (true, format!("\"{quoted}\""))];
+        let stands = |(may_be, cell): &(bool, String)| {
+            let ends = ["\n", "\r\n"].map(|end| format!("{uid},{cell}{end}"));
+            *may_be && ends.iter().any(|record| lines.contains(record))
+        };
+        assert!(written.iter().any(stands), "{uid}: {:?}", written[0].1);
+    }
 }
 
 #[test]
@@ -636,6 +821,10 @@ fn random_value(numbers: &mut impl Iterator<Item = usize>) -> (String, Option<St
         (r#""\u0000\u007f""#, "\0\u{7f}"),
         (r#""{\"a\": 1}""#, r#"{"a": 1}"#),
         (r#""a+b&c=d%20""#, "a+b&c=d%20"),
+        (r#""a,\"b\",\"\"""#, "a,\"b\",\"\""),
+        (r#""\r\n,\ra\n\"\r""#, "\r\n,\ra\n\"\r"),
+        (r#""\r""#, "\r"),
+        (r#"" \r\n ""#, " \r\n "),
     ];
     const NESTED: &[&str] = &[
         r#"{"z":1,"a":2,"m":{"b":[],"a":{}}}"#,
@@ -708,18 +897,41 @@ fn every_digit_key_order_and_escape_survives_export_and_update() {
         "rows are written as they came"
     );
 
-    let before = api.received().len();
-    let ran = at(
-        &api,
-        &["update", text(&out), "--threads", "1", "--rate", "100000"],
-    )
-    .run();
+    let update = |path: &str| {
+        let before = api.received().len();
+        let args = ["update", path, "--threads", "1", "--rate", "100000"];
+        let ran = at(&api, &args).run();
+        let requests = api.received().split_off(before);
+        assert_eq!(requests.len(), rows, "{ran:?}");
+        (ran, requests)
+    };
+    let (ran, requests) = update(text(&out));
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let requests = api.received().split_off(before);
-    assert_eq!(requests.len(), rows);
     for (request, params) in requests.iter().zip(&sent) {
         for (name, value) in params {
             assert_eq!(&request.param(name), value, "{name}");
+        }
+    }
+
+    // The same as CSV, in which an empty cell is left out.
+    api.fault(page(first, ",\"nextCursorId\":\"c\""));
+    api.fault(page(second, ""));
+    let out = folder.path().join("accounts.csv");
+    let fields = "UID,field9,field8,field7,field6,field5";
+    let ran = at(&api, &["export", "--out", text(&out), "--fields", fields]).run();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    // By way of the failures file.
+    (api.state.refusals.lock().unwrap()).extend(vec![400_006; rows]);
+    let (ran, _) = update(text(&out));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let failed = format!("{}.failed", text(&out));
+    assert_eq!(content(&failed), content(&out));
+    let (ran, requests) = update(&failed);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for (request, params) in requests.iter().zip(&sent) {
+        for (name, value) in params {
+            let value = value.clone().filter(|value| !value.is_empty());
+            assert_eq!(request.param(name), value, "{name}");
         }
     }
 }
