@@ -364,10 +364,17 @@ fn a_pipe_or_a_device_is_written_to_directly() {
         assert_eq!(String::from_utf8(read).unwrap(), lines(10));
         assert_eq!(files(&folder), ["link", "pipe"]);
     }
+}
 
-    if cfg!(target_os = "linux") {
-        let ran = at(&api, &["export", "--out", "/dev/full"]).run();
-        assert_eq!(ran.code, Some(1), "{ran:?}");
+#[cfg(windows)]
+#[test]
+fn a_device_is_written_to_directly() {
+    let api = StandIn::plain();
+    *api.state.accounts.lock().unwrap() = 10;
+    for (more, code) in [(&[][..], 0), (&["--resume"], 2)] {
+        let args = [&["export", "--out", "NUL"], more].concat();
+        let ran = at(&api, &args).run();
+        assert_eq!(ran.code, Some(code), "{ran:?}");
     }
 }
 
