@@ -8,7 +8,7 @@
 //! `FILE.part` is on disk up to that length before the checkpoint says so, and the
 //! checkpoint is replaced in one step. To resume, what follows that length is dropped and
 //! the page asked for again: each account is there exactly once, whenever the process was
-//! killed.
+//! killed. One export at a time has these files: it holds `FILE.part` ([`crate::part`]).
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -103,13 +103,22 @@ impl Files {
         fs::rename(&self.cursor_new, &self.cursor)
     }
 
+    /// The next export to this file may have begun meanwhile: all that it loses is where
+    /// to resume before its next page.
     pub fn forget_checkpoint(&self) -> io::Result<()> {
-        for file in [&self.cursor, &self.cursor_new] {
-            match fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        remove(&self.cursor)
+    }
+
+    /// Removes what is left of a process that was killed while it replaced the checkpoint.
+    pub fn tidy_up(&self) -> io::Result<()> {
+        remove(&self.cursor_new)
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }

@@ -1,8 +1,8 @@
 //! `gigya export`: all accounts, or those that a query finds, as JSON lines or CSV.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gssdk::*;
 
@@ -11,11 +11,12 @@ use crate::csv_lines;
 use crate::failure::{self, Failure};
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::options::{Common, ExportOptions};
+use crate::part::Part;
 use crate::progress::{Progress, note};
 use crate::site::{Signed, Site};
 
 /// As much is written at once.
-const BUFFER: usize = 256 * 1024;
+pub const BUFFER: usize = 256 * 1024;
 
 pub fn run(common: &Common, options: &ExportOptions) -> Result<(), Failure> {
     if options.fields.iter().flatten().any(String::is_empty) {
@@ -33,8 +34,10 @@ pub fn run(common: &Common, options: &ExportOptions) -> Result<(), Failure> {
         options,
     };
     match options.out.as_deref().filter(|out| *out != Path::new("-")) {
-        None => export.to_stdout(),
-        Some(out) => export.to_file(out),
+        None => export
+            .begins_anew()
+            .and_then(|()| export.to_stream(io::stdout().lock(), None)),
+        Some(out) => export.to(out),
     }
     .inspect_err(|failure| {
         if let Failure::Api(error) = failure {
@@ -56,63 +59,86 @@ struct Export<'a> {
 }
 
 impl Export<'_> {
-    fn to_stdout(&self) -> Result<(), Failure> {
+    fn to(&self, out: &Path) -> Result<(), Failure> {
+        match fs::metadata(out) {
+            Ok(there) if there.is_dir() => {
+                Err(Failure::Usage(format!("{}: is a directory", out.display())))
+            }
+            Ok(there) if there.is_file() => self.to_file(&target(out), out),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.to_file(&target(out), out)
+            }
+            // A pipe or a device, of which Windows may tell nothing; or what cannot be opened.
+            _ => {
+                self.begins_anew()?;
+                let opened = OpenOptions::new().write(true).open(out);
+                let opened = opened.map_err(|error| Failure::file(out, error))?;
+                self.to_stream(opened, Some(out))
+            }
+        }
+    }
+
+    /// Nothing is kept of what went to a pipe, a device or standard output.
+    fn begins_anew(&self) -> Result<(), Failure> {
+        match self.options.resume {
+            true => Err(Failure::usage(
+                "--resume: only an export to a regular file can be resumed",
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// * `name`: what the summary says, unless it is standard output.
+    fn to_stream(&self, out: impl Write, name: Option<&Path>) -> Result<(), Failure> {
         let mut rows = Rows::new(self.search(None), 0);
-        let mut stdout = BufWriter::with_capacity(BUFFER, io::stdout().lock());
-        stdout.write_all(&self.head()?)?;
+        let mut out = BufWriter::with_capacity(BUFFER, out);
+        out.write_all(&self.head()?)?;
         while let Some(row) = rows.next() {
             // What has come is handed on before the reason why no more does.
-            let row = row.map_err(|error| match stdout.flush() {
+            let row = row.map_err(|error| match out.flush() {
                 Ok(()) => Failure::Api(error),
                 Err(error) => error.into(),
             })?;
-            stdout.write_all(&self.line(&row)?)?;
+            out.write_all(&self.line(&row)?)?;
             if self.interrupt.came() {
-                stdout.flush()?;
+                out.flush()?;
                 drop(rows);
-                note!("gigya: interrupted; with --out FILE an export can be resumed");
+                note!("gigya: interrupted; an export to a regular file can be resumed");
                 return Err(Failure::Silent(INTERRUPTED));
             }
         }
-        stdout.flush()?;
-        note!("{} accounts exported.", rows.exported);
-        Ok(())
+        out.flush()?;
+        self.summary(rows, name)
     }
 
-    fn to_file(&self, out: &Path) -> Result<(), Failure> {
+    /// * `name`: what the summary says.
+    fn to_file(&self, out: &Path, name: &Path) -> Result<(), Failure> {
         let files = Files::beside(out);
         if self.options.resume && out.exists() && !files.part.exists() {
             note!("{} is whole already.", out.display());
             return Ok(files.forget_checkpoint()?);
         }
-        if out.is_dir() {
-            return Err(Failure::Usage(format!("{}: is a directory", out.display())));
-        }
+        let part = Part::open(&files.part).map_err(|error| Failure::file(&files.part, error))?;
+        let Some(mut part) = part else {
+            let out = out.display();
+            let why = format!("{out}: another export to this file is running");
+            return Err(Failure::Usage(why));
+        };
+        files.tidy_up()?;
         let checkpoint = match self.options.resume {
             true => files.checkpoint(&self.asked)?,
             false => None,
         };
-        let part = match &checkpoint {
+        let exported = match &checkpoint {
             Some(checkpoint) => {
-                let part = OpenOptions::new()
-                    .append(true)
-                    .create(true)
-                    .open(&files.part);
-                part.and_then(|part| part.set_len(checkpoint.bytes).map(|()| part))
+                part.go_on_after(checkpoint.bytes)?;
+                checkpoint.rows
             }
             None => {
                 files.forget_checkpoint()?;
-                File::create(&files.part)
-            }
-        };
-        let part = part.map_err(|error| Failure::file(&files.part, error))?;
-        let mut part = BufWriter::with_capacity(BUFFER, part);
-        let (mut written, exported) = match &checkpoint {
-            Some(checkpoint) => (checkpoint.bytes, checkpoint.rows),
-            None => {
-                let head = self.head()?;
-                part.write_all(&head)?;
-                (head.len() as u64, 0)
+                part.go_on_after(0)?;
+                part.write(&self.head()?)?;
+                0
             }
         };
         let mut rows = Rows::new(self.search(checkpoint.as_ref()), exported);
@@ -130,18 +156,15 @@ impl Export<'_> {
             let row = row?;
             if let Some(cursor) = page.filter(|page| rows.results.cursor() != Some(page)) {
                 // This row begins the page that the cursor names: what came before is kept.
-                part.flush()?;
-                part.get_ref().sync_data()?;
+                part.sync()?;
                 let checkpoint = Checkpoint {
                     cursor,
-                    bytes: written,
+                    bytes: part.written(),
                     rows: rows.exported - 1,
                 };
                 files.keep(&checkpoint, &self.asked)?;
             }
-            let line = self.line(&row)?;
-            part.write_all(&line)?;
-            written += line.len() as u64;
+            part.write(&self.line(&row)?)?;
             if self.interrupt.came() {
                 part.flush()?;
                 drop(rows);
@@ -149,13 +172,24 @@ impl Export<'_> {
                 return Err(Failure::Silent(INTERRUPTED));
             }
         }
-        part.flush()?;
-        part.get_ref().sync_all()?;
-        fs::rename(&files.part, out).map_err(|error| Failure::file(out, error))?;
+        part.sync()?;
+        if !part.is_whole()? {
+            // Nor could it be resumed.
+            files.forget_checkpoint()?;
+            let part = files.part.display();
+            let why = format!("{part} is not what was written: another program has changed it");
+            return Err(Failure::Refused(why));
+        }
+        part.becomes(out)
+            .map_err(|error| Failure::file(out, error))?;
         files.forget_checkpoint()?;
+        self.summary(rows, Some(name))
+    }
+
+    fn summary(&self, rows: Rows, out: Option<&Path>) -> Result<(), Failure> {
         let exported = rows.exported;
         drop(rows);
-        if self.common.json {
+        if let (Some(out), true) = (out, self.common.json) {
             let summary = json!({"file": out.display().to_string(), "accounts": exported});
             failure::print(format!("{summary}\n").as_bytes())?;
         }
@@ -190,6 +224,17 @@ impl Export<'_> {
             None => Ok([row, "\n"].concat().into_bytes()),
         }
     }
+}
+
+/// What a symbolic link leads to, be it there or not. For links that lead in a circle
+/// `fs::metadata` has failed before.
+fn target(path: &Path) -> PathBuf {
+    let mut path = path.to_path_buf();
+    while let Ok(target) = fs::read_link(&path) {
+        path.pop();
+        path.push(target);
+    }
+    path
 }
 
 /// The results with their progress.

@@ -15,6 +15,7 @@ mod interrupt;
 mod login;
 mod options;
 mod pacer;
+mod part;
 mod progress;
 mod site;
 mod update;

@@ -1,6 +1,36 @@
 //! `gigya export`.
 
+use std::sync::MutexGuard;
+
 use super::*;
+
+/// Starts an export of ten accounts to this file that is held after the fourth, until the
+/// guard is dropped. The first two are in its part file, and its checkpoint is there.
+fn held<'a>(api: &'a StandIn, out: &Path) -> (Child, MutexGuard<'a, usize>) {
+    // The stand-in looks there before it answers.
+    let mut accounts = api.state.accounts.lock().unwrap();
+    *accounts = 10;
+    for (a, b, next) in [(0, 1, 4), (2, 3, 8)] {
+        let rows =
+            json!([{"UID": format!("uid-{a}"), "i": a}, {"UID": format!("uid-{b}"), "i": b}]);
+        let page = json!({"errorCode": 0, "totalCount": 10, "results": rows, "nextCursorId": format!("cursor-{next}")});
+        api.fault(answer(&page.to_string()));
+    }
+    let mut child = at(api, &["export", "--out", text(out)]).start();
+    let cursor = format!("{}.cursor", text(out));
+    while api.received().len() < 3 || !Path::new(&cursor).exists() {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::yield_now();
+    }
+    (child, accounts)
+}
+
+/// The lines of an export of so many accounts.
+fn lines(accounts: usize) -> String {
+    (0..accounts)
+        .map(|i| format!("{{\"UID\":\"uid-{i}\",\"i\":{i}}}\n"))
+        .collect()
+}
 
 #[test]
 fn an_export_that_is_killed_and_resumed_has_each_account_once() {
@@ -253,6 +283,156 @@ fn an_export_needs_a_file_that_it_can_write() {
         let ran = at(&api, &["export", "--out", out]).run();
         assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran:?}");
     }
-    assert_eq!(at(&api, &["export", "--resume"]).run().code, Some(2));
+    for more in [&[][..], &["--out", "-"]] {
+        let args = [&["export", "--resume"], more].concat();
+        assert_eq!(at(&api, &args).run().code, Some(2), "{args:?}");
+    }
     assert_eq!(api.connections(), 0);
+}
+
+#[test]
+fn a_second_export_to_the_same_file_is_refused() {
+    let (api, other) = (StandIn::plain(), StandIn::plain());
+    let folder = Folder::new();
+    let out = folder.path().join("accounts.jsonl");
+    let (first, guard) = held(&api, &out);
+    for more in [&[][..], &["--resume"]] {
+        let args = [&["export", "--out", text(&out)], more].concat();
+        let ran = at(&other, &args).run();
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(
+            ran.said.contains("another export to this file is running"),
+            "{}",
+            ran.said
+        );
+    }
+    assert_eq!(other.connections(), 0);
+    drop(guard);
+    let ran: Ran = first.wait_with_output().unwrap().into();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(content(&out), lines(10));
+    assert_eq!(files(&folder), ["accounts.jsonl"]);
+}
+
+// Elsewhere nobody else can write to the file meanwhile.
+#[cfg(unix)]
+#[test]
+fn an_export_whose_part_file_was_changed_by_others_fails() {
+    type Change = fn(&str);
+    let changes: [(&str, Change); 4] = [
+        ("cut off", |part| std::fs::write(part, "").unwrap()),
+        ("made longer", |part| {
+            std::fs::write(part, lines(20)).unwrap()
+        }),
+        ("removed", |part| std::fs::remove_file(part).unwrap()),
+        ("replaced by one of the same length", |part| {
+            std::fs::remove_file(part).unwrap();
+            std::fs::write(part, lines(10)).unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        let api = StandIn::plain();
+        let folder = Folder::new();
+        let out = folder.path().join("accounts.jsonl");
+        let (child, guard) = held(&api, &out);
+        change(&format!("{}.part", text(&out)));
+        drop(guard);
+        let ran: Ran = child.wait_with_output().unwrap().into();
+        assert_eq!(ran.code, Some(1), "{what}: {ran:?}");
+        assert!(
+            ran.said.contains("accounts.jsonl.part is not what"),
+            "{what}: {}",
+            ran.said
+        );
+        assert!(!out.exists(), "{what}");
+        // What is there now is not gone on with.
+        let ran = at(&api, &["export", "--out", text(&out), "--resume"]).run();
+        assert_eq!(ran.code, Some(0), "{what}: {ran:?}");
+        assert_eq!(content(&out), lines(10), "{what}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_a_device_is_written_to_directly() {
+    let api = StandIn::plain();
+    *api.state.accounts.lock().unwrap() = 10;
+    let folder = Folder::new();
+    let pipe = folder.path().join("pipe");
+    let made = Command::new("sh")
+        .args(["-c", "mkfifo \"$0\"", text(&pipe)])
+        .status();
+    assert!(made.unwrap().success());
+    // To read and write it can be opened before anybody else has; then nobody waits.
+    let mut reader = std::fs::OpenOptions::new();
+    let mut reader = reader.read(true).write(true).open(&pipe).unwrap();
+    let ran = at(&api, &["export", "--out", text(&pipe), "--resume"]).run();
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.said.contains("--resume"), "{}", ran.said);
+    assert_eq!(api.connections(), 0);
+
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink("pipe", &link).unwrap();
+    for out in [&pipe, &link] {
+        let ran = at(&api, &["export", "--out", text(out), "--json"]).run();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(ran.json(), [json!({"file": text(out), "accounts": 10})]);
+        let mut read = vec![0; lines(10).len()];
+        std::io::Read::read_exact(&mut reader, &mut read).unwrap();
+        assert_eq!(String::from_utf8(read).unwrap(), lines(10));
+        assert_eq!(files(&folder), ["link", "pipe"]);
+    }
+}
+
+#[cfg(windows)]
+#[test]
+fn a_device_is_written_to_directly() {
+    let api = StandIn::plain();
+    *api.state.accounts.lock().unwrap() = 10;
+    for (more, code) in [(&[][..], 0), (&["--resume"], 2)] {
+        let args = [&["export", "--out", "NUL"], more].concat();
+        let ran = at(&api, &args).run();
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_symbolic_link_is_followed() {
+    use std::os::unix::fs::symlink;
+
+    let api = StandIn::plain();
+    *api.state.accounts.lock().unwrap() = 10;
+    let folder = Folder::new();
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    // By way of another link; the target is not there at first.
+    symlink("inner/link", folder.path().join("link")).unwrap();
+    symlink("accounts.jsonl", inner.join("link")).unwrap();
+    let link = folder.path().join("link");
+    let target = inner.join("accounts.jsonl");
+    for before in [None, Some("of an earlier export\n")] {
+        before
+            .into_iter()
+            .for_each(|text| std::fs::write(&target, text).unwrap());
+        let ran = at(&api, &["export", "--out", text(&link)]).run();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(link.is_symlink() && inner.join("link").is_symlink());
+        assert!(!target.is_symlink());
+        assert_eq!(content(&target), lines(10));
+        assert_eq!(files(&folder), ["inner", "link"]);
+    }
+
+    std::fs::remove_file(&target).unwrap();
+    api.state.refusals.lock().unwrap().push_back(400_006);
+    let ran = at(&api, &["export", "--out", text(&link)]).run();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        inner.join("accounts.jsonl.part").exists(),
+        "beside the target"
+    );
+
+    symlink("loop", inner.join("loop")).unwrap();
+    let ran = at(&api, &["export", "--out", text(&inner.join("loop"))]).run();
+    assert_eq!(ran.code, Some(2), "{ran:?}");
 }
