@@ -26,7 +26,7 @@ fn main() {
     };
     if let Err(error) = done {
         eprintln!("{error}");
-        std::process::exit(1);
+        std::process::exit(2);
     }
 }
 

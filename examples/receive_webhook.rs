@@ -56,7 +56,7 @@ fn main() {
     };
     if let Err(error) = done {
         eprintln!("{error}");
-        std::process::exit(1);
+        std::process::exit(2);
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Gigya signs what it sends through a browser: `UIDSignature` vouches for a user id,
 //! `friendshipSignature` for a friendship, both together with a timestamp. A server must
-//! check them before it relies on them. Every check here runs in constant time and fails
-//! closed: anything malformed or absent is `false`.
+//! check them before it relies on them. Signatures are compared in constant time, and anything
+//! malformed or absent is `false`.
 //!
 //! Every string argument is an `impl` [`Text`]: `&str`, `String`, an `Option` of one, and
 //! with the feature `client` a field of a response, `Option<&Value>`.

@@ -147,7 +147,7 @@ fn every_command_that_is_named_exists() {
         check("cargo test -p ", &|name| is_named(name));
         check("cargo bench -p ", &|name| is_named(name));
         check("cargo run -p ", &|name| is_named(name));
-        check("cargo install --path ", &|name| {
+        check("cargo install --locked --path ", &|name| {
             root().join(name).join("Cargo.toml").exists()
         });
         check("cargo update -p ", &|name| {
@@ -155,7 +155,9 @@ fn every_command_that_is_named_exists() {
         });
         check("`gigya ", &|name| COMMANDS.contains(&name));
         check("\ngigya ", &|name| COMMANDS.contains(&name));
-        check("cargo +nightly fuzz run ", &|name| is_named(name));
+        check("cargo +nightly fuzz run --fuzz-dir dev/fuzz ", &|name| {
+            is_named(name)
+        });
     }
     assert!(checked >= 20, "{checked}");
 }

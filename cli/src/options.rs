@@ -85,7 +85,7 @@ pub struct Common {
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub proxy: Option<String>,
 
-    /// How long a call may take; with export, one try of a page
+    /// How long a call may take: with export one attempt of a page, with update all attempts of a line
     #[arg(long, global = true, value_name = "SECONDS", help_heading = "Everywhere",
           value_parser = seconds, allow_hyphen_values = true)]
     pub timeout: Option<Duration>,
@@ -137,7 +137,7 @@ Examples:
     /// Start a stand-in for the API, say which variables to set, and run until Ctrl-C
     #[command(after_help = "\
 Examples:
-  gigya demo > demo.sh &  # then, in the same shell:
+  gigya demo > demo.sh &  # once it says that it runs, in the same shell:
   . ./demo.sh
   gigya call accounts.getAccountInfo UID=joe")]
     Demo,
@@ -243,7 +243,7 @@ pub struct UpdateOptions {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: u16,
 
-    /// How often a line is sent again after a refusal for too many calls
+    /// How often a line is sent again after a refusal for too many calls or if it was not sent; with --idempotent after any failure that may pass
     #[arg(long, default_value_t = 5)]
     pub retries: u32,
 

@@ -16,6 +16,12 @@ inside env RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=/build/target/tsan \
     --skip no_answer_costs_more_than_it_may \
     --skip the_log_of_a_costly_answer_takes_no_longer_than_that_of_any_other
 
+# valgrind takes the tag that ring's vector code computes for AES-GCM for uninitialized.
+known="$WORK/valgrind.supp"
+printf '{\n compared\n Memcheck:Cond\n fun:*ring*verify_slices_are_equal*\n}\n' >"$known"
+for what in 'socketcall.sendto(msg)' 'write(buf)' 'writev(vector['{0..15}'])'; do
+    printf '{\n sent\n Memcheck:Param\n %s\n ...\n fun:*rustls*\n}\n' "$what" >>"$known"
+done
 inside env CARGO_TARGET_DIR=/build/target/valgrind \
-    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind -q --error-exitcode=9 --leak-check=no" \
+    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind -q --error-exitcode=9 --leak-check=no --suppressions=/build/valgrind.supp" \
     cargo test --locked -p gssdk --lib

@@ -39,7 +39,7 @@ pub(crate) use socket::Limits;
 use trust::TlsSettings;
 use wire::{Back, Handover, INPUT_SIZE, MAX_RECEIVED, OUTPUT_SIZE, Wire};
 
-/// The largest body that is read, in bytes, and the largest that it may be decoded.
+/// The largest body that is read, in bytes, and the most that it may decode to.
 const MAX_BODY: u64 = 50 * 1024 * 1024;
 
 /// How many combinations of trust anchors and client certificates are kept.

@@ -6,7 +6,7 @@
 //!
 //! # What a broken connection means
 //!
-//! | the connection | sent | received | | |
+//! | the connection | sent | received | what it means | error |
 //! | --- | --- | --- | --- | --- |
 //! | any, writing failed | nothing | nothing | the server cannot have the request | [`TransportError::Untouched`] |
 //! | reused, ended | something | nothing | most likely the server never read it | [`TransportError::Unanswered`] |

@@ -19,7 +19,7 @@ fn the_commands_of_the_document_run_as_they_are_written() {
     let path = std::env::var("PATH").unwrap();
     for block in blocks {
         // Installed, in effect.
-        let script = block.replace("cargo install --path cli\n", "");
+        let script = block.replace("cargo install --locked --path cli\n", "");
         let ran = Command::new("sh")
             .args(["-ec", &script])
             .current_dir(folder.path())
