@@ -77,7 +77,7 @@ fn search(ca: &str, host: &str) -> SearchResults {
 fn export(ca: &str, host: &str) {
     let mut out = std::io::BufWriter::new(std::io::sink());
     let mut rows = 0;
-    for account in search(ca, host) {
+    for account in search(ca, host).text_rows() {
         writeln!(out, "{}", account.expect("an account")).expect("a line");
         rows += 1;
     }
