@@ -248,7 +248,7 @@ fn threads(server: &Server) {
     }
 }
 
-/// Sixteen threads that share an agent and its pool, and sixteen with one each, which
+/// Sixteen threads that share a pool, and sixteen with one each, which
 /// different texts of the CA bring about: does the pool's lock cost anything?
 fn agents(server: &Server) {
     const THREADS: usize = 16;
@@ -295,12 +295,12 @@ fn agents(server: &Server) {
     let [(shared, shared_waits), (own, own_waits)] = costs;
     let (shared, own) = (median(shared), median(own));
     println!(
-        "  one agent      {shared:>8.0} requests/s   {:.3} waits   {:.2} x sixteen",
+        "  one pool      {shared:>8.0} requests/s   {:.3} waits   {:.2} x sixteen",
         median(shared_waits),
         shared / own
     );
     println!(
-        "  sixteen agents {own:>8.0} requests/s   {:.3} waits",
+        "  sixteen pools {own:>8.0} requests/s   {:.3} waits",
         median(own_waits)
     );
 }

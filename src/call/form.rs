@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::encoding::percent::{Out, Percent, text};
+use crate::encoding::percent::{Out, Percent, encoded_length, text};
 use crate::encoding::python_json::{write_json, write_number};
 
 /// The timestamp and the nonce of one attempt.
@@ -54,7 +54,14 @@ impl Form {
         }
         fields.sort_unstable_by_key(|(name, _)| *name);
 
-        let mut out = Vec::with_capacity(512);
+        // Long texts are what makes a form large: with room for them it need not grow.
+        let length = |field: &Field<'a>| match field {
+            Field::Text(text) => encoded_length(text),
+            Field::Json(value) => value.as_str().map_or(0, encoded_length),
+            Field::Number(_) => 0,
+        };
+        let lengths = fields.iter().map(|(_, field)| length(field));
+        let mut out = Vec::with_capacity(512 + lengths.sum::<usize>());
         let mut signature_at = None;
         for (name, field) in &fields {
             if signature_at.is_none() && *name > SIGNATURE {

@@ -205,7 +205,10 @@ pub(crate) fn could_be_key(text: &str) -> bool {
 /// # Errors
 /// What the bytes are instead, if they are recognized.
 fn text_of(pem: &[u8]) -> Result<Cow<'_, str>, String> {
-    let text = String::from_utf8_lossy(pem);
+    let text = match std::str::from_utf8(pem) {
+        Ok(text) => Cow::Borrowed(text), // checked faster
+        Err(_) => String::from_utf8_lossy(pem),
+    };
     // Of 128 bytes or more, something may follow, or its end be missing.
     let is_long = matches!(pem, [SEQUENCE, 0x80..=0x84, ..]);
     let is_der = is_long || der::sequence_length(pem) == Some(pem.len());
@@ -216,7 +219,8 @@ fn text_of(pem: &[u8]) -> Result<Cow<'_, str>, String> {
     }
     let has_mark = pem.starts_with(&[0xff, 0xfe]) || pem.starts_with(&[0xfe, 0xff]);
     // Also finds a UTF-16 file among several concatenated ones.
-    match text.find("-\0").or(has_mark.then_some(0)) {
+    let wide = text.find('\0').and_then(|_| text.find("-\0"));
+    match wide.or(has_mark.then_some(0)) {
         None => Ok(text),
         Some(start) => {
             let before = text.get(..start).unwrap_or_default();
@@ -341,7 +345,10 @@ impl Block<'_> {
     /// What is wrong with it; also that something follows, where nothing may.
     fn decode(&self, may_go_on: bool) -> Result<(Vec<u8>, Vec<u8>), String> {
         let error = |why: &str| Err(block_error(self.number, why));
-        let Ok(mut der) = BASE64.decode(without_line_ends(self.body)) else {
+        // Most blocks have plain line ends, which are found sooner.
+        let plain: String = self.body.lines().collect();
+        let der = BASE64.decode(plain);
+        let Ok(mut der) = der.or_else(|_| BASE64.decode(without_line_ends(self.body))) else {
             return error("is not base64, or is cut short");
         };
         match der::sequence_length(&der) {

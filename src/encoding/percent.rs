@@ -41,6 +41,12 @@ impl<O: Out> Out for Percent<'_, O> {
     }
 }
 
+/// How many bytes a text becomes.
+pub(crate) fn encoded_length(text: &str) -> usize {
+    let is_reserved = |byte: &u8| !IS_UNRESERVED[usize::from(*byte)];
+    text.len() + 2 * text.bytes().filter(is_reserved).count()
+}
+
 /// Which bytes are unreserved characters (RFC 3986, 2.3).
 const IS_UNRESERVED: [bool; 256] = {
     let mut table = [false; 256];
