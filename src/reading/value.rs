@@ -43,8 +43,8 @@ const NUMBER: &str = "$serde_json::private::Number";
 
 /// Reads a value that takes no more than [`LIMIT`].
 ///
-/// * `by_field`: whether the fields of an object are read one by one, so that one
-///   which cannot be read costs only itself.
+/// * `by_field`: whether the fields of an object that cannot be read as a whole are read one
+///   by one, so that one which cannot be read costs only itself.
 pub(super) fn read(json: &str, by_field: bool) -> serde_json::Result<Value> {
     if json.len() > HARMLESS && cost(json, by_field)? > LIMIT {
         return Err(Error::custom(format_args!(
@@ -52,11 +52,11 @@ pub(super) fn read(json: &str, by_field: bool) -> serde_json::Result<Value> {
             LIMIT / 1024 / 1024
         )));
     }
-    let reader = Reader {
-        by_field,
-        ..Reader::default()
-    };
-    reader.read(json)
+    let whole = Reader::default();
+    whole.read(json).or_else(|error| match by_field {
+        true => Reader { by_field, ..whole }.read(json),
+        false => Err(error),
+    })
 }
 
 /// How much memory a value would take, in bytes.
