@@ -288,7 +288,7 @@ fn advice(code: i64, response: &GSResponse, mask: &Mask) -> Option<String> {
              otherwise the method may need one, see user_key"
         }
         ACCOUNT_DISABLED => "the account's isActive is false: accounts.setAccountInfo sets it",
-        INVALID_LOGIN_ID => "tell the user no more than that one of the two is wrong",
+        INVALID_LOGIN_ID => "tell the user only that the login ID or the password is wrong",
         LOGIN_IDENTIFIER_EXISTS => {
             "another account has this login id: log in with it, or link the accounts \
              (accounts.getConflictingAccount, with the answer's regToken)"
