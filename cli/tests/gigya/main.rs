@@ -39,9 +39,13 @@ pub fn gigya(args: &[&str]) -> Command {
 /// The program with the keys of the stand-in, sent there.
 pub fn at(api: &StandIn, args: &[&str]) -> Command {
     let mut command = gigya(args);
-    let scheme = if api.https { "https" } else { "http" };
+    // By its address where no certificate has a name: a look-up may be slow.
+    let host = match api.https {
+        true => format!("https://{}", api.host()),
+        false => format!("http://{}", api.address),
+    };
     command
-        .args(["--host", &format!("{scheme}://{}", api.host())])
+        .args(["--host", &host])
         .env("GIGYA_API_KEY", API_KEY)
         .env("GIGYA_SECRET_KEY", SECRET);
     command
