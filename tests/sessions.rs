@@ -323,6 +323,7 @@ fn what_is_too_long_for_a_line_was_not_sent() {
     let tls = StandIn::tls();
     let response = tls.aim(bearer).send();
     assert_eq!(response.outcome(), Outcome::NotSent, "{response}");
+    assert_eq!(response.get_error_code(), 400_006);
     assert_eq!((api.received().len(), tls.received().len()), (1, 0));
 }
 

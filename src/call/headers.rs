@@ -34,8 +34,9 @@ const OWNED: [&str; 10] = [
     "upgrade",
 ];
 
-/// The largest size of all names and values together, in bytes.
-const MAX_SIZE: usize = 32 * 1024;
+/// The largest size of all the caller's names and values together, and of a value that
+/// the SDK makes of what the caller says, in bytes.
+pub(crate) const MAX_SIZE: usize = 32 * 1024;
 
 /// All headers but those of an attempt.
 ///

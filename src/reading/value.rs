@@ -59,15 +59,23 @@ pub(super) fn read(json: &str, by_field: bool) -> serde_json::Result<Value> {
     })
 }
 
-/// How much memory a value would take, in bytes.
+/// How much memory reading a value would take, in bytes.
 fn cost(json: &str, by_field: bool) -> serde_json::Result<usize> {
-    let cost = Cell::new(0);
+    let cost = Cost::default();
     let reader = Reader {
         cost: Some(&cost),
         by_field,
     };
     reader.read(json)?;
-    Ok(cost.get())
+    Ok(cost.most.get())
+}
+
+/// What the values of a text take, in bytes.
+#[derive(Default)]
+struct Cost {
+    now: Cell<usize>,
+    /// Of what cannot be read in the end, most may have been.
+    most: Cell<usize>,
 }
 
 /// Reads a value without repairing anything or keeping anything as text.
@@ -78,18 +86,18 @@ pub(super) fn read_strictly(json: &str) -> serde_json::Result<Value> {
 #[derive(Clone, Copy, Default)]
 struct Reader<'c> {
     /// Adds up what the values would take, and builds none.
-    cost: Option<&'c Cell<usize>>,
+    cost: Option<&'c Cost>,
     by_field: bool,
 }
 
 impl Reader<'_> {
     fn parse(self, json: &str) -> serde_json::Result<Value> {
-        let paid = self.cost.map(Cell::get);
+        let paid = self.cost.map(|cost| cost.now.get());
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let value = self.deserialize(&mut deserializer);
         let value = value.and_then(|value| deserializer.end().map(|()| value));
         if let (Err(_), Some(cost), Some(paid)) = (&value, self.cost, paid) {
-            cost.set(paid);
+            cost.now.set(paid);
         }
         value
     }
@@ -110,7 +118,9 @@ impl Reader<'_> {
 
     fn pay(self, bytes: usize) {
         if let Some(cost) = self.cost {
-            cost.set(cost.get().saturating_add(bytes));
+            let now = cost.now.get().saturating_add(bytes);
+            cost.now.set(now);
+            cost.most.set(cost.most.get().max(now));
         }
     }
 
@@ -316,9 +326,16 @@ mod tests {
         let mended = text.replace("\\ud83d", "\\ufffd");
         assert_eq!(cost(&text, true).unwrap(), cost(&mended, true).unwrap());
         let halves = array_of(r#""\ud83d""#, 1_000_000);
+        // All of it is read before it turns out to be too deep, and then let go.
         let deep = format!("[{halves},{}1{}]", "[".repeat(200), "]".repeat(200));
-        let cost = cost(&format!(r#"{{"a":{deep}}}"#), true).unwrap();
-        assert!(cost < deep.len() + 10_000, "{cost}");
+        let cost = |json: &str| cost(json, true).unwrap();
+        let one = cost(&format!(r#"{{"a":{deep}}}"#));
+        assert!(
+            one + 10_000 > cost(&format!(r#"{{"a":{halves}}}"#)),
+            "{one}"
+        );
+        let two = cost(&format!(r#"{{"a":{deep},"b":{deep}}}"#));
+        assert!(two < one + deep.len() + 10_000, "{two}");
     }
 
     #[test]

@@ -394,11 +394,15 @@ impl Sender {
 /// The value of `Authorization`, which no log of HTTP headers shows.
 ///
 /// # Errors
-/// 400006 for a user key with control characters.
+/// 400006 for a user key with control characters, or of more than some 20 KB.
 fn authorization_header(text: &str) -> Result<HeaderValue, GSException> {
-    let value = HeaderValue::from_str(text);
-    let mut value =
-        value.map_err(|_| GSException::invalid("the user key cannot be sent in a header"))?;
+    let value = HeaderValue::from_str(text).ok();
+    let value = value.filter(|_| text.len() <= headers::MAX_SIZE);
+    let mut value = value.ok_or_else(|| {
+        GSException::invalid(
+            "the user key cannot be sent in a header: it is too long, or has control characters",
+        )
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }

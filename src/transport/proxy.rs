@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use percent_encoding::percent_decode_str;
 
+use crate::call::headers;
 use crate::call::host::{check_host, split_port};
 use crate::error::GSException;
 use crate::log::address;
@@ -60,6 +61,12 @@ impl Proxy {
             }
             None => None,
         };
+        if authorization
+            .as_ref()
+            .is_some_and(|value| value.len() > headers::MAX_SIZE)
+        {
+            return Err(invalid("has a user or password that is too long"));
+        }
         Ok(Proxy {
             https,
             host: host.to_string(),
@@ -199,6 +206,7 @@ mod tests {
             "://",
             "http://",
             "proxy\r\n:1",
+            &format!("http://user:{}@proxy:1", "hunter2".repeat(5_000)),
         ] {
             let error = Proxy::parse(text).unwrap_err();
             assert_eq!(error.error_code(), 400_006, "{text}");
