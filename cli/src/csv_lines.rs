@@ -163,7 +163,7 @@ impl Header {
         let params = tree.0.into_iter().map(|(name, node)| match node {
             // As a parameter, text and JSON text go as they are, but for booleans.
             Node::Leaf { text, is_text } => match is_text {
-                false if matches!(text.as_str(), "true" | "false") => (name, typed(&text)),
+                false if matches!(text.trim(), "true" | "false") => (name, typed(&text)),
                 _ => (name, Value::from(text)),
             },
             Node::Inner(tree) => (name, Value::from(tree.json())),

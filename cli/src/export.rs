@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use gssdk::*;
 
@@ -11,7 +11,7 @@ use crate::csv_lines;
 use crate::failure::{self, Failure};
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::options::{Common, ExportOptions};
-use crate::part::Part;
+use crate::part::{Part, target};
 use crate::progress::{Progress, note};
 use crate::site::{Signed, Site};
 
@@ -64,18 +64,27 @@ impl Export<'_> {
             Ok(there) if there.is_dir() => {
                 Err(Failure::Usage(format!("{}: is a directory", out.display())))
             }
-            Ok(there) if there.is_file() => self.to_file(&target(out), out),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.to_file(&target(out), out)
-            }
+            Ok(there) if there.is_file() => self.to_target(out),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.to_target(out),
             // A pipe or a device, of which Windows may tell nothing; or what cannot be opened.
-            _ => {
-                self.begins_anew()?;
-                let opened = OpenOptions::new().write(true).open(out);
-                let opened = opened.map_err(|error| Failure::file(out, error))?;
-                self.to_stream(opened, Some(out))
-            }
+            _ => self.directly_to(out),
         }
+    }
+
+    fn to_target(&self, out: &Path) -> Result<(), Failure> {
+        match target(out) {
+            Some(target) => self.to_file(&target, out),
+            None => self.directly_to(out),
+        }
+    }
+
+    fn directly_to(&self, out: &Path) -> Result<(), Failure> {
+        self.begins_anew()?;
+        let mut options = OpenOptions::new();
+        // What a file that is open already holds stays there.
+        let opened = options.write(true).append(cfg!(unix)).open(out);
+        let opened = opened.map_err(|error| Failure::file(out, error))?;
+        self.to_stream(opened, Some(out))
     }
 
     /// Nothing is kept of what went to a pipe, a device or standard output.
@@ -125,6 +134,7 @@ impl Export<'_> {
             return Err(Failure::Usage(why));
         };
         files.tidy_up()?;
+        part.protect_as(out)?;
         let checkpoint = match self.options.resume {
             true => files.checkpoint(&self.asked)?,
             false => None,
@@ -224,17 +234,6 @@ impl Export<'_> {
             None => Ok([row, "\n"].concat().into_bytes()),
         }
     }
-}
-
-/// What a symbolic link leads to, be it there or not. For links that lead in a circle
-/// `fs::metadata` has failed before.
-fn target(path: &Path) -> PathBuf {
-    let mut path = path.to_path_buf();
-    while let Ok(target) = fs::read_link(&path) {
-        path.pop();
-        path.push(target);
-    }
-    path
 }
 
 /// The results with their progress.

@@ -36,13 +36,17 @@ impl Pacer {
         }
     }
 
-    /// Waits until it is this thread's turn; `false` if that was interrupted.
-    pub fn wait(&self) -> bool {
+    /// Waits until it is this thread's turn; `false` if that was interrupted, or if the turn
+    /// would come too late, which leaves it to others.
+    pub fn wait(&self, deadline: Option<Instant>) -> bool {
         let turn = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
             let earliest = now.checked_sub(CATCH_UP).unwrap_or(now);
             let turn = state.next.max(earliest);
+            if deadline.is_some_and(|deadline| turn >= deadline) {
+                return false;
+            }
             state.next = turn + self.interval.mul_f64(state.slowness);
             // Slowly back to full speed, a fiftieth per call.
             state.slowness = (state.slowness * 0.98).max(1.0);
@@ -60,5 +64,23 @@ impl Pacer {
         if let Some(earliest) = Instant::now().checked_add(pause) {
             state.next = state.next.max(earliest);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_time_leaves_the_turn_to_others() {
+        let pacer = Pacer::per_second(1000.0, Interrupt::default());
+        assert!(pacer.wait(None));
+        pacer.slow_down(Duration::from_secs(3600));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        assert!(!pacer.wait(Some(deadline)));
+        let next = |pacer: &Pacer| pacer.state.lock().unwrap().next;
+        let before = next(&pacer);
+        assert!(!pacer.wait(Some(deadline)));
+        assert_eq!(next(&pacer), before);
     }
 }

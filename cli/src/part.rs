@@ -6,6 +6,21 @@ use std::path::{Path, PathBuf};
 
 use crate::export::BUFFER;
 
+/// What a symbolic link leads to, be it there or not; `None` where that is something which a
+/// process has open, as with `/dev/stdout`. For links that lead in a circle `fs::metadata`
+/// has failed before.
+pub fn target(path: &Path) -> Option<PathBuf> {
+    let mut path = path.to_path_buf();
+    while let Ok(target) = fs::read_link(&path) {
+        if path.starts_with("/proc") {
+            return None;
+        }
+        path.pop();
+        path.push(target);
+    }
+    (!path.starts_with("/dev/fd")).then_some(path)
+}
+
 pub struct Part {
     path: PathBuf,
     file: BufWriter<File>,
@@ -57,6 +72,14 @@ impl Part {
         Ok(is_at(file, &self.path)? && file.metadata()?.len() == self.written)
     }
 
+    /// May be read by whom `out` may be read, if that is there.
+    pub fn protect_as(&self, out: &Path) -> io::Result<()> {
+        match fs::metadata(out) {
+            Ok(there) if cfg!(unix) => self.file.get_ref().set_permissions(there.permissions()),
+            _ => Ok(()),
+        }
+    }
+
     /// Replaces `out` in one step.
     pub fn becomes(self, out: &Path) -> io::Result<()> {
         fs::rename(&self.path, out)
@@ -65,11 +88,19 @@ impl Part {
 
 #[cfg(unix)]
 fn open_alone(path: &Path) -> io::Result<Option<File>> {
-    use rustix::fs::{FlockOperation, flock};
+    use rustix::fs::{FlockOperation, OFlags, flock};
     use rustix::io::Errno;
+    use std::os::unix::fs::OpenOptionsExt;
     loop {
         // What another program cuts off leaves no hole: the file ends up too short.
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        // Nobody else's file by way of a link, and no waiting for a pipe's reader.
+        options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
+        let file = options.open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("is not a regular file: remove it"));
+        }
         // Where a file system has no locks, nothing tells exports apart.
         if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
             return Ok(None);

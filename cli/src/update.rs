@@ -5,10 +5,10 @@
 //! in the failures file as they stood in the input, on disk before their result is printed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal, LineWriter, Write};
+use std::io::{self, IsTerminal, LineWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use gssdk::*;
 
@@ -17,6 +17,7 @@ use crate::input::{Input, Line, Parser, Reader};
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::options::{Common, UpdateOptions};
 use crate::pacer::Pacer;
+use crate::part::target;
 use crate::progress::{Progress, note};
 use crate::site::{self, Signed, Site};
 
@@ -25,6 +26,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a line waits before it is sent again, twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the API asks for beyond this is not believed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
 pub fn run(common: &Common, options: &UpdateOptions) -> Result<(), Failure> {
     let is_stdin = options.file == Path::new("-");
@@ -155,7 +159,7 @@ impl Update<'_> {
             if line.number < self.options.from_line {
                 continue;
             }
-            if !self.pacer.wait() {
+            if !self.pacer.wait(None) {
                 return None;
             }
             source.last = line.number;
@@ -170,7 +174,7 @@ impl Update<'_> {
         let deadline = Instant::now() + self.site.timeout(TIMEOUT);
         let request = self.site.request(&self.options.method, params);
         let retries = self.options.retries;
-        // The last response that leaves open whether the line has been executed.
+        // The last response after which the line may have been executed.
         let mut open = None;
         let mut tries = 0;
         loop {
@@ -202,13 +206,14 @@ impl Update<'_> {
             let then = Instant::now().checked_add(pause);
             let then = then.filter(|then| may_repeat && tries < retries && *then < deadline);
             let again = then.is_some_and(|then| self.interrupt.sleep_until(then));
-            if !again || !self.pacer.wait() {
+            let is_open = response.outcome() == Outcome::Unknown;
+            if !again || !self.pacer.wait(Some(deadline)) {
                 // What refuses this copy says nothing about an earlier one.
-                let settled = matches!(fate, Fate::Final | Fate::Open);
+                let settled = is_open || response.get_error_code() == 0;
                 let response = open.filter(|_| !settled).unwrap_or(response);
                 return LineResult::of(uid, response);
             }
-            if fate == Fate::Open {
+            if is_open {
                 open = Some(response);
             }
             tries += 1;
@@ -234,7 +239,7 @@ impl Update<'_> {
         } else {
             note!("{done} updated, {failed} failed");
         }
-        if results.failures.file.is_some() {
+        if results.failures.has_lines() {
             note!("What failed is in {}", results.failures.path.display());
         }
         if results.unknown > 0 {
@@ -287,9 +292,8 @@ impl Fate {
         // A page instead of an answer of the API.
         let page = response.get_error_message();
         if code == error_codes::API_RATE_LIMIT_EXCEEDED || page.starts_with("HTTP Error 429") {
-            let asked = response.get_header("Retry-After");
-            let seconds = asked.and_then(|asked| asked.trim().parse().ok());
-            return Fate::TooMany(Duration::from_secs(seconds.unwrap_or(0)));
+            let asked = response.get_header("Retry-After").map(pause_asked);
+            return Fate::TooMany(asked.unwrap_or_default());
         }
         match (code, response.outcome()) {
             (error_codes::GENERAL_SERVER_ERROR | error_codes::TIMEOUT | 409_030, _) => Fate::Open,
@@ -298,6 +302,17 @@ impl Fate {
             _ => Fate::Open,
         }
     }
+}
+
+/// How long a `Retry-After` asks to wait: seconds, or until a date.
+fn pause_asked(text: &str) -> Duration {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Duration::from_secs(text.parse().unwrap_or(u64::MAX)).min(LONGEST_PAUSE);
+    }
+    let then = httpdate::parse_http_date(text).ok();
+    let left = then.and_then(|then| then.duration_since(SystemTime::now()).ok());
+    left.unwrap_or_default().min(LONGEST_PAUSE)
 }
 
 /// What became of a line.
@@ -408,7 +423,6 @@ struct Failures {
     /// The first line of CSV.
     head: Option<Vec<u8>>,
     file: Option<File>,
-    appends: bool,
 }
 
 impl Failures {
@@ -423,14 +437,12 @@ impl Failures {
                 "--failures is the input itself, and would overwrite it",
             ));
         }
+        let named = path.display().to_string();
+        let not_regular = || Failure::Usage(format!("{named}: --failures takes a regular file"));
         // A link stays one.
-        let path = fs::canonicalize(&path).unwrap_or(path);
-        let is_other = |metadata: fs::Metadata| !metadata.is_file();
-        if fs::metadata(&path).is_ok_and(is_other) {
-            let path = path.display();
-            return Err(Failure::Usage(format!(
-                "{path}: --failures takes a regular file"
-            )));
+        let path = target(&path).ok_or_else(not_regular)?;
+        if fs::metadata(&path).is_ok_and(|there| !there.is_file()) {
+            return Err(not_regular());
         }
         let appends = options.from_line > 1;
         if path.exists() && !appends {
@@ -442,7 +454,11 @@ impl Failures {
                     path.display()
                 )));
             }
-            fs::rename(&path, &old).map_err(|error| Failure::file(&path, error))?;
+            let moved = match same_file(&path, &old) {
+                true => fs::remove_file(&path),
+                false => fs::rename(&path, &old),
+            };
+            moved.map_err(|error| Failure::file(&path, error))?;
             note!(
                 "gigya: {} of an earlier run is now {}",
                 path.display(),
@@ -461,26 +477,45 @@ impl Failures {
             path,
             head,
             file: None,
-            appends,
         })
+    }
+
+    fn has_lines(&self) -> bool {
+        let length = self.file.as_ref().and_then(|file| file.metadata().ok());
+        length.is_some_and(|file| file.len() > 0)
     }
 
     /// Appends a line, or nothing of it.
     fn add(&mut self, line: &[u8]) -> io::Result<()> {
-        let mut text = [line, b"\n"].concat();
         let file = match &mut self.file {
             Some(file) => file,
             None => {
                 let mut options = OpenOptions::new();
-                let file = options.create(true).append(true).open(&self.path)?;
-                let is_new = !self.appends || file.metadata()?.len() == 0;
-                if let (Some(head), true) = (&self.head, is_new) {
-                    text = [head, b"\n".as_slice(), &text].concat();
-                }
+                let file = options
+                    .create(true)
+                    .read(true)
+                    .append(true)
+                    .open(&self.path)?;
                 self.file.insert(file)
             }
         };
-        let length = file.metadata()?.len();
+        let length = file.seek(SeekFrom::End(0))?;
+        let before = match (&self.head, length) {
+            (Some(head), 0) => [head, b"\n".as_slice()].concat(),
+            (None, 0) => Vec::new(),
+            _ => {
+                // A last line may have no end.
+                let mut last = [0];
+                file.seek(SeekFrom::End(-1))?;
+                file.read_exact(&mut last)?;
+                if last == *b"\n" {
+                    Vec::new()
+                } else {
+                    b"\n".to_vec()
+                }
+            }
+        };
+        let text = [&before, line, b"\n"].concat();
         file.write_all(&text).inspect_err(|_| {
             // A half would join the next line.
             let _ = file.set_len(length);
@@ -506,5 +541,51 @@ fn same_file(one: &Path, other: &Path) -> bool {
     match (fs::canonicalize(one), fs::canonicalize(other)) {
         (Ok(one), Ok(other)) => one == other,
         _ => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_api_asks_for_seconds_or_for_a_date() {
+        let date = |seconds| {
+            let then = SystemTime::now() + Duration::from_secs(seconds);
+            httpdate::fmt_http_date(then)
+        };
+        for (text, least, most) in [
+            ("3", 3, 3),
+            (" 0 ", 0, 0),
+            ("99999999999999999999", 86_400, 86_400),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 0, 0),
+            (&date(3600), 3590, 3600),
+            ("soon", 0, 0),
+            ("-1", 0, 0),
+            ("", 0, 0),
+        ] {
+            let asked = pause_asked(text).as_secs();
+            assert!((least..=most).contains(&asked), "{text}: {asked}");
+        }
+    }
+
+    #[test]
+    fn a_failures_file_has_its_head_and_whole_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("failed");
+        let failures = |head: Option<&str>| Failures {
+            path: path.clone(),
+            head: head.map(|head| head.as_bytes().to_vec()),
+            file: None,
+        };
+        // Made, and nothing written to it: the disk was full.
+        fs::write(&path, "").unwrap();
+        let mut of_csv = failures(Some("UID"));
+        of_csv.add(b"a").unwrap();
+        of_csv.add(b"b").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "UID\na\nb\n");
+        fs::write(&path, "{}").unwrap();
+        failures(None).add(b"[]").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n[]\n");
     }
 }

@@ -436,3 +436,46 @@ fn a_symbolic_link_is_followed() {
     let ran = at(&api, &["export", "--out", text(&inner.join("loop"))]).run();
     assert_eq!(ran.code, Some(2), "{ran:?}");
 }
+
+#[cfg(unix)]
+#[test]
+fn an_export_touches_no_file_but_its_own() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    *api.state.accounts.lock().unwrap() = 10;
+    let all = at(&api, &["export"]).run().out;
+    assert_eq!(all.lines().count(), 10);
+
+    // Standard output by another name: what the file holds stays there.
+    let kept = file(&folder, "kept", "precious\n");
+    let append = std::fs::OpenOptions::new()
+        .append(true)
+        .open(&kept)
+        .unwrap();
+    let mut run = at(&api, &["export", "--out", "/dev/stdout"]);
+    run.stdout(append).stderr(Stdio::null());
+    assert!(run.status().unwrap().success());
+    assert_eq!(content(&kept), "precious\n".to_string() + &all);
+
+    let out = folder.path().join("out");
+    let part = folder.path().join("out.part");
+    let victim = file(&folder, "victim", "precious\n");
+    symlink(&victim, &part).unwrap();
+    let ran = at(&api, &["export", "--out", text(&out)]).run();
+    assert_eq!((ran.code, out.exists()), (Some(2), false), "{ran:?}");
+    assert_eq!(content(&victim), "precious\n");
+    std::fs::remove_file(&part).unwrap();
+    let made = Command::new("mkfifo").arg(&part).status();
+    assert!(made.unwrap().success());
+    let ran = at(&api, &["export", "--out", text(&out)]).run();
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    std::fs::remove_file(&part).unwrap();
+
+    // Who may read it stays as it was.
+    let out = file(&folder, "out", "of an earlier run\n");
+    let mode = |path: &str| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    std::fs::set_permissions(&out, PermissionsExt::from_mode(0o600)).unwrap();
+    assert_eq!(at(&api, &["export", "--out", &out]).run().code, Some(0));
+    assert_eq!((content(&out), mode(&out)), (all, 0o600));
+}

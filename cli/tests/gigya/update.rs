@@ -590,11 +590,17 @@ fn the_outcome_of_a_line_is_that_of_all_its_copies() {
     let nobody_there = StandIn::tls();
     nobody_there.fault(Fault::CloseAfterExecuting);
     (0..10).for_each(|_| nobody_there.fault(Fault::CloseOnAccept));
-    let too_many = StandIn::tls();
-    too_many.fault(Fault::CloseAfterExecuting);
-    let refusals = [0, 403_048, 403_048, 403_048, 403_048];
-    too_many.state.refusals.lock().unwrap().extend(refusals);
-    for api in [nobody_there, too_many] {
+    let codes = [
+        403_048, 403_002, 403_004, 301_001, 500_001, 504_001, 409_030,
+    ];
+    let refusing = codes.map(|code| {
+        let api = StandIn::tls();
+        api.fault(Fault::CloseAfterExecuting);
+        let refusals = [0, code, code, code, code, code];
+        api.state.refusals.lock().unwrap().extend(refusals);
+        api
+    });
+    for api in refusing.into_iter().chain([nobody_there]) {
         let (ran, result) = result_of_one(&api, &["--idempotent"]);
         assert_eq!(result["outcome"], "Unknown", "{ran:?}");
         assert_eq!(ran.code, Some(1));
@@ -678,6 +684,30 @@ fn a_link_to_the_failures_stays_a_link() {
     assert_eq!(content(&target), "{\"UID\":\"\"}\n");
     assert_eq!(content(target + ".old"), "of an earlier run\n");
     assert!(link.is_symlink());
+
+    // To a file that is not there yet: it is there once a line has failed.
+    let (missing, link) = (folder.path().join("missing"), folder.path().join("link2"));
+    std::os::unix::fs::symlink("missing", &link).unwrap();
+    let good = file(&folder, "good.jsonl", "{\"UID\":\"a\"}\n");
+    let ran = at(&api, &["update", &good, "--failures", text(&link)]).run();
+    assert_eq!((ran.code, missing.exists()), (Some(0), false), "{ran:?}");
+    let ran = at(&api, &["update", &path, "--failures", text(&link)]).run();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(content(&missing), "{\"UID\":\"\"}\n");
+    assert!(link.is_symlink());
+}
+
+#[test]
+fn the_old_failures_may_be_the_same_file() {
+    let api = StandIn::plain();
+    let folder = Folder::new();
+    let path = file(&folder, "in.jsonl", "{\"UID\":\"\"}\n");
+    let failed = file(&folder, "in.jsonl.failed", "of an earlier run\n");
+    std::fs::hard_link(&failed, format!("{failed}.old")).unwrap();
+    let ran = at(&api, &["update", &path]).run();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(content(&failed), "{\"UID\":\"\"}\n");
+    assert_eq!(content(format!("{failed}.old")), "of an earlier run\n");
 }
 
 #[test]
