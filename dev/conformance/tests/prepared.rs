@@ -3,6 +3,8 @@
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
+use std::sync::LazyLock;
+
 use gssdk::*;
 use proptest::prelude::*;
 use support::*;
@@ -29,11 +31,13 @@ fn without_stamp(body: &str) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn prepare_and_send_put_the_same_on_the_wire(params in params()) {
-        let api = StandIn::plain();
+        // One for all, so that its name is looked up once.
+        static API: LazyLock<StandIn> = LazyLock::new(StandIn::plain);
+        let api = &*API;
         let mut request = api.request("accounts.getScreenSets", &params);
         request.add_header("X-Trace", "abc");
         let prepared = request.prepare().unwrap();
