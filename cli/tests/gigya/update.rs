@@ -697,6 +697,7 @@ fn a_link_to_the_failures_stays_a_link() {
     assert!(link.is_symlink());
 }
 
+#[cfg(unix)]
 #[test]
 fn the_old_failures_may_be_the_same_file() {
     let api = StandIn::plain();
