@@ -206,7 +206,7 @@ impl Update<'_> {
             let then = Instant::now().checked_add(pause);
             let then = then.filter(|then| may_repeat && tries < retries && *then < deadline);
             let again = then.is_some_and(|then| self.interrupt.sleep_until(then));
-            let is_open = response.outcome() == Outcome::Unknown;
+            let is_open = fate == Fate::Open && response.outcome() == Outcome::Unknown;
             if !again || !self.pacer.wait(Some(deadline)) {
                 // What refuses this copy says nothing about an earlier one.
                 let settled = is_open || response.get_error_code() == 0;

@@ -128,7 +128,6 @@ fn an_update_runs_none_twice_unless_that_does_no_harm() {
     );
 
     // What is left can be fed in again; setting the same twice does no harm.
-    api.state.refusals.lock().unwrap().clear();
     api.forget_faults();
     let args = [
         "update",
@@ -624,6 +623,14 @@ fn too_many_calls_are_repeated_when_the_api_says() {
     let (ran, result) = result_of_one(&api, &[]);
     assert_eq!((ran.code, &result["code"]), (Some(0), &json!(0)), "{ran:?}");
     assert!(started.elapsed() >= Duration::from_secs(1));
+    // It was not executed: the next answer is that of the line.
+    let at_once = page.replace(": 1\r", ": 0\r");
+    api.fault(Fault::RawKeep(at_once.into()));
+    let refusals = [400_009];
+    api.state.refusals.lock().unwrap().extend(refusals);
+    let (ran, result) = result_of_one(&api, &[]);
+    assert_eq!(result["code"], 400_009, "{ran:?}");
+    assert_eq!(result["outcome"], "Answered", "{ran:?}");
     // Later than the call may take: not repeated.
     let page = page.replace(": 1\r", ": 3600\r");
     api.fault(Fault::RawKeep(page.into()));
