@@ -294,6 +294,7 @@ fn advice(code: i64, response: &GSResponse, mask: &Mask) -> Option<String> {
              (accounts.getConflictingAccount, with the answer's regToken)"
         }
         LOGIN_ID_DOES_NOT_EXIST => "let the user register, or check what was entered",
+        API_RATE_LIMIT_EXCEEDED if response.outcome() == Outcome::Unknown => return None,
         API_RATE_LIMIT_EXCEEDED => "it was not executed: slow down, and let retries(n) repeat it",
         ACCOUNT_PENDING_TFA_VERIFICATION => {
             "go on with the answer's regToken: accounts.tfa.getProviders, accounts.tfa.initTFA \

@@ -410,14 +410,12 @@ fn a_body_that_must_not_be_there_is_not_the_next_users_answer() {
 #[test]
 fn a_success_is_not_sent_again_whatever_its_status() {
     let api = StandIn::plain();
-    for status in [429, 503] {
-        let length = GOOD.len();
-        let success = format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n\r\n{GOOD}");
-        api.fault(Fault::RawKeep(success.into_bytes()));
-        let response = api.set_status().retries(2).idempotent(true).send();
-        assert_eq!(response.get_error_code(), 0, "{response}");
-        assert_eq!(response.outcome(), Outcome::Answered);
-    }
+    let length = GOOD.len();
+    let success = format!("HTTP/1.1 503 x\r\nContent-Length: {length}\r\n\r\n{GOOD}");
+    api.fault(Fault::RawKeep(success.into_bytes()));
+    let response = api.set_status().retries(2).idempotent(true).send();
+    assert_eq!(response.get_error_code(), 0, "{response}");
+    assert_eq!(response.outcome(), Outcome::Answered);
     assert_eq!(api.executed(), 0, "nothing but the answers above");
 }
 
@@ -475,15 +473,66 @@ fn a_rate_limit_of_http_is_waited_for_as_long_as_it_says() {
 
         api.fault(Fault::RawKeep(refusal.into_bytes()));
         let response = api.set_status().send();
-        assert_eq!(response.get_error_code(), 500_000);
+        assert_eq!(response.get_error_code(), 403_048);
         assert_eq!(response.get_response_text(), "slow");
     }
     // What the deadline does not leave time for is not waited for.
     let refusal =
         "HTTP/1.1 429 x\r\nRetry-After: 99999999999999999999\r\nContent-Length: 0\r\n\r\n";
     api.fault(Fault::RawKeep(refusal.as_bytes().to_vec()));
-    assert_eq!(api.set_status().retries(2).send().get_error_code(), 500_000);
+    assert_eq!(api.set_status().retries(2).send().get_error_code(), 403_048);
     assert_eq!(api.executed(), 2);
+}
+
+/// Whatever the body is, even one that is cut short: the status says that nothing was executed.
+#[test]
+fn http_429_is_a_rate_limit_whatever_its_body() {
+    let gigyas =
+        r#"{"errorCode": 400006, "errorMessage": "m", "errorDetails": "d", "callId": "c", "x": 1}"#;
+    let xml = "<r><errorCode>500001</errorCode></r>";
+    let half = "<html>Too man";
+    let gzip = "Content-Encoding: gzip\r\n";
+    for (headers, length, body, call_id) in [
+        ("", 0, "", None),
+        ("", 13, "<html>no</html>", None),
+        ("", 15, r#"{"error": "x"}"#, None),
+        ("", 16, GOOD, None),
+        ("", gigyas.len(), gigyas, Some("c")),
+        ("", xml.len(), xml, None),
+        ("", 5_000, half, None),
+        ("", 60 << 20, half, None),
+        ("", 0, half, None),
+        ("Transfer-Encoding: chunked\r\n", 0, "fff\r\n<html>", None),
+        (gzip, 8, "no gzip!", None),
+    ] {
+        let framing = if headers.starts_with("Transfer") {
+            String::new()
+        } else {
+            format!("Content-Length: {length}\r\n")
+        };
+        let answer = format!("HTTP/1.1 429 x\r\n{headers}{framing}\r\n{body}");
+        for api in [StandIn::plain(), StandIn::tls()] {
+            api.fault(Fault::Raw(answer.clone().into_bytes()));
+            let response = api.set_status().send();
+            assert_eq!(response.get_error_code(), 403_048, "{body}: {response}");
+            assert_eq!(response.get_error_message(), "API rate limit exceeded");
+            assert_eq!(response.outcome(), Outcome::Answered, "{body}");
+            assert_eq!(response.call_id(), call_id);
+            assert_eq!(response.get_i64("x"), call_id.map(|_| 1));
+            if length == body.len() {
+                assert_eq!(response.get_response_text(), body);
+            }
+            let error = response.into_result().unwrap_err();
+            assert_eq!(error.error_details(), call_id.map(|_| "d"));
+        }
+    }
+    // Nor is a body that does not come a failure.
+    let api = StandIn::plain();
+    let head = "HTTP/1.1 429 x\r\nContent-Length: 9\r\n\r\nslow";
+    api.fault(Fault::RawKeep(head.into()));
+    let response = api.set_status().send_timeout(Duration::from_secs(1));
+    assert_eq!(response.get_error_code(), 403_048, "{response}");
+    assert_eq!(response.get_response_text(), "slow");
 }
 
 #[test]

@@ -34,12 +34,17 @@ fn raw(head: &str, body: &str) -> Fault {
 }
 
 #[test]
-fn an_answer_of_the_api_is_answered_whatever_its_code() {
+fn an_answer_of_the_api_is_answered_unless_its_code_leaves_that_open() {
     let api = StandIn::plain();
     assert_eq!(api.set_status().send().outcome(), Outcome::Answered);
-    for code in [403_005, 500_001] {
+    for code in [403_005, 403_048] {
         api.state.refusals.lock().unwrap().push_back(code);
         ends(api.set_status().send(), code, Outcome::Answered);
+    }
+    // Which do not say whether the call was executed.
+    for code in [500_001, 504_001, 409_030] {
+        api.state.refusals.lock().unwrap().push_back(code);
+        ends(api.set_status().send(), code, Outcome::Unknown);
     }
 }
 

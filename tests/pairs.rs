@@ -27,12 +27,16 @@ enum Do {
     Close,
     /// Answers with this code.
     Code(i64),
+    /// Executes it, and answers with this code.
+    ExecuteAndCode(i64),
+    /// Answers with this status and code.
+    Status(u16, i64),
     /// Answers with this status, and a page that is not the API's.
     Page(u16),
     /// Is not there: the handshake fails, and nothing is sent.
     Absent,
 }
-use Do::{Absent, Close, Code, Execute, ExecuteAndClose, Page};
+use Do::{Absent, Close, Code, Execute, ExecuteAndClose, ExecuteAndCode, Page, Status};
 
 const DATABASE_ERROR: Do = Code(500_001);
 const EXPIRED: Do = Code(403_002);
@@ -83,13 +87,15 @@ const ROWS: &[Row] = &[
     ("one copy, a gateway's page", COLD, &[Page(502)], 500_000, Unknown),
 
     ("a", WARM, &[Close, Execute], 0, Answered),
-    ("a, and another error", WARM, &[Close, INVALID], 400_006, Answered),
+    ("a, and another error", WARM, &[Close, INVALID], 400_006, Unknown),
     ("a, executed before", WARM, &[ExecuteAndClose, DUPLICATE], 500_000, Unknown),
     ("a then c", WARM, &[ExecuteAndClose, EXPIRED], 500_000, Unknown),
     ("a then d", Flags { warm: true, ..RETRY }, &[ExecuteAndClose, RATE], 500_000, Unknown),
     ("a then d, HTTP 429", Flags { warm: true, ..RETRY }, &[ExecuteAndClose, Page(429)], 500_000, Unknown),
     ("a then f", Flags { warm: true, ..FOLLOW }, &[ExecuteAndClose, ELSEWHERE], 500_000, Unknown),
     ("a then 500001", WARM, &[ExecuteAndClose, DATABASE_ERROR], 500_001, Unknown),
+    ("a then 504001", WARM, &[ExecuteAndClose, Code(504_001)], 504_001, Unknown),
+    ("a then e, another data center", Flags { warm: true, follow: true, ..IDEMPOTENT }, &[ExecuteAndClose, ELSEWHERE, Execute], 0, Answered),
     ("a then nobody there", WARM, &[ExecuteAndClose, Absent], 500_000, Unknown),
     ("a then lost", WARM, &[ExecuteAndClose, Close], 500_000, Unknown),
     ("a then a gateway's page", WARM, &[ExecuteAndClose, Page(502)], 500_000, Unknown),
@@ -107,6 +113,10 @@ const ROWS: &[Row] = &[
 
     ("d", RETRY, &[RATE, Execute], 0, Answered),
     ("d, HTTP 429", RETRY, &[Page(429), Execute], 0, Answered),
+    ("d, HTTP 429, not asked for", COLD, &[Page(429)], 403_048, Answered),
+    ("d, HTTP 429 with an answer of another code", RETRY, &[Status(429, 400_006), Execute], 0, Answered),
+    ("d, HTTP 429 as often as asked for", RETRY, &[Page(429), Status(429, 500_001)], 403_048, Answered),
+    ("d, HTTP 429, then nobody there", RETRY, &[Page(429), Absent], 403_048, Answered),
     ("d, not asked for", COLD, &[RATE], 403_048, Answered),
     ("d, as often as asked for", RETRY, &[RATE, RATE], 403_048, Answered),
     ("d then c", RETRY, &[RATE, EXPIRED, Execute], 0, Answered),
@@ -119,26 +129,34 @@ const ROWS: &[Row] = &[
     ("e", IDEMPOTENT, &[ExecuteAndClose, Execute], 0, Answered),
     ("e, 500001", IDEMPOTENT, &[DATABASE_ERROR, Execute], 0, Answered),
     ("e, HTTP 503", IDEMPOTENT, &[Page(503), Execute], 0, Answered),
+    ("e, 504001", IDEMPOTENT, &[Code(504_001), Execute], 0, Answered),
+    ("e, 409030", IDEMPOTENT, &[Code(409_030), Execute], 0, Answered),
+    ("e, HTTP 503 with an answer of another code", IDEMPOTENT, &[Status(503, 403_007), Execute], 0, Answered),
     ("e, nobody there", IDEMPOTENT, &[Absent, Execute], 0, Answered),
     ("e, not idempotent", RETRY, &[ExecuteAndClose], 500_000, Unknown),
-    ("e, not idempotent, 500001", RETRY, &[DATABASE_ERROR], 500_001, Answered),
+    ("e, not idempotent, 500001", RETRY, &[DATABASE_ERROR], 500_001, Unknown),
     ("e, not idempotent, nobody there", RETRY, &[Absent], 500_000, NotSent),
+    ("e, no further than another error", Flags { retries: 2, ..IDEMPOTENT }, &[ExecuteAndClose, INVALID], 400_006, Unknown),
+    ("e, open, then nobody there twice", Flags { retries: 2, ..IDEMPOTENT }, &[ExecuteAndClose, Absent, Absent], 500_000, Unknown),
+    ("e, executed and 504001, then 403048", IDEMPOTENT, &[ExecuteAndCode(504_001), RATE], 403_048, Unknown),
+    ("e, then 403004", Flags { retries: 2, ..IDEMPOTENT }, &[ExecuteAndClose, DUPLICATE], 403_004, Unknown),
+    ("e, then HTTP 429", IDEMPOTENT, &[ExecuteAndClose, Page(429)], 403_048, Unknown),
     ("e then lost", IDEMPOTENT, &[ExecuteAndClose, Close], 500_000, Unknown),
     ("e then nobody there", IDEMPOTENT, &[ExecuteAndClose, Absent], 500_000, Unknown),
     ("e, nobody there twice", IDEMPOTENT, &[Absent, Absent], 500_000, NotSent),
     ("e, nobody there, then lost", IDEMPOTENT, &[Absent, Close], 500_000, Unknown),
     ("e, nobody there, then refusal", IDEMPOTENT, &[Absent, RATE], 403_048, Answered),
-    ("e, 500001, then nobody there", IDEMPOTENT, &[DATABASE_ERROR, Absent], 500_001, Answered),
-    ("e then refusal", IDEMPOTENT, &[ExecuteAndClose, RATE], 500_000, Unknown),
-    ("e then refusal of the time", IDEMPOTENT, &[ExecuteAndClose, EXPIRED], 500_000, Unknown),
-    ("e then another data center", Flags { follow: true, ..IDEMPOTENT }, &[ExecuteAndClose, ELSEWHERE], 500_000, Unknown),
+    ("e, 500001, then nobody there", IDEMPOTENT, &[DATABASE_ERROR, Absent], 500_001, Unknown),
+    ("e then refusal", IDEMPOTENT, &[ExecuteAndClose, RATE], 403_048, Unknown),
+    ("e then refusal of the time", IDEMPOTENT, &[ExecuteAndClose, EXPIRED], 403_002, Unknown),
+    ("e then another data center", Flags { follow: true, ..IDEMPOTENT }, &[ExecuteAndClose, ELSEWHERE], 301_001, Unknown),
     ("e then 500001", IDEMPOTENT, &[ExecuteAndClose, DATABASE_ERROR], 500_001, Unknown),
-    ("e then 500001 then refusal", Flags { retries: 2, ..IDEMPOTENT }, &[ExecuteAndClose, DATABASE_ERROR, RATE], 500_000, Unknown),
-    ("e then 500001 then another error", Flags { retries: 2, ..IDEMPOTENT }, &[ExecuteAndClose, DATABASE_ERROR, INVALID], 400_006, Answered),
-    ("e then another error", IDEMPOTENT, &[ExecuteAndClose, INVALID], 400_006, Answered),
+    ("e then 500001 then refusal", Flags { retries: 2, ..IDEMPOTENT }, &[ExecuteAndClose, DATABASE_ERROR, RATE], 403_048, Unknown),
+    ("e then 500001 then another error", Flags { retries: 2, ..IDEMPOTENT }, &[ExecuteAndClose, DATABASE_ERROR, INVALID], 400_006, Unknown),
+    ("e then another error", IDEMPOTENT, &[ExecuteAndClose, INVALID], 400_006, Unknown),
     ("e then c", Flags { retries: 2, ..IDEMPOTENT }, &[ExecuteAndClose, EXPIRED, Execute], 0, Answered),
     ("e then d", Flags { retries: 2, ..IDEMPOTENT }, &[ExecuteAndClose, RATE, Execute], 0, Answered),
-    ("e then d then nobody there", Flags { retries: 2, ..IDEMPOTENT }, &[ExecuteAndClose, RATE, Absent], 500_000, Unknown),
+    ("e then d then nobody there", Flags { retries: 2, ..IDEMPOTENT }, &[ExecuteAndClose, RATE, Absent], 403_048, Unknown),
 
     ("f", FOLLOW, &[ELSEWHERE, Execute], 0, Answered),
     ("f, not asked for", COLD, &[ELSEWHERE], 301_001, Answered),
@@ -184,15 +202,16 @@ impl Server {
                         let form = read_form(&mut stream)?;
                         let step = script.lock().unwrap().pop_front();
                         let nonce = form.split('&').find_map(|pair| pair.strip_prefix("nonce="));
-                        if matches!(step, Some(Execute | ExecuteAndClose)) {
+                        if step.is_some_and(executes) {
                             let nonce = nonce.unwrap_or_default().to_string();
                             executed.lock().unwrap().push(nonce);
                         }
                         let (status, body) = match step {
                             Some(Execute) => (200, json!({"errorCode": 0})),
-                            Some(Code(code)) => {
+                            Some(Code(code) | ExecuteAndCode(code)) => {
                                 (200, json!({"errorCode": code, "apiDomain": elsewhere}))
                             }
+                            Some(Status(status, code)) => (status, json!({"errorCode": code})),
                             Some(Page(status)) => (status, Value::Null),
                             _ => return Ok(()),
                         };
@@ -216,6 +235,10 @@ impl Server {
         });
         server
     }
+}
+
+fn executes(step: Do) -> bool {
+    matches!(step, Execute | ExecuteAndClose | ExecuteAndCode(_))
 }
 
 fn read_form(stream: &mut impl Read) -> io::Result<String> {
@@ -282,10 +305,7 @@ fn run(number: usize, row: &Row) -> Result<(), String> {
         return Err(format!("{name}: {left} copies too few"));
     }
     let executed = server.executed.lock().unwrap();
-    let wanted = script
-        .iter()
-        .filter(|step| matches!(step, Execute | ExecuteAndClose))
-        .count();
+    let wanted = script.iter().filter(|step| executes(**step)).count();
     if executed.len() != wanted {
         return Err(format!("{name}: executed {executed:?}"));
     }

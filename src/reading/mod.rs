@@ -16,6 +16,7 @@ pub(crate) mod rows;
 mod value;
 mod xml;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde_json::{Map, Value};
@@ -68,6 +69,17 @@ impl Parsed {
             code,
             message: message.to_string(),
             ..Default::default()
+        }
+    }
+
+    /// A text among the fields of an answer, in JSON or XML.
+    pub(crate) fn field(&self, name: &str) -> Option<Cow<'_, str>> {
+        match self.data.get(name) {
+            Some(value) => value.as_str().map(Cow::Borrowed),
+            None if self.is_answer && self.data.is_empty() => {
+                xml::child(json::trimmed(&self.text), name).map(Cow::Owned)
+            }
+            None => None,
         }
     }
 

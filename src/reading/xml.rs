@@ -6,9 +6,6 @@ use quick_xml::events::Event;
 
 const BROKEN: &str = "its XML is cut short or broken";
 
-/// The children of the root whose text is kept.
-const KEPT: [&[u8]; 2] = [b"errorCode", b"errorMessage"];
-
 /// Gigya's XML: the first `<errorCode>` and the first `<errorMessage>` that are
 /// children of the root; nothing else of it is kept. A document cut short or broken
 /// is not a success.
@@ -16,7 +13,7 @@ const KEPT: [&[u8]; 2] = [b"errorCode", b"errorMessage"];
 /// # Errors
 /// Why it is not an answer.
 pub(super) fn read(body: &str) -> Result<(i64, String), &'static str> {
-    let [code, message] = texts(body)?;
+    let [code, message] = texts(body, ["errorCode", "errorMessage"])?;
     let code = code.and_then(|code| code.trim().parse().ok());
     Ok((
         code.ok_or("it is XML without a usable errorCode")?,
@@ -24,11 +21,20 @@ pub(super) fn read(body: &str) -> Result<(i64, String), &'static str> {
     ))
 }
 
+/// The text of the first child of the root of this name.
+pub(super) fn child(body: &str, name: &str) -> Option<String> {
+    let [text] = texts(body, [name]).ok()?;
+    text
+}
+
 /// The texts of the first children of these names.
-fn texts(body: &str) -> Result<[Option<String>; 2], &'static str> {
+fn texts<const N: usize>(
+    body: &str,
+    names: [&str; N],
+) -> Result<[Option<String>; N], &'static str> {
     let mut reader = Reader::from_str(body);
     reader.config_mut().expand_empty_elements = true;
-    let mut texts: [Option<String>; 2] = [None, None];
+    let mut texts: [Option<String>; N] = [const { None }; N];
     // Which of the texts is being read.
     let mut open = None;
     let (mut depth, mut closed) = (0, false);
@@ -50,7 +56,10 @@ fn texts(body: &str) -> Result<[Option<String>; 2], &'static str> {
                     text.push('<'); // text that contains an element is not a number
                 }
                 if depth == 1 {
-                    let kept = KEPT.iter().position(|name| *name == tag.name().as_ref());
+                    let tag = tag.name();
+                    let kept = names
+                        .iter()
+                        .position(|name| name.as_bytes() == tag.as_ref());
                     open = kept.filter(|kept| texts.get(*kept) == Some(&None));
                     if let Some(text) = open.and_then(|open| texts.get_mut(open)) {
                         *text = Some(String::new());

@@ -1,137 +1,312 @@
-//! Every copy of a call, and what became of it: the only place that decides the
-//! [`Outcome`] of a call.
+//! What became of each transmission of a call: the only place that decides an [`Outcome`].
 //!
-//! | what became of a copy | [`Fate`] |
-//! | --- | --- |
-//! | refused on this side; look-up, connection, tunnel or handshake failed; not one byte went out | `NotSent` |
-//! | no answer, or one that is not the API's own | `Open` |
-//! | 403004, 403002, 403048, 301001, HTTP 429 but for code 0: not executed, for a reason of the moment | `Refused` |
-//! | 500001, 504001, 409030: an answer that does not say what was executed | `Passing` |
-//! | any other answer of the API | `Answered` |
+//! The rule: *a copy that may have been executed is settled by success alone*. So the outcome
+//! of a call is a fold: that of the greatest of its transmissions, in the order of this table.
 //!
-//! The reply of the whole call is that of the last copy that was sent, or of the last copy
-//! if none was sent; a timeout after an open copy is reported as a timeout. Its outcome:
-//!
-//! | the reply's copy | an earlier copy is open | outcome |
+//! | [`Transmission`] | when | outcome |
 //! | --- | --- | --- |
-//! | `NotSent` | – | `NotSent` |
-//! | `Open` | – | `Unknown` |
-//! | `Refused` | no | `Answered` (`Unknown` for a page with status 429) |
-//! | `Refused` | yes | `Unknown`, error 500000: it does not say what became of the earlier one |
-//! | `Passing` | no | `Answered` |
-//! | `Passing` | yes | `Unknown` |
-//! | `Answered` | – | `Answered` |
+//! | `NotSent` | refused on this side; look-up, connection, tunnel or handshake failed; not one byte went out | `NotSent` |
+//! | `NotExecuted` | 403004, 403002, 403048, 301001; HTTP 429, whatever its body | `Answered` |
+//! | `Answered` | any other answer of the API: its code says what was executed | `Answered` |
+//! | `Unknown` | no response, or one that is not the API's own; 500001, 504001, 409030 | `Unknown` |
+//! | `Executed` | code 0, whatever the HTTP status but 429 | `Answered` |
 //!
-//! An open copy is one since the last that was `Answered`.
+//! The reply of a call is that of its last transmission that was sent: a later one that was
+//! not has nothing to say. With two exceptions:
+//!
+//! * If no answer of the API is there to be returned, a timeout is reported as a timeout.
+//! * `NotExecuted` speaks of one copy alone. Of the second copy of the same bytes, it becomes
+//!   error 500000: 403004 even means that the first one has arrived.
 
 use crate::error_codes::*;
 use crate::outcome::Outcome;
 
 use super::reply::Reply;
 
-/// Refusals that depend on when a copy arrives: an earlier copy may have been executed.
-const OF_THE_MOMENT: [i64; 4] = [
+/// Refusals that depend on when and where a copy arrives, before it is executed.
+const NOT_EXECUTED_CODES: [i64; 4] = [
     DUPLICATE_NONCE,
-    API_RATE_LIMIT_EXCEEDED,
     REQUEST_HAS_EXPIRED,
+    API_RATE_LIMIT_EXCEEDED,
     INVALID_DATA_CENTER,
 ];
 
-/// General server error; timeout and lock inside the API: they may be gone a
-/// little later, and do not say whether the call was executed.
-const PASSING: [i64; 3] = [GENERAL_SERVER_ERROR, TIMEOUT, 409_030];
+/// General server error, timeout inside the API, lock inside the API: the call may have been
+/// executed, and a little later the cause may be gone.
+const UNKNOWN_CODES: [i64; 3] = [GENERAL_SERVER_ERROR, TIMEOUT, 409_030];
 
-/// What became of a copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+/// What became of a transmission; a later one in this order prevails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Transmission {
+    #[default]
     NotSent,
-    Open,
-    Refused,
-    Passing,
+    NotExecuted,
     Answered,
+    Unknown,
+    Executed,
 }
 
-/// The copies of a call so far.
+impl Transmission {
+    pub(super) fn of(reply: &Reply) -> Self {
+        let code = reply.parsed.code;
+        if reply.not_sent {
+            Transmission::NotSent
+        } else if reply.is_rate_limit() {
+            Transmission::NotExecuted
+        } else if !reply.parsed.is_answer || UNKNOWN_CODES.contains(&code) {
+            Transmission::Unknown
+        } else if NOT_EXECUTED_CODES.contains(&code) {
+            Transmission::NotExecuted
+        } else if code == SUCCESS {
+            Transmission::Executed
+        } else {
+            Transmission::Answered
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        match self {
+            Transmission::NotSent => Outcome::NotSent,
+            Transmission::Unknown => Outcome::Unknown,
+            Transmission::NotExecuted | Transmission::Answered | Transmission::Executed => {
+                Outcome::Answered
+            }
+        }
+    }
+}
+
+/// The transmissions of a call so far.
 #[derive(Default)]
 pub(super) struct Attempts {
-    fates: Vec<Fate>,
-    /// The reply of the last copy.
-    last: Option<Reply>,
-    /// The reply of the last copy that was sent, and how many copies there were before
-    /// it; kept while the last one was not sent.
-    sent: Option<(Reply, usize)>,
+    /// The greatest of all transmissions.
+    all: Transmission,
+    /// The greatest of this attempt's.
+    this: Transmission,
+    /// The reply of the last one that was sent.
+    sent: Option<Reply>,
+    /// Whether that reply is a refusal of a second copy, and does not speak of the first.
+    is_second_copy: bool,
+    /// The reply of the last one, if that was not sent.
+    not_sent: Option<Reply>,
 }
 
 impl Attempts {
+    /// Begins an attempt: its transmissions carry bytes that no earlier one carried.
+    pub(super) fn begin(&mut self) {
+        self.this = Transmission::NotSent;
+    }
+
     pub(super) fn push(&mut self, reply: Reply) {
-        let fate = Fate::of(&reply);
-        let before = self.fates.len();
-        if let Some(last) = self.last.replace(reply) {
-            if fate == Fate::NotSent && Fate::of(&last) != Fate::NotSent {
-                self.sent = Some((last, before - 1));
-            }
+        let transmission = Transmission::of(&reply);
+        if transmission == Transmission::NotSent {
+            self.not_sent = Some(reply);
+            return;
         }
-        if fate != Fate::NotSent {
-            self.sent = None;
-        }
-        self.fates.push(fate);
+        self.is_second_copy =
+            transmission == Transmission::NotExecuted && self.this == Transmission::Unknown;
+        self.this = self.this.max(transmission);
+        self.all = self.all.max(transmission);
+        self.sent = Some(reply);
+        self.not_sent = None;
     }
 
-    /// The reply of the last copy.
+    /// The reply of the last transmission.
     pub(super) fn last(&self) -> Option<&Reply> {
-        self.last.as_ref()
+        self.not_sent.as_ref().or(self.sent.as_ref())
     }
 
-    /// Whether a copy before the last one may have been executed, and the last reply does not
-    /// say.
+    /// What became of this attempt by itself.
+    pub(super) fn this(&self) -> Transmission {
+        self.this
+    }
+
+    /// Whether a transmission may have been executed, and nothing has settled that.
     pub(super) fn is_open(&self) -> bool {
-        match self.fates.split_last() {
-            Some((Fate::Answered, _)) | None => false,
-            Some((_, earlier)) => is_open(earlier),
-        }
+        self.all == Transmission::Unknown
     }
 
-    /// The reply of the whole call, and its outcome.
-    pub(super) fn finish(mut self) -> Option<(Reply, Outcome)> {
-        let last = self.last.take()?;
-        let (reply, before) = match self.sent.take() {
-            // A timeout, and nothing says what became of an earlier copy.
-            Some((sent, _)) if Fate::of(&sent) == Fate::Open && last.is_timeout() => {
-                return Some((last, Outcome::Unknown));
-            }
-            Some(sent) => sent,
-            None => (last, self.fates.len().saturating_sub(1)),
+    /// The reply of the call, and its outcome; `None` if nothing was attempted.
+    pub(super) fn finish(self) -> Option<(Reply, Outcome)> {
+        let reply = match (self.sent, self.not_sent) {
+            (Some(sent), Some(late)) if late.is_timeout() && !sent.is_of_api() => late,
+            (Some(sent), _) if self.is_second_copy => sent.refused_second_copy(),
+            (Some(sent), _) => sent,
+            (None, not_sent) => not_sent?,
         };
-        let earlier = self.fates.get(..before).unwrap_or_default();
-        Some(match Fate::of(&reply) {
-            Fate::NotSent => (reply, Outcome::NotSent),
-            Fate::Open => (reply, Outcome::Unknown),
-            Fate::Refused if is_open(earlier) => (reply.refused_after_open(), Outcome::Unknown),
-            Fate::Refused if !reply.parsed.is_answer => (reply, Outcome::Unknown),
-            Fate::Passing if is_open(earlier) => (reply, Outcome::Unknown),
-            Fate::Refused | Fate::Passing | Fate::Answered => (reply, Outcome::Answered),
-        })
+        Some((reply, self.all.outcome()))
     }
 }
 
-/// Whether one of these copies may have been executed.
-fn is_open(fates: &[Fate]) -> bool {
-    let since = fates.iter().rposition(|fate| *fate == Fate::Answered);
-    let since = since.map_or(0, |at| at + 1);
-    fates.get(since..).unwrap_or_default().contains(&Fate::Open)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Call;
+    use crate::transport::{Answer, TransportError};
+    use http::{HeaderMap, StatusCode};
 
-impl Fate {
-    pub(super) fn of(reply: &Reply) -> Self {
-        let of_the_moment = OF_THE_MOMENT.contains(&reply.parsed.code);
-        match (reply.status, reply.parsed.is_answer) {
-            _ if reply.not_sent => Fate::NotSent,
-            (_, true) if reply.parsed.code == 0 => Fate::Answered,
-            (Some(429), _) => Fate::Refused,
-            (_, true) if of_the_moment => Fate::Refused,
-            (_, true) if PASSING.contains(&reply.parsed.code) => Fate::Passing,
-            (_, true) => Fate::Answered,
-            (_, false) => Fate::Open,
+    /// What came of a transmission.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Came {
+        /// An answer of the API with this HTTP status and code.
+        Api(u16, i64),
+        /// Another page with this status.
+        Page(u16),
+        Lost,
+        LostInTime,
+        Unreached,
+        UnreachedInTime,
+    }
+    use Came::{Api, Lost, LostInTime, Page, Unreached, UnreachedInTime};
+
+    /// The table of this module: what came, what that means, and its own code and outcome.
+    #[rustfmt::skip]
+    const TABLE: &[(Came, Transmission, i64, Outcome)] = &[
+        (Unreached, Transmission::NotSent, 500_000, Outcome::NotSent),
+        (UnreachedInTime, Transmission::NotSent, 504_002, Outcome::NotSent),
+        (Api(200, 403_004), Transmission::NotExecuted, 403_004, Outcome::Answered),
+        (Api(200, 403_002), Transmission::NotExecuted, 403_002, Outcome::Answered),
+        (Api(503, 403_048), Transmission::NotExecuted, 403_048, Outcome::Answered),
+        (Api(200, 301_001), Transmission::NotExecuted, 301_001, Outcome::Answered),
+        (Api(429, 403_048), Transmission::NotExecuted, 403_048, Outcome::Answered),
+        (Api(429, 400_006), Transmission::NotExecuted, 403_048, Outcome::Answered),
+        (Api(429, 500_001), Transmission::NotExecuted, 403_048, Outcome::Answered),
+        (Api(429, 0), Transmission::NotExecuted, 403_048, Outcome::Answered),
+        (Page(429), Transmission::NotExecuted, 403_048, Outcome::Answered),
+        (Api(200, 400_006), Transmission::Answered, 400_006, Outcome::Answered),
+        (Api(200, 403_005), Transmission::Answered, 403_005, Outcome::Answered),
+        (Api(200, 206_001), Transmission::Answered, 206_001, Outcome::Answered),
+        (Api(503, 400_006), Transmission::Answered, 400_006, Outcome::Answered),
+        (Api(200, 500_000), Transmission::Answered, 500_000, Outcome::Answered),
+        (Api(200, 500_001), Transmission::Unknown, 500_001, Outcome::Unknown),
+        (Api(500, 504_001), Transmission::Unknown, 504_001, Outcome::Unknown),
+        (Api(200, 409_030), Transmission::Unknown, 409_030, Outcome::Unknown),
+        (Page(200), Transmission::Unknown, 500_000, Outcome::Unknown),
+        (Page(302), Transmission::Unknown, 500_000, Outcome::Unknown),
+        (Page(503), Transmission::Unknown, 500_000, Outcome::Unknown),
+        (Lost, Transmission::Unknown, 500_000, Outcome::Unknown),
+        (LostInTime, Transmission::Unknown, 504_002, Outcome::Unknown),
+        (Api(200, 0), Transmission::Executed, 0, Outcome::Answered),
+        (Api(503, 0), Transmission::Executed, 0, Outcome::Answered),
+    ];
+
+    fn reply(came: Came) -> Reply {
+        let call = Call::new("accounts.search", ().into());
+        let answer = |status, body: String| Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            body: body.into_bytes(),
+            reused: false,
+        };
+        match came {
+            Api(status, code) => {
+                let body = format!(r#"{{"errorCode":{code},"callId":"of the API"}}"#);
+                Reply::of_answer(answer(status, body), &call)
+            }
+            Page(status) => Reply::of_answer(answer(status, "<html>no</html>".into()), &call),
+            Lost => Reply::of_failure(&TransportError::Lost("gone".into()), &call),
+            LostInTime => Reply::of_failure(&TransportError::Timeout { sent: true }, &call),
+            Unreached => Reply::of_failure(&TransportError::NotSent("no".into()), &call),
+            UnreachedInTime => Reply::of_failure(&TransportError::Timeout { sent: false }, &call),
         }
+    }
+
+    /// Runs a script: attempts, each of one transmission or of two copies of the same bytes.
+    fn run(script: &[&[Came]]) -> (Reply, Outcome) {
+        let mut attempts = Attempts::default();
+        for attempt in script {
+            attempts.begin();
+            attempt.iter().for_each(|came| attempts.push(reply(*came)));
+        }
+        attempts.finish().unwrap()
+    }
+
+    #[test]
+    fn each_row_alone_is_what_the_table_says() {
+        for (came, transmission, code, outcome) in TABLE {
+            assert_eq!(Transmission::of(&reply(*came)), *transmission, "{came:?}");
+            let (reply, found) = run(&[&[*came]]);
+            assert_eq!((reply.parsed.code, found), (*code, *outcome), "{came:?}");
+            let is_apis = matches!(came, Api(..));
+            assert_eq!(
+                reply.parsed.data.contains_key("callId"),
+                is_apis,
+                "{came:?}"
+            );
+        }
+        assert!(Attempts::default().finish().is_none());
+    }
+
+    /// Every pair of rows, and every triple of some, as attempts of their own and as copies.
+    #[test]
+    fn a_copy_that_may_have_been_executed_is_settled_by_success_alone() {
+        let rows = || TABLE.iter().map(|row| row.0);
+        for (first, second) in rows().flat_map(|a| rows().map(move |b| (a, b))) {
+            check(&[&[first, second]]);
+            check(&[&[first], &[second]]);
+        }
+        let some = [
+            Unreached,
+            UnreachedInTime,
+            Api(200, 403_004),
+            Page(429),
+            Api(200, 400_006),
+            Api(200, 500_001),
+            Page(503),
+            Lost,
+            LostInTime,
+            Api(200, 0),
+        ];
+        let pairs = some.iter().flat_map(|a| some.iter().map(move |b| (*a, *b)));
+        for (first, second) in pairs {
+            for third in some {
+                check(&[&[first], &[second], &[third]]);
+                check(&[&[first, second], &[third]]);
+                check(&[&[first], &[second, third]]);
+            }
+        }
+    }
+
+    /// What a script comes to, said without a fold.
+    fn check(script: &[&[Came]]) {
+        let row = |came: &Came| *TABLE.iter().find(|row| row.0 == *came).unwrap();
+        let mut earlier = script.concat().into_iter().rev().skip(1);
+        if earlier.any(|came| row(&came).1 == Transmission::Executed) {
+            return; // nothing is sent after a success
+        }
+        let copies = script.iter().enumerate();
+        let copies = copies.flat_map(|(n, attempt)| attempt.iter().map(move |came| (n, row(came))));
+        let copies = Vec::from_iter(copies);
+        let is = |wanted| copies.iter().any(|(_, row)| row.1 == wanted);
+        let outcome = if is(Transmission::Executed) {
+            Outcome::Answered
+        } else if is(Transmission::Unknown) {
+            Outcome::Unknown
+        } else if is(Transmission::Answered) || is(Transmission::NotExecuted) {
+            Outcome::Answered
+        } else {
+            Outcome::NotSent
+        };
+
+        let last = copies.len() - 1;
+        let sent = copies
+            .iter()
+            .rposition(|(_, row)| row.1 != Transmission::NotSent);
+        let told = sent.unwrap_or(last);
+        let (attempt, (came, transmission, own_code, _)) = copies[told];
+        let nothing_of_the_api = matches!(came, Page(_) | Lost | LostInTime) && came != Page(429);
+        let first_is_unknown = copies[..told]
+            .iter()
+            .any(|(n, row)| *n == attempt && row.1 == Transmission::Unknown);
+        let code = if copies[last].1.0 == UnreachedInTime && nothing_of_the_api {
+            504_002
+        } else if first_is_unknown && transmission == Transmission::NotExecuted {
+            500_000
+        } else {
+            own_code
+        };
+        let (reply, found) = run(script);
+        assert_eq!((reply.parsed.code, found), (code, outcome), "{script:?}");
+        let says_unsent = reply.parsed.message.starts_with("Nothing was sent");
+        assert!(!says_unsent || found == Outcome::NotSent, "{script:?}");
     }
 }

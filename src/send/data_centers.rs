@@ -1,9 +1,8 @@
 //! The data centers that serve API keys, as learned from the API.
 
-use serde_json::{Map, Value};
-
 use crate::call::Call;
 use crate::call::host::is_plain;
+use crate::reading::Parsed;
 use crate::sync::BoundedMap;
 
 /// How many API keys are kept.
@@ -40,9 +39,9 @@ impl DataCenters {
 }
 
 /// The API domain that a refusal names, if the request may go there.
-pub(super) fn named_by(data: &Map<String, Value>, call: &Call) -> Option<String> {
-    let domain = data.get("apiDomain")?.as_str()?;
-    (may_follow(call) && is_gigyas(domain)).then(|| domain.to_string())
+pub(super) fn named_by(refusal: &Parsed, call: &Call) -> Option<String> {
+    let domain = refusal.field("apiDomain")?;
+    (may_follow(call) && is_gigyas(&domain)).then(|| domain.into_owned())
 }
 
 fn may_follow(call: &Call) -> bool {

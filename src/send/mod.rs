@@ -2,17 +2,21 @@
 //!
 //! # What is sent twice
 //!
+//! An *attempt* is signed once; rows a and b send its bytes a second time. Rows c to f begin
+//! another attempt.
+//!
 //! | | after | what goes out | how often |
 //! | --- | --- | --- | --- |
 //! | a | a reused connection that ended before one byte of the answer | the same bytes, on a fresh connection, if they are signed (the API refuses a nonce that it has seen) or the call is idempotent | once |
 //! | b | a connection that took not one byte | the same bytes, on a fresh connection | once |
-//! | c | 403002, the request's time is refused | signed anew, by the API's clock | once |
-//! | d | 403048, rate limit, and HTTP 429 | signed anew, after a pause, no sooner than `Retry-After` says | [`Call::retries`] |
-//! | e | 500001, 504001, 409030, HTTP 503 and every failure, if the call is idempotent | signed anew, after a pause | [`Call::retries`], d included |
-//! | f | 301001, another data center | signed anew, for the one that the answer names, if the caller has asked for that | once |
+//! | c | 403002, the request's time is refused | re-signed, by the API's clock | once |
+//! | d | 403048, rate limit, and HTTP 429 | re-signed, after a pause, no sooner than `Retry-After` says | [`Call::retries`] |
+//! | e | an attempt that by itself was answered 500001, 504001, 409030 or HTTP 503, or failed on the network, if the call is idempotent | re-signed, after a pause | [`Call::retries`], d included |
+//! | f | 301001, another data center | re-signed, for the one that the answer names, if the caller has asked for that | once |
 //!
-//! Nothing else, ever: the caller decides. Where an earlier copy may have been executed,
-//! only (e) signs anew. All of it, pauses included, ends by one deadline.
+//! Nothing else, ever: the caller decides. Any other answer ends the call. Once a copy may have
+//! been executed, c and f count as retries, too, and like d need an idempotent call. All of it,
+//! pauses included, ends by one deadline.
 //!
 //! [`attempts`] decides the outcome of the whole.
 
@@ -43,7 +47,7 @@ use crate::pem::Pem;
 use crate::response::GSResponse;
 use crate::sync::process_id;
 use crate::transport::{Limits, Route, Settings, Transport, TransportError};
-use attempts::{Attempts, Fate};
+use attempts::{Attempts, Transmission};
 use clock::{Clock, Correction};
 use data_centers::DataCenters;
 use history::History;
@@ -157,7 +161,7 @@ impl Sender {
                     }
                     let last = attempts.last();
                     let code = last.map_or(0, |reply| reply.parsed.code);
-                    warn!("{}: sent again after error {code}", call.api_method);
+                    warn!("{}: re-sent after error {code}", call.api_method);
                     history.answered(last.map_or(String::new(), |reply| reply.parsed.text.clone()));
                     if !pause.is_zero() {
                         std::thread::sleep(pause);
@@ -226,29 +230,22 @@ impl Sender {
             }
             copy
         };
-        let may_have_arrived = credentials.has_nonce() || call.idempotent;
-        let (mut a, mut b) = (false, false);
-        loop {
+        let may_arrive_twice = credentials.has_nonce() || call.idempotent;
+        attempts.begin();
+        transmit(may_arrive_twice, |fresh| {
+            if fresh {
+                warn!("{}: re-sent, a connection had ended", call.api_method);
+            }
             let started = Instant::now();
-            let answer = self.transport.exchange(&route, copy(), limits, a || b);
-            let again = match &answer {
-                Err(TransportError::Untouched(_)) => !std::mem::replace(&mut b, true),
-                Err(TransportError::Unanswered(_)) if may_have_arrived => {
-                    !std::mem::replace(&mut a, true)
-                }
-                _ => false,
-            };
-            let reply = match answer {
-                Ok(answer) => Reply::of_answer(answer, call),
-                Err(error) => Reply::of_failure(error, call),
+            let answer = self.transport.exchange(&route, copy(), limits, fresh);
+            let (reply, failure) = match answer {
+                Ok(answer) => (Reply::of_answer(answer, call), None),
+                Err(error) => (Reply::of_failure(&error, call), Some(error)),
             };
             reply.log(&call.api_method, &target.host, started.elapsed());
             attempts.push(reply);
-            if !again {
-                break;
-            }
-            warn!("{}: sent again, a connection had ended", call.api_method);
-        }
+            failure
+        });
         Ok(Attempt {
             host: target.host.clone(),
             https: target.https,
@@ -266,36 +263,40 @@ impl Sender {
         progress: &mut Progress,
     ) -> Option<Duration> {
         let reply = attempts.last()?;
-        let fate = Fate::of(reply);
-        let code = reply.parsed.code;
-        if fate == Fate::Answered && code == 0 {
-            return None; // executed, whatever the HTTP status says
+        let last = Transmission::of(reply);
+        if last == Transmission::Executed {
+            return None;
         }
-        if fate == Fate::NotSent && progress.domain.take().is_some() {
+        if last == Transmission::NotSent && progress.domain.take().is_some() {
             self.data_centers.forget(call);
         }
 
         let may_retry = progress.retries < call.retries;
-        let is_rate_limit = code == API_RATE_LIMIT_EXCEEDED || reply.status == Some(429);
-        let may_pass = matches!(fate, Fate::NotSent | Fate::Open | Fate::Passing)
-            || reply.status == Some(503)
-            || attempts.is_open();
-        let e = may_retry && call.idempotent && may_pass;
-        if attempts.is_open() && !e {
+        let may_repeat = may_retry && call.idempotent;
+        if attempts.is_open() && !may_repeat {
             return None;
         }
-        let c = fate == Fate::Refused
-            && code == REQUEST_HAS_EXPIRED
-            && this.has_time
-            && self.correct_clock(this, reply, progress);
-        let f = fate == Fate::Refused
-            && code == INVALID_DATA_CENTER
-            && self.change_data_center(call, this, reply, progress);
+        let not_executed = last == Transmission::NotExecuted;
+        let (c, f) = match reply.parsed.code {
+            REQUEST_HAS_EXPIRED if not_executed => (
+                this.has_time && self.correct_clock(this, reply, progress),
+                false,
+            ),
+            INVALID_DATA_CENTER if not_executed => {
+                (false, self.change_data_center(call, this, reply, progress))
+            }
+            _ => (false, false),
+        };
         if (c || f) && !attempts.is_open() {
             return Some(Duration::ZERO);
         }
-        let d = may_retry && is_rate_limit && fate == Fate::Refused;
-        if !d && !e {
+        let d = may_retry && reply.is_rate_limit();
+        let may_pass = matches!(
+            attempts.this(),
+            Transmission::NotSent | Transmission::Unknown
+        );
+        let e = may_repeat && (may_pass || reply.status == Some(503));
+        if !(c || d || e || f) {
             return None;
         }
         let pause = pause(progress.retries).max(reply.retry_after().unwrap_or_default());
@@ -327,7 +328,7 @@ impl Sender {
         reply: &Reply,
         progress: &mut Progress,
     ) -> bool {
-        let named = data_centers::named_by(&reply.parsed.data, call);
+        let named = data_centers::named_by(&reply.parsed, call);
         // If the named one cannot be used, the refusal is returned as it is.
         let named = named.filter(|named| !progress.moved && call.target(named).is_ok());
         let Some(named) = named else {
@@ -388,6 +389,28 @@ impl Sender {
             client_cert: call.client_cert.as_ref(),
             proxy: call.proxy.as_deref(),
         })
+    }
+}
+
+/// Rows a and b: sends the same bytes once, and a second time on a fresh connection where
+/// those rows say so.
+///
+/// * `may_arrive_twice`: whether it does no harm if both copies reach the API.
+/// * `send`: sends a copy, on a fresh connection if its argument is true; returns why there is
+///   no answer.
+fn transmit(may_arrive_twice: bool, mut send: impl FnMut(bool) -> Option<TransportError>) {
+    let (mut a, mut b) = (may_arrive_twice, true);
+    let mut fresh = false;
+    loop {
+        let again = match send(fresh) {
+            Some(TransportError::Unanswered(_)) => std::mem::take(&mut a),
+            Some(TransportError::Untouched(_)) => std::mem::take(&mut b),
+            _ => false,
+        };
+        if !again {
+            return;
+        }
+        fresh = true;
     }
 }
 

@@ -7,10 +7,13 @@ use serde_json::Value;
 
 use crate::call::Call;
 use crate::error::GSException;
-use crate::error_codes::{DUPLICATE_NONCE, NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
+use crate::error_codes::*;
 use crate::log::{self, Answered, address};
 use crate::reading::Parsed;
 use crate::transport::{Answer, TransportError, decode};
+
+/// The HTTP status of a request that was refused because there were too many.
+const TOO_MANY_REQUESTS: u16 = 429;
 
 /// The reply to one copy.
 pub(super) struct Reply {
@@ -24,7 +27,6 @@ pub(super) struct Reply {
     failure: &'static str,
     /// Whether the answer came over a reused connection.
     reused: bool,
-    xml_of: Option<String>,
 }
 
 impl Reply {
@@ -50,6 +52,8 @@ impl Reply {
         };
         let http_error = |text| failure(text, format!("HTTP Error {status}: {reason}"));
         let parsed = match (status, flaw) {
+            (TOO_MANY_REQUESTS, Some(_)) => rate_limit(failure(text, String::new())),
+            (TOO_MANY_REQUESTS, None) => rate_limit(Parsed::read(text, call.rows_apart)),
             (300..400, _) => {
                 let location = text_of(&headers, "location");
                 failure(text, redirect(status, reason, location))
@@ -71,15 +75,14 @@ impl Reply {
             failure: "",
             reused: answer.reused,
             headers,
-            xml_of: xml_of(call),
         }
     }
 
     /// The reply for a failure of the transport.
-    pub(super) fn of_failure(error: TransportError, call: &Call) -> Self {
+    pub(super) fn of_failure(error: &TransportError, call: &Call) -> Self {
         let (not_sent, failure) = match error {
             TransportError::NotSent(_) | TransportError::Untouched(_) => (true, "nothing was sent"),
-            TransportError::Timeout { sent } => (!sent, "the time was up"),
+            TransportError::Timeout { sent } => (!sent, "timed out"),
             TransportError::Unanswered(_) => (false, "the connection was closed"),
             TransportError::Lost(_) => (false, "the answer did not arrive"),
         };
@@ -99,29 +102,24 @@ impl Reply {
         };
         Reply {
             failure,
-            ..Self::of_error(code, &message, not_sent, xml_of(call))
+            ..Self::of_error(code, &message, not_sent, call)
         }
     }
 
     /// The reply for an error of the SDK.
     pub(super) fn of_exception(error: &GSException, call: &Call) -> Self {
-        Self::of_error(
-            error.error_code(),
-            error.error_message(),
-            true,
-            xml_of(call),
-        )
+        Self::of_error(error.error_code(), error.error_message(), true, call)
     }
 
-    fn of_error(code: i64, message: &str, not_sent: bool, xml_of: Option<String>) -> Self {
+    fn of_error(code: i64, message: &str, not_sent: bool, call: &Call) -> Self {
+        let xml_method = call.wants_xml().then_some(call.api_method.as_str());
         Reply {
-            parsed: Parsed::of_error(code, message, xml_of.as_deref()),
+            parsed: Parsed::of_error(code, message, xml_method),
             status: None,
             headers: HeaderMap::new(),
             not_sent,
             failure: "",
             reused: false,
-            xml_of,
         }
     }
 
@@ -140,22 +138,41 @@ impl Reply {
         log::tried(method, host, took.as_millis(), answered);
     }
 
-    /// The reply if an earlier copy may have been executed.
-    pub(super) fn refused_after_open(self) -> Self {
-        let code = match self.status {
-            Some(429) if !self.parsed.is_answer => "HTTP 429".to_string(),
-            _ => self.parsed.code.to_string(),
-        };
+    /// The reply if this is the refusal of a second copy of the same bytes, the first of which
+    /// may have been executed.
+    pub(super) fn refused_second_copy(self) -> Self {
         let first = if self.parsed.code == DUPLICATE_NONCE {
             "the request had reached the API, which refused its second copy"
         } else {
-            "the request had gone out before, and the API refused a later copy"
+            "the request had gone out before, and its second copy was refused"
+        };
+        let refusal = match self.status {
+            Some(TOO_MANY_REQUESTS) => "HTTP 429".to_string(),
+            _ => self.parsed.code.to_string(),
         };
         let message = format!(
-            "The answer did not arrive: {first} ({code}). The outcome is unknown: the API may \
+            "The answer did not arrive: {first} ({refusal}). The outcome is unknown: the API may \
              have executed the request"
         );
-        Self::of_error(NETWORK_OR_PROTOCOL_FAILURE, &message, false, self.xml_of)
+        Reply {
+            parsed: Parsed {
+                code: NETWORK_OR_PROTOCOL_FAILURE,
+                message,
+                ..self.parsed
+            },
+            ..self
+        }
+    }
+
+    /// Whether the request was refused because there were too many: not executed.
+    pub(super) fn is_rate_limit(&self) -> bool {
+        let by_code = self.parsed.is_answer && self.parsed.code == API_RATE_LIMIT_EXCEEDED;
+        by_code || self.status == Some(TOO_MANY_REQUESTS)
+    }
+
+    /// Whether this is an answer of the API; HTTP 429 is, whoever has sent it.
+    pub(super) fn is_of_api(&self) -> bool {
+        self.parsed.is_answer || self.is_rate_limit()
     }
 
     pub(super) fn is_timeout(&self) -> bool {
@@ -180,9 +197,19 @@ impl Reply {
     }
 }
 
-/// The method, if errors of the SDK are written as XML.
-fn xml_of(call: &Call) -> Option<String> {
-    call.wants_xml().then(|| call.api_method.clone())
+/// What HTTP 429 means, whatever came with it: of that, only an answer of the API counts.
+fn rate_limit(read: Parsed) -> Parsed {
+    let data = if read.is_answer {
+        read.data
+    } else {
+        Default::default()
+    };
+    Parsed {
+        code: API_RATE_LIMIT_EXCEEDED,
+        message: "API rate limit exceeded".into(),
+        data,
+        ..read
+    }
 }
 
 fn redirect(status: u16, reason: &str, location: Option<&str>) -> String {

@@ -239,13 +239,16 @@ impl Transport {
             error => error,
         })?;
         let (parts, mut body) = answer.into_parts();
+        // The status says all: what became of its body does not matter.
+        let is_rate_limit = parts.status == StatusCode::TOO_MANY_REQUESTS;
         let length = body.content_length().unwrap_or(0);
-        if length > MAX_BODY {
+        if length > MAX_BODY && !is_rate_limit {
             return Err(Error::BodyExceedsLimit(MAX_BODY).into());
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+        let mut bytes = Vec::with_capacity(length.min(MAX_BODY) as usize);
         let mut reader = body.with_config().limit(MAX_BODY).reader();
-        if let Err(error) = reader.read_to_end(&mut bytes) {
+        let read = reader.read_to_end(&mut bytes);
+        if let Some(error) = read.err().filter(|_| !is_rate_limit) {
             // The status gives a hint about the missing body.
             return Err(match TransportError::from(Error::from(error)) {
                 TransportError::Lost(why) if !parts.status.is_success() => {
