@@ -197,11 +197,12 @@ impl GSRequest {
     ///
     /// With [`idempotent`](Self::idempotent), also after 500001, 504001, 409030 and
     /// HTTP 503, which do not say whether the API executed the call, and after failures
-    /// of the network.
+    /// of the network. Any other answer ends the call; if an earlier try may have been
+    /// executed, its outcome is `Unknown`.
     ///
     /// It waits 1, 2, 4 … s in between, up to 30 s and a little less by chance, or as
     /// long as `Retry-After` says if that is longer, and never beyond the timeout. Each
-    /// try is signed anew; the log shows them.
+    /// try is re-signed; the log shows them.
     ///
     /// ```
     /// use gssdk::*;
@@ -234,7 +235,7 @@ impl GSRequest {
     }
 
     /// After 301001, goes to the data center that the API names: the request was
-    /// refused, so nothing ran, and is signed anew for the other one. The default is
+    /// refused, so nothing ran, and is re-signed for the other one. The default is
     /// `false`. What an answer over https has named is where later requests with the same
     /// API key go at once if they allow it, until it cannot be reached.
     ///

@@ -745,6 +745,39 @@ fn an_answer_that_names_a_bad_data_center_is_an_answer() {
     }
 }
 
+/// XML, too, names the data center.
+#[test]
+fn a_refusal_in_xml_is_followed_to_the_data_center_that_it_names() {
+    for (body, followed) in [
+        (
+            "<r><errorCode>301001</errorCode><apiDomain>eu1.gigya.com</apiDomain></r>",
+            true,
+        ),
+        (
+            "<r><errorCode>301001</errorCode><apiDomain>evil.example</apiDomain></r>",
+            false,
+        ),
+        (
+            "<r><errorCode>301001</errorCode><x><apiDomain>eu1.gigya.com</apiDomain></x></r>",
+            false,
+        ),
+        ("<r><errorCode>301001</errorCode></r>", false),
+    ] {
+        let (api, proxy) = two_data_centers();
+        api.fault(Fault::RawKeep(answer(body).into_bytes()));
+        let params = json!({"format": "xml", "UID": UID});
+        let mut request = GSRequest::new(API_KEY, SECRET, "accounts.getAccountInfo", params)
+            .use_https(true)
+            .ca_certs(certs::ca_pem())
+            .follow_data_center(true);
+        request.set_proxy(format!("127.0.0.1:{}", proxy.port));
+        let response = request.send();
+        let expected = if followed { (0, 2) } else { (301_001, 1) };
+        let found = (response.get_error_code(), api.received().len());
+        assert_eq!(found, expected, "{body}: {response}");
+    }
+}
+
 fn two_data_centers() -> (StandIn, Proxy) {
     let names = ["accounts.us1.gigya.com", "accounts.eu1.gigya.com"];
     let identity = certs::ca().issue(certs::server_params(&names));

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
 use crate::error::GSException;
-use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
+use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
 use crate::outcome::Outcome;
 use crate::pem::{ClientCert, Pem};
 use crate::reading::json;
@@ -175,13 +175,16 @@ impl Call {
                 }
                 Ok(_) => None,
             },
-            Outcome::Answered => match self.credentials() {
+            // The SDK's own: nothing of the API came.
+            Outcome::Unknown if [NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT].contains(&code) => {
+                None
+            }
+            Outcome::Answered | Outcome::Unknown => match self.credentials() {
                 Ok(Credentials::Token) => Some(
                     "no secret key was given, so the API key went as an access token".to_string(),
                 ),
                 _ => None,
             },
-            Outcome::Unknown => None,
         }
     }
 

@@ -161,7 +161,7 @@ impl Sender {
                     }
                     let last = attempts.last();
                     let code = last.map_or(0, |reply| reply.parsed.code);
-                    warn!("{}: re-sent after error {code}", call.api_method);
+                    warn!("{}: sent again after error {code}", call.api_method);
                     history.answered(last.map_or(String::new(), |reply| reply.parsed.text.clone()));
                     if !pause.is_zero() {
                         std::thread::sleep(pause);
@@ -234,7 +234,7 @@ impl Sender {
         attempts.begin();
         transmit(may_arrive_twice, |fresh| {
             if fresh {
-                warn!("{}: re-sent, a connection had ended", call.api_method);
+                warn!("{}: sent again, a connection had ended", call.api_method);
             }
             let started = Instant::now();
             let answer = self.transport.exchange(&route, copy(), limits, fresh);
