@@ -88,6 +88,7 @@ const ROWS: &[Row] = &[
 
     ("a", WARM, &[Close, Execute], 0, Answered),
     ("a, and another error", WARM, &[Close, INVALID], 400_006, Unknown),
+    ("a, and another error, with retries left", Flags { warm: true, ..IDEMPOTENT }, &[Close, INVALID], 400_006, Unknown),
     ("a, executed before", WARM, &[ExecuteAndClose, DUPLICATE], 500_000, Unknown),
     ("a then c", WARM, &[ExecuteAndClose, EXPIRED], 500_000, Unknown),
     ("a then d", Flags { warm: true, ..RETRY }, &[ExecuteAndClose, RATE], 500_000, Unknown),

@@ -264,8 +264,9 @@ impl Sender {
     ) -> Option<Duration> {
         let reply = attempts.last()?;
         let last = Transmission::of(reply);
-        if last == Transmission::Executed {
-            return None;
+        let is_busy = reply.status == Some(503);
+        if last == Transmission::Executed || last == Transmission::Answered && !is_busy {
+            return None; // that settles it, whatever went before
         }
         if last == Transmission::NotSent && progress.domain.take().is_some() {
             self.data_centers.forget(call);
@@ -295,7 +296,7 @@ impl Sender {
             attempts.this(),
             Transmission::NotSent | Transmission::Unknown
         );
-        let e = may_repeat && (may_pass || reply.status == Some(503));
+        let e = may_repeat && (may_pass || is_busy);
         if !(c || d || e || f) {
             return None;
         }
