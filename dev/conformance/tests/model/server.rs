@@ -118,8 +118,10 @@ impl World {
         self.truth.lock().expect("a sound server")
     }
 
-    /// The next send begins: whatever was to come on idle connections has come.
+    /// The next send begins: whatever was to come on idle connections has come, and what the
+    /// last one has left behind has arrived.
     pub fn begin(&self, id: usize) {
+        self.accept_all();
         let mut truth = self.truth();
         while truth.pending > 0 {
             truth = self.changed.wait(truth).expect("a sound server");
@@ -128,25 +130,28 @@ impl World {
         truth.steps.entry(id).or_default();
     }
 
-    /// Resets all connections, before the client has written anything on them; returns when
-    /// its kernel knows.
-    pub fn reset_all(&self) {
-        let server = self.address.port();
+    /// Waits until all connections that are open by now have been accepted: they are in order.
+    fn accept_all(&self) {
         let mut truth = self.truth();
-        // Once this one has been accepted, all that were opened before have been.
         let last = TcpStream::connect(self.address).expect("a connection");
+        let _ = SockRef::from(&last).set_linger(Some(Duration::ZERO));
         truth.last = last.local_addr().ok().map(|address| address.port());
         while truth.last.is_some() {
             truth = self.changed.wait(truth).expect("a sound server");
         }
-        let open = std::mem::take(&mut truth.open);
-        drop(truth);
+    }
+
+    /// Resets all connections, before the client has written anything on them; returns when
+    /// its kernel knows.
+    pub fn reset_all(&self) {
+        self.accept_all();
+        let open = std::mem::take(&mut self.truth().open);
         for tcp in open.into_values() {
             let client = tcp.peer_addr().map(|address| address.port());
             reset(&tcp);
             drop(tcp);
             if let Ok(client) = client {
-                kernel::wait_until_gone(server, client);
+                kernel::wait_until_gone(self.address.port(), client);
             }
         }
         let mut truth = self.truth();
