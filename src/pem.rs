@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use crate::crypto::pem::{could_be_key, is_pem};
 
@@ -53,24 +54,57 @@ enum Source {
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 impl Pem {
-    /// Returns the PEM text; reads the file if it is in one.
+    /// The path, if it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.0 {
+            Source::Path(path) => Some(path),
+            Source::Content(_) => None,
+        }
+    }
+
+    /// What tells whether the file has changed; `None` for content.
     ///
     /// # Errors
     /// Errors of the file system; files that could block or exhaust memory.
+    pub(crate) fn version(&self) -> io::Result<Option<Version>> {
+        let Some(path) = self.path() else {
+            return Ok(None);
+        };
+        if path.as_os_str().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the path is empty"));
+        }
+        let metadata = std::fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Err(io::Error::other(
+                "it is a folder, pipe or device and not a file (read it and pass its content)",
+            ));
+        }
+        #[cfg(unix)]
+        let (changed, inode) = {
+            use std::os::unix::fs::MetadataExt;
+            ((metadata.ctime(), metadata.ctime_nsec()), metadata.ino())
+        };
+        #[cfg(not(unix))]
+        let (changed, inode) = ((0, 0), 0);
+        Ok(Some(Version {
+            modified: metadata.modified()?,
+            size: metadata.len(),
+            changed,
+            inode,
+        }))
+    }
+
+    /// Returns the PEM text; reads the file if it is in one.
+    ///
+    /// # Errors
+    /// As [`Pem::version`].
     pub(crate) fn read(&self) -> io::Result<Arc<Vec<u8>>> {
         let path = match &self.0 {
             Source::Content(content) => return Ok(Arc::clone(content)),
             Source::Path(path) => path,
         };
-        if path.as_os_str().is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the path is empty"));
-        }
         // Checked first, because even opening a pipe may block.
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(io::Error::other(
-                "it is a folder, pipe or device and not a file (read it and pass its content)",
-            ));
-        }
+        self.version()?;
         let mut content = Vec::new();
         let read = File::open(path)?
             .take(MAX_FILE + 1)
@@ -79,6 +113,28 @@ impl Pem {
             return Err(io::Error::other("it is larger than 16 MB"));
         }
         Ok(Arc::new(content))
+    }
+}
+
+/// What a `stat` says of a file. Two contents have the same only if a file is changed twice
+/// within the resolution of its times.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Version {
+    modified: SystemTime,
+    size: u64,
+    /// When the inode was changed, in seconds and nanoseconds since 1970; nobody can set it.
+    changed: (i64, i64),
+    inode: u64,
+}
+
+impl Version {
+    /// Whether a later change has other times: those of some file systems count two seconds.
+    pub(crate) fn is_settled(&self, now: SystemTime) -> bool {
+        const RESOLUTION: Duration = Duration::from_secs(2);
+        let changed = u64::try_from(self.changed.0).unwrap_or_default();
+        let changed = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(changed));
+        let newest = changed.map_or(self.modified, |changed| changed.max(self.modified));
+        now.duration_since(newest).is_ok_and(|age| age > RESOLUTION)
     }
 }
 

@@ -22,7 +22,6 @@ use std::time::Instant;
 
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode};
-use rustls::ClientConfig;
 use ureq::config::Config;
 use ureq::unversioned::transport::LazyBuffers;
 use ureq::{Agent, Error};
@@ -36,14 +35,12 @@ use pool::{Connection, Key, Pool};
 use proxy::Proxy;
 use resolver::Names;
 pub(crate) use socket::Limits;
-use trust::TlsSettings;
+use trust::Trust;
+pub(crate) use trust::TrustId;
 use wire::{Back, Handover, INPUT_SIZE, MAX_RECEIVED, OUTPUT_SIZE, Wire};
 
 /// The largest body that is read, in bytes, and the most that it may decode to.
 const MAX_BODY: u64 = 50 * 1024 * 1024;
-
-/// How many combinations of trust anchors and client certificates are kept.
-const MAX_TLS_CONFIGS: usize = 64;
 
 /// What a request needs of the transport.
 pub(crate) struct Settings<'a> {
@@ -84,8 +81,7 @@ pub(crate) struct Answer {
 pub(crate) struct Transport {
     pool: Pool,
     names: Arc<Names>,
-    /// The most recently used one is last.
-    tls: Mutex<Vec<(TlsSettings, Arc<ClientConfig>)>>,
+    trust: Trust,
     config: Config,
 }
 
@@ -94,7 +90,7 @@ impl Default for Transport {
         Transport {
             pool: Pool::default(),
             names: Arc::default(),
-            tls: Mutex::default(),
+            trust: Trust::default(),
             // Time limits and proxies are handled here, not by ureq.
             config: Agent::config_builder()
                 .http_status_as_error(false)
@@ -119,13 +115,13 @@ impl Transport {
         };
         let tls = if https {
             let client_cert = settings.client_cert;
-            Some(self.tls_config(TlsSettings::read(settings.ca_certs, client_cert)?)?)
+            Some(self.trust.config(settings.ca_certs, client_cert)?)
         } else {
             None
         };
         // The trust anchors are those for the API; the client certificate is not sent.
         let proxy_tls = if proxy.as_ref().is_some_and(|proxy| proxy.https) {
-            Some(self.tls_config(TlsSettings::read(settings.ca_certs, None)?)?)
+            Some(self.trust.config(settings.ca_certs, None)?)
         } else {
             None
         };
@@ -152,29 +148,6 @@ impl Transport {
             proxy_authorization,
             hint,
         })
-    }
-
-    /// The configuration of these settings, kept or new.
-    fn tls_config(&self, settings: TlsSettings) -> Result<Arc<ClientConfig>, GSException> {
-        let find = |kept: &mut Vec<(TlsSettings, Arc<ClientConfig>)>| {
-            let at = kept.iter().rposition(|(known, _)| *known == settings)?;
-            kept.get_mut(at..)?.rotate_left(1);
-            kept.last().map(|(_, config)| Arc::clone(config))
-        };
-        if let Some(config) = find(&mut lock(&self.tls)) {
-            return Ok(config);
-        }
-        // Built without the lock: others need not wait while certificates are parsed.
-        let config = settings.config()?;
-        let mut kept = lock(&self.tls);
-        if let Some(config) = find(&mut kept) {
-            return Ok(config); // another thread was faster
-        }
-        if kept.len() >= MAX_TLS_CONFIGS {
-            kept.remove(0);
-        }
-        kept.push((settings, Arc::clone(&config)));
-        Ok(config)
     }
 
     /// Posts a request once and reads the answer.

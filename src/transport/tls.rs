@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use crate::pem::Pem;
     use crate::transport::Limits;
-    use crate::transport::trust::TlsSettings;
+    use crate::transport::trust::Trust;
     use rustls::ServerConnection;
     use stand_in::certs;
     use std::net::{TcpListener, TcpStream};
@@ -133,10 +133,7 @@ mod tests {
             sent.send(tcp).unwrap();
         });
         let ca = Pem::from(certs::ca_pem().as_bytes());
-        let config = TlsSettings::read(Some(&ca), None)
-            .unwrap()
-            .config()
-            .unwrap();
+        let config = Trust::default().config(Some(&ca), None).unwrap();
         let limits = Limits {
             deadline: Instant::now() + Duration::from_secs(60),
             connect: None,
