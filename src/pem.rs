@@ -22,15 +22,15 @@ use crate::crypto::pem::{could_be_key, is_pem};
 /// - byte order marks, CRLF and CR, indentation, surrounding quotes, text between blocks;
 /// - line ends written as the characters `\n`, `\r\n`, `\r` or `\\n`, as spaces, or not
 ///   at all;
-/// - the labels `X509 CERTIFICATE` and OpenSSL's `TRUSTED CERTIFICATE`, whose trust
-///   settings are respected;
-/// - other blocks, such as a key among CA certificates, which are skipped. Of several
-///   keys the first is used.
+/// - the label `X509 CERTIFICATE`;
+/// - blocks of other labels, such as a key among CA certificates, which are skipped. Of
+///   several keys the first is used.
 ///
 /// A block that cannot be read is an error that gives its number, counted from 1, and
-/// the reason. Keys can be RSA of 2048, 3072 or 4096 bits (PKCS#8 or PKCS#1), EC of the
-/// curve P-256 or P-384 (PKCS#8 or SEC1), or Ed25519 (PKCS#8), not encrypted; to sign
-/// tokens, RSA.
+/// the reason. OpenSSL's `TRUSTED CERTIFICATE`, which holds settings that are not respected
+/// here, is one: `openssl x509 -in … -out …` converts it. Keys can be RSA of 2048, 3072 or
+/// 4096 bits (PKCS#8 or PKCS#1), EC of the curve P-256 or P-384 (PKCS#8 or SEC1), or Ed25519
+/// (PKCS#8), not encrypted; to sign tokens, RSA.
 ///
 /// `Debug` shows a path, but neither content nor a path that could be content by mistake.
 ///

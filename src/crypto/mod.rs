@@ -1,8 +1,6 @@
 //! Cryptography: HMAC-SHA1; keys and certificates from PEM; RS256, SHA-256 and random
 //! bytes by `ring`.
 
-#[cfg(feature = "client")]
-pub(crate) mod der;
 pub(crate) mod hmac;
 #[cfg(feature = "client")]
 pub(crate) mod pem;

@@ -5,24 +5,24 @@
 //! change could leave the same times. Contents that are equal share a number, and numbers
 //! identify TLS configurations.
 //!
-//! The default trust store is read when the first https request is sent: Mozilla's roots as
-//! compiled in from `cacert.pem`, joined with those of the `webpki-roots` crate, so that
-//! `cargo update` alone brings new ones.
+//! The default trust store is `webpki-roots`, so that `cargo update` alone brings new roots,
+//! joined with Mozilla's roots as compiled in from `cacert.pem`. That is parsed when a server's
+//! certificate needs it, for it takes longer than all else before the first request.
 
-use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
-use rustls::client::WebPkiServerVerifier;
+use rustls::SignatureScheme;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, RootCertStore};
-use rustls::{ConfigBuilder, SignatureScheme, client::WantsClientCert};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore};
 
-use crate::crypto::pem::{certificates, signing_key};
+use crate::crypto::pem::{block_error, certificates, signing_key};
 use crate::crypto::provider;
 use crate::error::GSException;
 use crate::pem::{ClientCert, Pem, Version};
@@ -66,7 +66,6 @@ pub(super) struct Trust(Mutex<Kept>);
 /// Of each list, the most recently used entry is last.
 #[derive(Default)]
 struct Kept {
-    default_roots: Option<Arc<RootCertStore>>,
     files: Vec<(Pem, Version, Content)>,
     contents: Vec<Content>,
     configs: Vec<(ConfigKey, Arc<ClientConfig>)>,
@@ -113,13 +112,20 @@ impl Trust {
             return Ok(config);
         }
         // Built without the lock: others need not wait while certificates are parsed.
-        let roots = match anchors {
-            None => self.default_roots(),
-            Some((source, content)) => {
-                Arc::new(read_roots(&content.pem).map_err(|why| ca_certs_error(source, &why))?)
-            }
-        };
-        let builder = builder(roots)?;
+        let verifier = match anchors {
+            None => Verifier::new(
+                webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
+                BUNDLED,
+            ),
+            Some((source, content)) => read_roots(&content.pem)
+                .map_err(|why| ca_certs_error(source, &why))
+                .and_then(|roots| Verifier::new(roots, b"")),
+        }?;
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let config = match identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
@@ -192,15 +198,6 @@ impl Trust {
         }
         Ok(content)
     }
-
-    /// The default trust store, read once.
-    fn default_roots(&self) -> Arc<RootCertStore> {
-        if let Some(roots) = &lock(&self.0).default_roots {
-            return Arc::clone(roots);
-        }
-        let roots = Arc::new(read_default_roots());
-        Arc::clone(lock(&self.0).default_roots.get_or_insert(roots))
-    }
 }
 
 /// Finds an entry and makes it the most recently used.
@@ -218,37 +215,44 @@ fn keep<T>(entries: &mut Vec<T>, entry: T) {
     entries.push(entry);
 }
 
-fn builder(
-    roots: Arc<RootCertStore>,
-) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, GSException> {
-    let unusable =
-        |error| GSException::invalid(format_args!("the TLS settings cannot be used: {error}"));
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(unusable)?;
-    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider())
-        .build()
-        .map_err(|error| unusable(Error::General(error.to_string())))?;
-    Ok(builder
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier { webpki, roots })))
-}
-
-/// Leaves every decision to `webpki`, and adds details to its errors.
+/// Leaves every decision to `webpki`, and names an unknown issuer.
 #[derive(Debug)]
 struct Verifier {
     webpki: Arc<WebPkiServerVerifier>,
-    roots: Arc<RootCertStore>,
+    /// Further CA certificates, and who trusts these; none if it is empty.
+    more: &'static [u8],
+    with_more: OnceLock<Option<Arc<WebPkiServerVerifier>>>,
 }
 
 impl Verifier {
-    fn with_details(&self, error: Error, chain: &[&[u8]]) -> Error {
-        let trusted = self.roots.roots.iter().map(|anchor| {
-            let key = anchor.subject_public_key_info.as_ref();
-            (anchor.subject.as_ref(), key)
-        });
-        tls_error::with_details(error, chain, trusted)
+    fn new(roots: RootCertStore, more: &'static [u8]) -> Result<Self, GSException> {
+        Ok(Verifier {
+            webpki: webpki(roots).map_err(unusable)?,
+            more,
+            with_more: OnceLock::new(),
+        })
     }
+
+    /// Who trusts the further CA certificates. A chain ends at one root: two stores that are
+    /// asked in turn vouch for what both together vouch for.
+    fn second(&self) -> Option<&WebPkiServerVerifier> {
+        if self.with_more.get().is_none() {
+            // Not within the cell's initialization, which a fork would leave open for good.
+            let second = read_roots(self.more).ok().and_then(|mut roots| {
+                // Some of `webpki-roots` are for some domains alone, and stay so.
+                roots.roots.retain(|anchor| !webpki_has(anchor));
+                webpki(roots).ok()
+            });
+            let _ = self.with_more.set(second);
+        }
+        self.with_more.get()?.as_deref()
+    }
+}
+
+fn webpki_has(anchor: &TrustAnchor) -> bool {
+    let key = &anchor.subject_public_key_info;
+    let mut known = webpki_roots::TLS_SERVER_ROOTS.iter();
+    known.any(|known| known.subject == anchor.subject && known.subject_public_key_info == *key)
 }
 
 impl ServerCertVerifier for Verifier {
@@ -260,12 +264,20 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.webpki
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            .map_err(|error| {
-                let chain = std::iter::once(end_entity).chain(intermediates);
-                self.with_details(error, &chain.map(AsRef::as_ref).collect::<Vec<_>>())
-            })
+        let verify = |webpki: &WebPkiServerVerifier| {
+            webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        };
+        let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let verified = verify(&self.webpki).or_else(|error| match self.second().map(verify) {
+            Some(second) if second.is_ok() || error == unknown => second,
+            _ => Err(error),
+        });
+        verified.map_err(|error| match error {
+            error if error == unknown => {
+                tls_error::unknown_issuer(intermediates.last().unwrap_or(end_entity)).into()
+            }
+            error => error,
+        })
     }
 
     fn verify_tls12_signature(
@@ -274,8 +286,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.webpki.verify_tls12_signature(message, cert, dss);
-        verified.map_err(|error| self.with_details(error, &[cert]))
+        self.webpki.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -284,8 +295,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.webpki.verify_tls13_signature(message, cert, dss);
-        verified.map_err(|error| self.with_details(error, &[cert]))
+        self.webpki.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -293,20 +303,8 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-fn read_default_roots() -> RootCertStore {
-    // A test shows that the bundle is usable.
-    let mut roots = read_roots(BUNDLED).unwrap_or_else(|_| RootCertStore::empty());
-    let known: HashSet<_> = roots.roots.iter().map(key_of).collect();
-    let others = webpki_roots::TLS_SERVER_ROOTS.iter();
-    let others = others.filter(|anchor| !known.contains(&key_of(anchor)));
-    let others: Vec<_> = others.cloned().collect();
-    roots.extend(others);
-    roots
-}
-
-/// What identifies a trust anchor: its name and its key.
-fn key_of<'a>(anchor: &'a TrustAnchor) -> (&'a [u8], &'a [u8]) {
-    (&anchor.subject, &anchor.subject_public_key_info)
+fn webpki(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, VerifierBuilderError> {
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build()
 }
 
 /// The CA certificates of a PEM text.
@@ -315,21 +313,25 @@ fn key_of<'a>(anchor: &'a TrustAnchor) -> (&'a [u8], &'a [u8]) {
 /// Why they cannot be used; one unusable certificate is enough.
 fn read_roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem)? {
-        if certificate.vouches_for_servers {
-            roots.add(certificate.der).map_err(|_| {
-                format!(
-                    "holds no usable certificate in block {}: it is damaged, or not encoded \
-                     as the standard demands",
-                    certificate.number
-                )
-            })?;
-        }
-    }
-    if roots.is_empty() {
-        return Err("holds no usable certificate: none is trusted for servers".into());
+    for (number, certificate) in certificates(pem)? {
+        let added = roots.add(certificate);
+        added.map_err(|error| unusable_block(number, &error))?;
     }
     Ok(roots)
+}
+
+fn unusable_block(number: usize, error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(why) if *why != CertificateError::BadEncoding => {
+            let why = tls_error::refusal(why);
+            block_error(number, &format!("holds no usable certificate: {why}"))
+        }
+        _ => block_error(number, "is cut short, or holds no usable certificate"),
+    }
+}
+
+fn unusable(error: impl std::fmt::Display) -> GSException {
+    GSException::invalid(format_args!("the TLS settings cannot be used: {error}"))
 }
 
 fn ca_certs_error(source: &Pem, why: &str) -> GSException {
@@ -346,46 +348,41 @@ impl Identity<'_> {
             GSException::invalid(format_args!("the client {what} {source} {why}"))
         };
         let ((cert_source, cert), (key_source, key)) = (&self.cert, &self.key);
-        let chain =
-            certificates(&cert.pem).map_err(|why| invalid("certificate", cert_source, &why))?;
-        let chain = chain.into_iter().map(|certificate| certificate.der);
-        let key = signing_key(&key.pem).map_err(|why| invalid("key", key_source, &why))?;
-        let identity = CertifiedKey::new(chain.collect(), key);
-        match identity.keys_match() {
-            Ok(()) => Ok(identity),
-            Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
-                Err(GSException::invalid(
-                    "the client certificate and the client key do not belong together \
-                     (the certificate's own must come first in its file)",
-                ))
+        let unusable = |why: &str| invalid("certificate", cert_source, why);
+        let mut chain = Vec::new();
+        for (number, der) in certificates(&cert.pem).map_err(|why| unusable(&why))? {
+            if let Err(error) = ParsedCertificate::try_from(&der) {
+                return Err(unusable(&unusable_block(number, &error)));
             }
-            Err(error) => Err(invalid(
-                "certificate",
-                cert_source,
-                &format!("cannot be used: {}", tls_error::refusal_of(&error)),
-            )),
+            chain.push(der);
         }
+        let key = signing_key(&key.pem).map_err(|why| invalid("key", key_source, &why))?;
+        let identity = CertifiedKey::new(chain, key);
+        identity.keys_match().map_err(|_| {
+            GSException::invalid(
+                "the client certificate and the client key do not belong together (the \
+                 certificate's own must come first in its file)",
+            )
+        })?;
+        Ok(identity)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     #[test]
     fn the_bundle_is_usable_and_complete() {
         let roots = read_roots(BUNDLED).unwrap();
-        let bundled: HashSet<_> = roots.roots.iter().map(key_of).collect();
-        let missing = webpki_roots::TLS_SERVER_ROOTS.iter();
-        let missing = missing
-            .filter(|anchor| !bundled.contains(&key_of(anchor)))
-            .count();
+        let known = roots.roots.iter().filter(|anchor| webpki_has(anchor));
+        let missing = webpki_roots::TLS_SERVER_ROOTS.len() - known.count();
         assert_eq!(
             missing, 0,
             "roots of webpki-roots that cacert.pem lacks: run \
              dev/conformance/examples/update_cacert.rs"
         );
-        assert!(read_default_roots().len() >= webpki_roots::TLS_SERVER_ROOTS.len());
     }
 
     /// Seconds from now, when a file that is written now has long been settled.
@@ -471,5 +468,34 @@ mod tests {
             .trust(Some(&Pem::from("no such file")))
             .unwrap_err();
         assert_eq!(error.error_code(), CA_CERTS);
+    }
+
+    /// As the default store: the second half vouches, too, and a stranger's issuer is named.
+    #[test]
+    fn two_stores_that_are_asked_in_turn_are_one() {
+        use stand_in::certs::{Ca, server_params};
+        let [first, second, stranger] = ["First", "Second", "Stranger"].map(Ca::new);
+        let more: &'static [u8] = second.pem.clone().into_bytes().leak();
+        let roots = read_roots(first.pem.as_bytes()).unwrap();
+        let verifier = Verifier::new(roots, more).unwrap();
+        let verify = |ca: &Ca, name: &str| {
+            let server = ca.issue(server_params(&["localhost"]));
+            let (_, cert) = certificates(server.cert.as_bytes()).unwrap().remove(0);
+            let name = ServerName::try_from(name.to_string()).unwrap();
+            let verified = verifier.verify_server_cert(&cert, &[], &name, &[], UnixTime::now());
+            verified.map_err(|error| tls_error::describe(&error)).err()
+        };
+        assert_eq!(verify(&first, "localhost"), None);
+        assert!(verifier.with_more.get().is_none(), "not needed yet");
+        assert_eq!(verify(&second, "localhost"), None);
+        for ca in [&first, &second] {
+            assert!(
+                verify(ca, "other")
+                    .unwrap()
+                    .contains("must have `DNS:other`")
+            );
+        }
+        let error = verify(&stranger, "localhost").unwrap();
+        assert!(error.contains("unknown issuer \"Stranger\""), "{error}");
     }
 }
