@@ -32,7 +32,8 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::{Text, text};
 use crate::call::bearer;
-use crate::crypto::rsa::RsaSigner;
+use crate::crypto::pem::signing_key;
+use crate::crypto::rs256::RsaSigner;
 use crate::crypto::sha256;
 use crate::error::GSException;
 use crate::keys::{Failure, KeyCache, Keys, Refusal, Token, WAIT};
@@ -272,7 +273,8 @@ pub fn get_dynamic_session_signature(
     let unusable = |why| GSException::invalid(format_args!("the private key {private_key} {why}"));
     let pem = private_key.read();
     let pem = pem.map_err(|error| unusable(format!("cannot be read: {error}")))?;
-    let key = RsaSigner::new(&pem).map_err(unusable)?;
+    let key = signing_key(&pem).and_then(|key| RsaSigner::new(&*key));
+    let key = key.map_err(unusable)?;
     let now = now();
     let claims = json!({
         "sub": login_token(&cookie), "aud": "gltexp",
@@ -291,11 +293,11 @@ fn id_token(
 ) -> Result<Map<String, Value>, GSException> {
     let (jwt, api_key) = (given("jwt", jwt)?, given_key("api_key", api_key)?);
     let claims = Claims::verified("id_token", &jwt, &api_key, keys)?;
-    claims.are_issued_for(&api_key)?;
-    claims.are_not_a_webhooks()?;
-    claims.have("iat")?;
-    claims.have("exp")?;
-    claims.are_good_at(now())?;
+    claims.check_issuer(&api_key)?;
+    claims.forbid_webhook()?;
+    claims.require("iat")?;
+    claims.require("exp")?;
+    claims.check_times(now())?;
     Ok(claims.claims)
 }
 
@@ -308,11 +310,11 @@ fn webhook(
 ) -> Result<Map<String, Value>, GSException> {
     let (jwt, api_key) = (given("jwt", jwt)?, given_key("api_key", api_key)?);
     let claims = Claims::verified("webhook's token", &jwt, &api_key, keys)?;
-    claims.are_issued_for(&api_key)?;
-    claims.have("iat")?;
-    claims.have("exp")?;
-    claims.are_good_at(now())?;
-    claims.are_for_body(body)?;
+    claims.check_issuer(&api_key)?;
+    claims.require("iat")?;
+    claims.require("exp")?;
+    claims.check_times(now())?;
+    claims.check_body(body)?;
     Ok(claims.claims)
 }
 
@@ -328,12 +330,12 @@ fn extension(
         GSException::invalid("the extension's body is not a JSON object with a text \"jws\"")
     })?;
     let claims = Claims::verified("extension's token", &jws, &api_key, keys)?;
-    claims.lack("iss")?;
-    claims.lack("sub")?;
-    claims.have_text("extensionPoint")?;
-    claims.have_text("callID")?;
-    claims.are_of_site(&api_key)?;
-    claims.are_good_at(now())?;
+    claims.forbid("iss")?;
+    claims.forbid("sub")?;
+    claims.require_text("extensionPoint")?;
+    claims.require_text("callID")?;
+    claims.check_site(&api_key)?;
+    claims.check_times(now())?;
     Ok(claims.claims)
 }
 
@@ -370,14 +372,14 @@ impl Claims {
         Ok(Claims { what, claims })
     }
 
-    fn are_issued_for(&self, api_key: &str) -> Result<(), GSException> {
+    fn check_issuer(&self, api_key: &str) -> Result<(), GSException> {
         let issuer = format!("https://fidm.gigya.com/jwt/{api_key}/");
         self.check(self.text("iss") == Some(&issuer), || {
             format!("is not for this site: its iss is not {issuer:?}")
         })
     }
 
-    fn are_of_site(&self, api_key: &str) -> Result<(), GSException> {
+    fn check_site(&self, api_key: &str) -> Result<(), GSException> {
         let names = ["apiKey", "parentApiKey"];
         let is_ours = names.iter().any(|name| self.text(name) == Some(api_key));
         self.check(is_ours, || {
@@ -386,7 +388,7 @@ impl Claims {
     }
 
     /// The `sub` of an id_token is a user's id, and it has no `jti`.
-    fn are_not_a_webhooks(&self) -> Result<(), GSException> {
+    fn forbid_webhook(&self) -> Result<(), GSException> {
         let sub = self.text("sub").map(|sub| URL_SAFE_NO_PAD.decode(sub));
         let is_hash = sub.is_some_and(|sub| sub.is_ok_and(|hash| hash.len() == 32));
         self.check(!(is_hash && self.claims.contains_key("jti")), || {
@@ -394,7 +396,7 @@ impl Claims {
         })
     }
 
-    fn are_for_body(&self, body: &[u8]) -> Result<(), GSException> {
+    fn check_body(&self, body: &[u8]) -> Result<(), GSException> {
         let hash = URL_SAFE_NO_PAD.encode(sha256(body));
         self.check(self.text("sub") == Some(&hash), || {
             "is not for this body: its sub is not the body's SHA-256".into()
@@ -409,19 +411,19 @@ impl Claims {
         )
     }
 
-    fn have(&self, name: &str) -> Result<(), GSException> {
+    fn require(&self, name: &str) -> Result<(), GSException> {
         self.check(self.claims.contains_key(name), || {
             format!("has no usable {name}")
         })
     }
 
-    fn have_text(&self, name: &str) -> Result<(), GSException> {
+    fn require_text(&self, name: &str) -> Result<(), GSException> {
         self.check(self.text(name).is_some(), || {
             format!("is for another purpose: it has no text {name}")
         })
     }
 
-    fn lack(&self, name: &str) -> Result<(), GSException> {
+    fn forbid(&self, name: &str) -> Result<(), GSException> {
         self.check(!self.claims.contains_key(name), || {
             format!("is for another purpose: it has {name}")
         })
@@ -430,7 +432,7 @@ impl Claims {
     /// Checks `iat`, `exp` and `nbf`, each if it is present.
     ///
     /// * `now`: Unix seconds.
-    fn are_good_at(&self, now: i64) -> Result<(), GSException> {
+    fn check_times(&self, now: i64) -> Result<(), GSException> {
         let (earliest, latest) = (now as f64 - LEEWAY, now as f64 + LEEWAY);
         for (name, good, why) in [
             ("iat", f64::NEG_INFINITY..=latest, "is from the future"),
@@ -473,7 +475,7 @@ enum Source<'a> {
 fn with_served_keys<T>(
     api_key: &str,
     domain: &str,
-    judge: impl Fn(&Keys) -> Result<T, Refusal>,
+    verify: impl Fn(&Keys) -> Result<T, Refusal>,
 ) -> Result<T, Failure> {
     let fetch = || {
         let params = json!({"V2": true});
@@ -483,7 +485,7 @@ fn with_served_keys<T>(
         let response = request.send_timeout(WAIT).into_result()?;
         Keys::from_jwks(&Value::Object(response.into_data())).not_empty()
     };
-    KEYS.check((domain, api_key), Instant::now, fetch, judge)
+    KEYS.check((domain, api_key), Instant::now, fetch, verify)
 }
 
 /// Unix seconds.
@@ -554,7 +556,7 @@ mod tests {
                 what: "token",
                 claims: Map::from_iter([(name.to_string(), time.clone())]),
             };
-            let checked = claims.are_good_at(now);
+            let checked = claims.check_times(now);
             let message = checked.map_or_else(|error| error.to_string(), |()| "good".into());
             assert!(message.contains(expected), "{name} {time}: {message}");
         }
@@ -564,7 +566,7 @@ mod tests {
                     what: "token",
                     claims: Map::from_iter([(name.to_string(), unusable.clone())]),
                 };
-                let error = claims.are_good_at(now).unwrap_err();
+                let error = claims.check_times(now).unwrap_err();
                 assert!(
                     error.error_message().contains("has no usable"),
                     "{unusable}"

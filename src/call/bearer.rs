@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::crypto::rsa::RsaSigner;
+use crate::crypto::rs256::RsaSigner;
 
 /// The value of the `Authorization` header of one attempt.
 ///

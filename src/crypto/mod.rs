@@ -1,37 +1,47 @@
-//! Cryptography: HMAC-SHA1; keys and certificates from PEM; RS256, SHA-256 and random
-//! bytes by `ring`.
+//! Cryptography: HMAC-SHA1, which the API prescribes; all else by rustls' provider.
 
 pub(crate) mod hmac;
 #[cfg(feature = "client")]
 pub(crate) mod pem;
 #[cfg(feature = "client")]
-pub(crate) mod rsa;
+pub(crate) mod rs256;
 
 #[cfg(feature = "client")]
 mod provider {
-    use std::sync::{Arc, OnceLock};
+    use std::sync::Arc;
 
-    use rustls::crypto::CryptoProvider;
+    use rustls::SupportedCipherSuite;
+    use rustls::crypto::hash::{Hash, HashAlgorithm};
+    use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    use rustls::crypto::{CryptoProvider, ring};
 
-    /// `ring`, named here so that no process-wide default is needed or disturbed.
+    /// The process's default provider if one is installed, `ring` otherwise.
     pub(crate) fn provider() -> Arc<CryptoProvider> {
-        static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-        let new = || Arc::new(rustls::crypto::ring::default_provider());
-        Arc::clone(PROVIDER.get_or_init(new))
+        let default = CryptoProvider::get_default().cloned();
+        default.unwrap_or_else(|| Arc::new(ring::default_provider()))
     }
 
-    /// Random bytes from the operating system; `None` if it has none.
+    /// Random bytes; `None` if the operating system has none.
     pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
         let mut bytes = [0; N];
         provider().secure_random.fill(&mut bytes).ok()?;
         Some(bytes)
     }
 
-    /// SHA-256 (FIPS 180-4).
-    pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
-        hash
+    /// SHA-256 (FIPS 180-4), of the provider's cipher suites or, if it has none with it, `ring`.
+    pub(crate) fn sha256(bytes: &[u8]) -> impl AsRef<[u8]> {
+        let hash = |suite: &SupportedCipherSuite| -> &'static dyn Hash {
+            match suite {
+                SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider,
+                SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider,
+            }
+        };
+        let provider = provider();
+        let mut hashes = provider.cipher_suites.iter().map(hash);
+        let sha256 = hashes.find(|hash| hash.algorithm() == HashAlgorithm::SHA256);
+        sha256
+            .unwrap_or_else(|| hash(&TLS13_AES_128_GCM_SHA256))
+            .hash(bytes)
     }
 }
 

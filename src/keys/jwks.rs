@@ -4,24 +4,31 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::rs256::RsaPublicKey;
+use crate::crypto::rs256::RsaPublicKey;
 use crate::error::GSException;
 use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
 use crate::outcome::Outcome;
 
-/// The keys of a site that can check RS256.
+/// The keys of a site that are for RS256.
 pub(crate) struct Keys(Vec<Key>);
 
 struct Key {
     id: Option<String>,
-    public: RsaPublicKey,
+    /// `None` if it cannot be read.
+    public: Option<RsaPublicKey>,
 }
+
+/// What a key must be.
+pub(super) const READABLE: &str =
+    "n and e must be base64url of the numbers of an RSA key of 2048 to 8192 bits";
 
 /// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The key that the token names is not among the keys, or there are none.
     UnknownKey,
+    /// That key, or each if the token names none, cannot be read.
+    UnreadableKey,
     WrongSignature,
     /// The signature is valid, but the payload is not a JSON object.
     BadPayload,
@@ -39,19 +46,21 @@ impl Keys {
         Keys(jwks.iter().filter_map(Key::from_jwk).collect())
     }
 
-    /// These keys, if there are any.
+    /// These keys, if there are any that can be read.
     ///
     /// # Errors
     /// 500000: an answer without keys is not an answer.
     pub(crate) fn not_empty(self) -> Result<Self, GSException> {
-        if self.0.is_empty() {
-            return Err(GSException::of(
-                Outcome::Answered,
-                NETWORK_OR_PROTOCOL_FAILURE,
-                "The API's answer holds no key that can check RS256",
-            ));
+        if self.0.iter().any(|key| key.public.is_some()) {
+            return Ok(self);
         }
-        Ok(self)
+        let why = if self.0.is_empty() {
+            "The API's answer holds no key that can check RS256".into()
+        } else {
+            format!("The API's answer holds no key that can be read: {READABLE}")
+        };
+        let (outcome, code) = (Outcome::Answered, NETWORK_OR_PROTOCOL_FAILURE);
+        Err(GSException::of(outcome, code, why))
     }
 
     /// Whether one of these keys has signed the message with RS256; if `key_id` names one,
@@ -64,11 +73,14 @@ impl Keys {
     ) -> Result<(), Refusal> {
         let mut refusal = Refusal::UnknownKey;
         for key in &self.0 {
-            if key_id.is_none_or(|wanted| key.id.as_deref() == Some(wanted)) {
-                if key.public.verifies_rs256(message, signature) {
-                    return Ok(());
-                }
-                refusal = Refusal::WrongSignature;
+            if key_id.is_some_and(|wanted| key.id.as_deref() != Some(wanted)) {
+                continue;
+            }
+            match &key.public {
+                Some(public) if public.verifies_rs256(message, signature) => return Ok(()),
+                Some(_) => refusal = Refusal::WrongSignature,
+                None if refusal == Refusal::UnknownKey => refusal = Refusal::UnreadableKey,
+                None => {}
             }
         }
         Err(refusal)
@@ -77,17 +89,30 @@ impl Keys {
 
 impl Key {
     fn from_jwk(jwk: &Value) -> Option<Self> {
-        let text = |name: &str| jwk.get(name).and_then(Value::as_str);
-        let fits = |name: &str, wanted: &str| jwk.get(name).is_none_or(|value| value == wanted);
+        let field = |name: &str| jwk.get(name).filter(|value| !value.is_null());
+        let text = |name: &str| field(name).and_then(Value::as_str);
+        let fits = |name: &str, wanted: &str| field(name).is_none_or(|value| value == wanted);
         if text("kty") != Some("RSA") || !fits("alg", "RS256") || !fits("use", "sig") {
             return None;
         }
-        let number = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?).ok();
+        let number = |name: &str| decode(text(name)?);
+        let public = number("n").zip(number("e"));
         Some(Key {
             id: text("kid").map(str::to_string),
-            public: RsaPublicKey::new(&number("n")?, &number("e")?)?,
+            public: public.and_then(|(n, e)| RsaPublicKey::new(&n, &e)),
         })
     }
+}
+
+/// Decodes base64url as the standard wants it, and with padding, line breaks, or the alphabet
+/// of base64, as servers write it.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let text = text.replace(char::is_whitespace, "");
+    let text = text
+        .trim_end_matches('=')
+        .replace('+', "-")
+        .replace('/', "_");
+    URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 #[cfg(test)]
@@ -135,22 +160,57 @@ pub(crate) mod tests {
         ] {
             assert_eq!(verify(jwks), Ok(()));
         }
-        let mut other = rfc_key();
-        other["e"] = json!("AQAC");
-        assert_eq!(verify(other), Err(Refusal::WrongSignature));
+        assert_eq!(verify(other_key()), Err(Refusal::WrongSignature));
         let (small, large) = ("_".repeat(340), "_".repeat(1368)); // 255 and 1026 bytes
-        for (name, value) in [
-            ("kty", "EC"),
-            ("alg", "HS256"),
-            ("use", "enc"),
-            ("n", ""),
-            ("n", "!"),
-            ("n", &small),
-            ("n", &large),
-        ] {
+        for (name, value) in [("kty", "EC"), ("alg", "HS256"), ("use", "enc")] {
             let mut key = rfc_key();
             key[name] = json!(value);
             assert_eq!(verify(key), Err(Refusal::UnknownKey), "{name}");
+        }
+        for unreadable in [
+            json!(""),
+            json!("!"),
+            json!(small),
+            json!(large),
+            json!(null),
+        ] {
+            let mut key = rfc_key();
+            key["n"] = unreadable;
+            assert_eq!(verify(key.clone()), Err(Refusal::UnreadableKey));
+            assert_eq!(verify(json!([key, rfc_key()])), Ok(()), "another is enough");
+            assert_eq!(
+                verify(json!([key, other_key()])),
+                Err(Refusal::WrongSignature)
+            );
+            let error = Keys::from_jwks(&key).not_empty().err().unwrap();
+            assert!(
+                error.error_message().contains("2048 to 8192 bits"),
+                "{error}"
+            );
+        }
+    }
+
+    fn other_key() -> Value {
+        json!({"kty": "RSA", "n": RFC_MODULUS, "e": "AQAC"})
+    }
+
+    #[test]
+    fn keys_are_read_as_servers_write_them() {
+        let lines = |text: &str| format!("{}\r\n {}\n", &text[..64], &text[64..]);
+        let plain = RFC_MODULUS.replace('-', "+").replace('_', "/");
+        assert!(plain != RFC_MODULUS);
+        for (n, e) in [
+            (format!("{RFC_MODULUS}=="), "AQAB="),
+            (plain.clone(), "AQAB"),
+            (format!("{plain}=="), "AQAB\n"),
+            (lines(RFC_MODULUS), "AQAB"),
+            (lines(&plain) + "==", "AAEAAQ=="),
+        ] {
+            let key = json!({
+                "kty": "RSA", "n": n, "e": e, "alg": null, "use": null, "kid": null,
+                "x5c": null, "key_ops": null,
+            });
+            assert_eq!(verify(key), Ok(()), "{n} {e}");
         }
     }
 }

@@ -2,7 +2,6 @@
 
 mod cache;
 mod jwks;
-mod rs256;
 mod token;
 
 pub(crate) use cache::{Failure, KeyCache, WAIT};

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::jwks::{Keys, Refusal};
+use super::jwks::{Keys, READABLE, Refusal};
 use crate::reading::fields;
 use crate::reading::json::parse_object;
 
@@ -81,6 +81,9 @@ impl<'a> Token<'a> {
             (Refusal::WrongSignature, _) => {
                 "has a wrong signature for its header and payload".into()
             }
+            (Refusal::UnreadableKey, _) => {
+                format!("cannot be checked: its key cannot be read ({READABLE}){fetched}")
+            }
             (Refusal::BadPayload, _) => "has a payload that is not a JSON object".into(),
             (Refusal::UnknownKey, None) => {
                 format!(
@@ -129,6 +132,8 @@ mod tests {
             (r#"["alg","RS256"]"#, "JSON object"),
             (r#"{"alg":["RS256"]}"#, "RS256"),
             (r#"{"alg":null}"#, "RS256"),
+            (r#"{"kid":"k"}"#, "RS256"),
+            ("{}", "RS256"),
             (r#"{"alg":"RS256","crit":null}"#, "crit"),
             (r#"{"alg":"RS256","kid":null}"#, "kid"),
         ] {

@@ -39,7 +39,8 @@ use crate::call::form::Stamp;
 use crate::call::target::Target;
 use crate::call::{Call, bearer, headers};
 use crate::crypto;
-use crate::crypto::rsa::RsaSigner;
+use crate::crypto::pem::signing_key;
+use crate::crypto::rs256::RsaSigner;
 use crate::error::GSException;
 use crate::error_codes::*;
 use crate::outcome::Outcome;
@@ -458,7 +459,8 @@ impl<'a> Bearer<'a> {
         };
         let pem = source.read();
         let pem = pem.map_err(|error| unusable(source, &format!("cannot be read: {error}")))?;
-        let key = RsaSigner::new(&pem).map_err(|why| unusable(source, &why))?;
+        let key = signing_key(&pem).and_then(|key| RsaSigner::new(&*key));
+        let key = key.map_err(|why| unusable(source, &why))?;
         Ok(Some(Bearer {
             user_key,
             source,
