@@ -36,6 +36,7 @@ use proxy::Proxy;
 use resolver::Names;
 pub(crate) use socket::Limits;
 use trust::Trust;
+#[allow(unused_imports)] // names the type
 pub(crate) use trust::TrustId;
 use wire::{Back, Handover, INPUT_SIZE, MAX_RECEIVED, OUTPUT_SIZE, Wire};
 

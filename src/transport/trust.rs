@@ -54,6 +54,7 @@ impl Transport {
     ///
     /// # Errors
     /// 400003 when they cannot be read.
+    #[allow(dead_code)] // for what is learned under a trust
     pub(crate) fn trust(&self, ca_certs: Option<&Pem>) -> Result<TrustId, GSException> {
         Ok(self.trust.anchors(ca_certs)?.0)
     }
