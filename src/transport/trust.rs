@@ -47,6 +47,10 @@ pub(crate) struct TrustId(u64);
 impl TrustId {
     /// The default trust store.
     pub(crate) const DEFAULT: Self = TrustId(0);
+
+    fn of(anchors: Option<&Content>) -> Self {
+        anchors.map_or(Self::DEFAULT, |content| TrustId(content.id))
+    }
 }
 
 impl Transport {
@@ -56,7 +60,7 @@ impl Transport {
     /// 400003 when they cannot be read.
     #[allow(dead_code)] // for what is learned under a trust
     pub(crate) fn trust(&self, ca_certs: Option<&Pem>) -> Result<TrustId, GSException> {
-        Ok(self.trust.anchors(ca_certs)?.0)
+        Ok(TrustId::of(self.trust.anchors(ca_certs)?.as_ref()))
     }
 }
 
@@ -99,12 +103,12 @@ impl Trust {
         ca_certs: Option<&Pem>,
         client_cert: Option<&ClientCert>,
     ) -> Result<Arc<ClientConfig>, GSException> {
-        let (trust, anchors) = self.anchors(ca_certs)?;
+        let anchors = self.anchors(ca_certs)?;
         let identity = client_cert
             .map(|client| self.identity(client))
             .transpose()?;
         let ids = identity.as_ref().map(|it| (it.cert.1.id, it.key.1.id));
-        let wanted = (trust, ids);
+        let wanted = (TrustId::of(anchors.as_ref()), ids);
         let find = |kept: &mut Kept| {
             let config = most_recent(&mut kept.configs, |(key, _)| *key == wanted);
             config.map(|(_, config)| Arc::clone(config))
@@ -113,14 +117,15 @@ impl Trust {
             return Ok(config);
         }
         // Built without the lock: others need not wait while certificates are parsed.
-        let verifier = match anchors {
-            None => Verifier::new(
-                webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
-                BUNDLED,
-            ),
-            Some((source, content)) => read_roots(&content.pem)
-                .map_err(|why| ca_certs_error(source, &why))
-                .and_then(|roots| Verifier::new(roots, b"")),
+        let verifier = match ca_certs.zip(anchors) {
+            None => {
+                let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned();
+                Verifier::new(roots.collect(), BUNDLED)
+            }
+            Some((source, content)) => {
+                let roots = read_roots(&content.pem);
+                Verifier::new(roots.map_err(|why| ca_certs_error(source, &why))?, b"")
+            }
         }?;
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -143,17 +148,12 @@ impl Trust {
         }))
     }
 
-    fn anchors<'a>(
-        &self,
-        ca_certs: Option<&'a Pem>,
-    ) -> Result<(TrustId, Option<(&'a Pem, Content)>), GSException> {
-        let Some(source) = ca_certs else {
-            return Ok((TrustId::DEFAULT, None));
-        };
-        let content = self.read(source, SystemTime::now());
-        let content =
-            content.map_err(|error| ca_certs_error(source, &format!("cannot be read: {error}")))?;
-        Ok((TrustId(content.id), Some((source, content))))
+    fn anchors(&self, ca_certs: Option<&Pem>) -> Result<Option<Content>, GSException> {
+        let content = ca_certs.map(|source| {
+            let content = self.read(source, SystemTime::now());
+            content.map_err(|error| ca_certs_error(source, &format!("cannot be read: {error}")))
+        });
+        content.transpose()
     }
 
     fn identity<'a>(&self, client: &'a ClientCert) -> Result<Identity<'a>, GSException> {
