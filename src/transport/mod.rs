@@ -104,6 +104,15 @@ impl Default for Transport {
 }
 
 impl Transport {
+    /// Identifies the CA certificates that these are now; their file may have changed.
+    ///
+    /// # Errors
+    /// 400003 when they cannot be read.
+    #[allow(dead_code)] // for what is learned under a trust
+    pub(crate) fn trust(&self, ca_certs: Option<&Pem>) -> Result<TrustId, GSException> {
+        self.trust.id(ca_certs)
+    }
+
     /// # Errors
     /// 400003 for CA certificates, 400006 for a proxy or a client certificate
     /// that cannot be used.

@@ -28,7 +28,7 @@ use crate::error::GSException;
 use crate::pem::{ClientCert, Pem, Version};
 use crate::sync::lock;
 
-use super::{Transport, tls_error};
+use super::tls_error;
 
 /// Mozilla's CA certificates; dev/conformance/examples/update_cacert.rs renews them.
 static BUNDLED: &[u8] = include_bytes!("../../cacert.pem");
@@ -50,17 +50,6 @@ impl TrustId {
 
     fn of(anchors: Option<&Content>) -> Self {
         anchors.map_or(Self::DEFAULT, |content| TrustId(content.id))
-    }
-}
-
-impl Transport {
-    /// Identifies the CA certificates that these are now; their files may have changed.
-    ///
-    /// # Errors
-    /// 400003 when they cannot be read.
-    #[allow(dead_code)] // for what is learned under a trust
-    pub(crate) fn trust(&self, ca_certs: Option<&Pem>) -> Result<TrustId, GSException> {
-        Ok(TrustId::of(self.trust.anchors(ca_certs)?.as_ref()))
     }
 }
 
@@ -93,6 +82,14 @@ struct Identity<'a> {
 }
 
 impl Trust {
+    /// Identifies the CA certificates that these are now; their file may have changed.
+    ///
+    /// # Errors
+    /// 400003 when they cannot be read.
+    pub(super) fn id(&self, ca_certs: Option<&Pem>) -> Result<TrustId, GSException> {
+        Ok(TrustId::of(self.anchors(ca_certs)?.as_ref()))
+    }
+
     /// TLS 1.2 and 1.3 with these certificates.
     ///
     /// # Errors
@@ -443,10 +440,10 @@ mod tests {
     fn equal_contents_share_a_number_and_no_number_is_given_twice() {
         let folder = stand_in::Folder::new();
         let file = folder.path().join("ca.pem");
-        let transport = Transport::default();
-        let of = |source: Pem| transport.trust(Some(&source)).unwrap();
+        let trust = Trust::default();
+        let of = |source: Pem| trust.id(Some(&source)).unwrap();
         let write = |text: &str| std::fs::write(&file, text).unwrap();
-        assert_eq!(transport.trust(None).unwrap(), TrustId::DEFAULT);
+        assert_eq!(trust.id(None).unwrap(), TrustId::DEFAULT);
 
         write("a");
         let a = of(Pem::from(file.as_path()));
@@ -464,10 +461,8 @@ mod tests {
             given.insert(of(Pem::from(b"b"))),
             "forgotten, and so another"
         );
-        assert!(given.insert(Transport::default().trust(Some(&Pem::from(b"a"))).unwrap()));
-        let error = transport
-            .trust(Some(&Pem::from("no such file")))
-            .unwrap_err();
+        assert!(given.insert(Trust::default().id(Some(&Pem::from(b"a"))).unwrap()));
+        let error = trust.id(Some(&Pem::from("no such file"))).unwrap_err();
         assert_eq!(error.error_code(), CA_CERTS);
     }
 
