@@ -5,7 +5,8 @@ use std::fmt;
 #[cfg(feature = "client")]
 use {
     crate::error_codes::*,
-    crate::log::mask::{self, Mask},
+    crate::log::address,
+    crate::log::secrets::{MASK, Secrets, is_secret_name},
     crate::outcome::Outcome,
     crate::response::GSResponse,
     serde_core::de::DeserializeOwned,
@@ -183,7 +184,7 @@ impl GSException {
     /// assert_eq!(error.error_details(), Some("UID"));
     /// ```
     pub fn error_details(&self) -> Option<&str> {
-        self.response()?.get_str("errorDetails")
+        self.response()?.error_details()
     }
 
     /// The invalid fields, each with `fieldName`, `errorCode` and `message`; empty if
@@ -197,8 +198,7 @@ impl GSException {
     /// assert_eq!(error.validation_errors()[0]["fieldName"], "email");
     /// ```
     pub fn validation_errors(&self) -> &[Value] {
-        let response = self.response();
-        response.map_or(&[], |response| response.get_array("validationErrors"))
+        self.response().map_or(&[], GSResponse::validation_errors)
     }
 
     /// The whole response, with the `regToken` of a 206001 or the log, for example. `None`
@@ -214,24 +214,24 @@ impl GSException {
         self.response.as_ref()
     }
 
-    /// The mask that hides the secrets of the request.
-    fn mask(&self) -> Mask {
-        self.response().map(GSResponse::mask).unwrap_or_default()
+    /// The secrets of the request.
+    fn secrets(&self) -> Secrets {
+        self.response().map(GSResponse::secrets).unwrap_or_default()
     }
 
     /// What `Display` says beyond message, code and call id.
-    fn remarks(&self, mask: &Mask) -> Vec<String> {
+    fn remarks(&self, secrets: &Secrets) -> Vec<String> {
         let Some(response) = self.response() else {
             return Vec::from_iter(self.hint().map(String::from));
         };
         let details = self.error_details().filter(|text| *text != self.message);
-        let mut remarks = Vec::from_iter(details.map(|text| mask.text(text).into_owned()));
+        let mut remarks = Vec::from_iter(details.map(|text| secrets.text(text)));
         if let Some(first) = self.validation_errors().first() {
-            let text =
-                |name| mask.text(first.get(name).and_then(Value::as_str).unwrap_or_default());
-            remarks.push(format!("{}: {}", text("fieldName"), text("message")));
+            let text = |name| first.get(name).and_then(Value::as_str).unwrap_or_default();
+            let [field, message] = ["fieldName", "message"].map(|name| secrets.text(text(name)));
+            remarks.push(format!("{field}: {message}"));
         }
-        let quote = response.quote(mask);
+        let quote = response.quote(secrets);
         remarks.extend(quote.map(|quote| format!("it begins with {quote:?}")));
         remarks.extend(match self.outcome {
             Outcome::NotSent if self.code == REQUEST_TIMEOUT => Some("nothing was sent".into()),
@@ -242,77 +242,126 @@ impl GSException {
             _ => None,
         });
         remarks.extend(self.hint().map(String::from));
-        // Without a secret key, the advice to check it is wrong.
-        if self.hint.is_none() || self.code != INVALID_SIGNATURE {
-            remarks.extend(advice(self.code, response, mask));
-        }
+        remarks.extend(self.advice(response));
         remarks
+    }
+
+    /// What to do about the error.
+    fn advice(&self, response: &GSResponse) -> Option<String> {
+        match self.code {
+            INVALID_DATA_CENTER => {
+                let domain = address::host_and_port(&response.field("apiDomain")?);
+                Some(format!(
+                    "call set_api_domain({domain:?}), which serves this API key"
+                ))
+            }
+            // Without a secret key, the advice to check it is wrong.
+            INVALID_SIGNATURE if self.hint.is_some() => None,
+            UNAUTHORIZED_USER if !["UID", "uid"].iter().any(|uid| response.has_param(uid)) => None,
+            code => {
+                let (_, advice) = ADVICE.iter().find(|(known, _)| *known == code)?;
+                Some(advice.to_string())
+            }
+        }
     }
 }
 
 /// Advice about the errors that users meet most.
 #[cfg(feature = "client")]
-fn advice(code: i64, response: &GSResponse, mask: &Mask) -> Option<String> {
-    let advice = match code {
-        ACCOUNT_PENDING_REGISTRATION => {
-            "pass the answer's regToken to accounts.setAccountInfo with the missing fields, \
-             then to accounts.finalizeRegistration"
-        }
-        ACCOUNT_PENDING_VERIFICATION => {
-            "the user has to follow the link in the e-mail; accounts.resendVerificationCode, \
-             with the answer's regToken, sends it again"
-        }
-        INVALID_DATA_CENTER => {
-            let domain = mask.text(response.get_str("apiDomain")?);
-            return Some(format!(
-                "this API key is served by {domain}: call set_api_domain({domain:?})"
-            ));
-        }
-        VALIDATION_ERROR => "validation_errors() lists the invalid fields",
-        INVALID_API_KEY => "check the API key: is it the site's, whole, and of this data center?",
-        LOGIN_FAILED_CAPTCHA_REQUIRED => "the next login needs a captcha that the user has solved",
-        LOGIN_FAILED_WRONG_CAPTCHA => "let the user solve a new captcha",
-        REQUEST_HAS_EXPIRED => {
-            "the request's time is too far from the API's: check this machine's clock"
-        }
-        INVALID_SIGNATURE => {
-            "check the secret key: is it the site's own or, if user_key is set, \
-             that user key's?"
-        }
-        UNAUTHORIZED_USER => {
-            "check the UID: is it whole, and of a user of this site who has not been deleted?"
-        }
-        SENSITIVE_DATA_SENT_OVER_HTTP => "a secret must not go over http: call use_https(true)",
-        PERMISSION_DENIED => {
-            "check the permissions: of the user key if one is set; \
-             otherwise the method may need one, see user_key"
-        }
-        ACCOUNT_DISABLED => "the account's isActive is false: accounts.setAccountInfo sets it",
-        INVALID_LOGIN_ID => "tell the user only that the login ID or the password is wrong",
-        LOGIN_IDENTIFIER_EXISTS => {
-            "another account has this login id: log in with it, or link the accounts \
-             (accounts.getConflictingAccount, with the answer's regToken)"
-        }
-        LOGIN_ID_DOES_NOT_EXIST => "let the user register, or check what was entered",
-        API_RATE_LIMIT_EXCEEDED if response.outcome() == Outcome::Unknown => return None,
-        API_RATE_LIMIT_EXCEEDED => "it was not executed: slow down, and let retries(n) repeat it",
-        ACCOUNT_PENDING_TFA_VERIFICATION => {
-            "go on with the answer's regToken: accounts.tfa.getProviders, accounts.tfa.initTFA \
-             with mode=verify, the provider's own methods, accounts.tfa.finalizeTFA, \
-             accounts.finalizeRegistration"
-        }
-        ACCOUNT_PENDING_TFA_REGISTRATION => {
-            "go on with the answer's regToken: accounts.tfa.getProviders, accounts.tfa.initTFA \
-             with mode=register, the provider's own methods, accounts.tfa.finalizeTFA, \
-             accounts.finalizeRegistration"
-        }
-        ACCOUNT_PENDING_RECENT_LOGIN => "let the user log in again first",
-        NOT_FOUND => "check the ids in the parameters: what they name does not exist",
-        409_030 => "the data was in use: let idempotent(true) and retries(n) repeat it",
-        _ => return None,
-    };
-    Some(advice.to_string())
-}
+const ADVICE: &[(i64, &str)] = &[
+    (
+        ACCOUNT_PENDING_REGISTRATION,
+        "pass the answer's regToken to accounts.setAccountInfo with the missing fields, then to \
+         accounts.finalizeRegistration",
+    ),
+    (
+        ACCOUNT_PENDING_VERIFICATION,
+        "the user has to follow the link in the e-mail; accounts.resendVerificationCode, with \
+         the answer's regToken, sends it again",
+    ),
+    (
+        VALIDATION_ERROR,
+        "validation_errors() lists the invalid fields",
+    ),
+    (
+        INVALID_API_KEY,
+        "check the API key: is it the site's, complete, and of this data center?",
+    ),
+    (
+        LOGIN_FAILED_CAPTCHA_REQUIRED,
+        "the next login needs a captcha that the user has solved",
+    ),
+    (
+        LOGIN_FAILED_WRONG_CAPTCHA,
+        "let the user solve a new captcha",
+    ),
+    (
+        REQUEST_HAS_EXPIRED,
+        "the request's time is too far from the API's: check this machine's clock",
+    ),
+    (
+        INVALID_SIGNATURE,
+        "check the secret key: is it the site's own or, if user_key is set, that user key's?",
+    ),
+    (
+        UNAUTHORIZED_USER,
+        "check the UID: is it complete, and that of an existing user of this site?",
+    ),
+    (
+        SENSITIVE_DATA_SENT_OVER_HTTP,
+        "a secret must not go over http: call use_https(true)",
+    ),
+    (
+        PERMISSION_DENIED,
+        "check the permissions of the user key; if none is set, the method may need one, see \
+         user_key",
+    ),
+    (
+        ACCOUNT_DISABLED,
+        "the account's isActive is false: accounts.setAccountInfo sets it",
+    ),
+    (
+        INVALID_LOGIN_ID,
+        "tell the user only that the login ID or the password is wrong",
+    ),
+    (
+        LOGIN_IDENTIFIER_EXISTS,
+        "another account has this login ID: log in with it, or link the accounts \
+         (accounts.getConflictingAccount, with the answer's regToken)",
+    ),
+    (
+        LOGIN_ID_DOES_NOT_EXIST,
+        "let the user register, or check what was entered",
+    ),
+    (
+        API_RATE_LIMIT_EXCEEDED,
+        "send fewer requests at a time, and let retries(n) repeat those that are refused",
+    ),
+    (
+        ACCOUNT_PENDING_TFA_VERIFICATION,
+        "go on with the answer's regToken: accounts.tfa.getProviders, accounts.tfa.initTFA with \
+         mode=verify, the provider's own methods, accounts.tfa.finalizeTFA, \
+         accounts.finalizeRegistration",
+    ),
+    (
+        ACCOUNT_PENDING_TFA_REGISTRATION,
+        "go on with the answer's regToken: accounts.tfa.getProviders, accounts.tfa.initTFA with \
+         mode=register, the provider's own methods, accounts.tfa.finalizeTFA, \
+         accounts.finalizeRegistration",
+    ),
+    (
+        ACCOUNT_PENDING_RECENT_LOGIN,
+        "let the user log in again first",
+    ),
+    (
+        NOT_FOUND,
+        "check the IDs in the parameters: what they name does not exist",
+    ),
+    (
+        409_030,
+        "the data was in use: let idempotent(true) and retries(n) repeat the call",
+    ),
+];
 
 /// Conversions of a response into an error.
 #[cfg(feature = "client")]
@@ -351,7 +400,7 @@ impl GSResponse {
             return Err(GSException::of_response(self.clone()));
         }
         serde_path_to_error::deserialize(self.get_data()).map_err(|error| {
-            let path = path(error.path(), &self.mask());
+            let path = path(error.path(), &self.secrets());
             let place = if path.is_empty() { "the top" } else { &path };
             let why = reason(&error.inner().to_string());
             let message = format!("The answer is not as expected: at {place}, {why}");
@@ -403,19 +452,21 @@ fn reason(message: &str) -> String {
 /// The path of a field, as in RFC 6901. Keys come from the server: they are hidden below a
 /// name that says that it is secret.
 #[cfg(feature = "client")]
-fn path(path: &Path, mask: &Mask) -> String {
+fn path(path: &Path, secrets: &Secrets) -> String {
     let mut text = String::new();
     let mut is_secret = false;
     for step in path.iter() {
+        text += "/";
         match step {
-            Segment::Seq { index } => text += &format!("/{index}"),
-            Segment::Map { .. } if is_secret => text += "/***",
+            Segment::Seq { index } => text += &index.to_string(),
+            Segment::Map { .. } if is_secret => text += MASK,
             Segment::Map { key } => {
-                is_secret = mask::is_secret(key);
-                text += "/";
-                text += &mask.text(key).replace('~', "~0").replace('/', "~1");
+                is_secret = is_secret_name(key);
+                text += &secrets.text(key).replace('~', "~0").replace('/', "~1");
             }
-            Segment::Enum { .. } | Segment::Unknown => {}
+            Segment::Enum { .. } | Segment::Unknown => {
+                text.pop();
+            }
         }
     }
     text
@@ -423,41 +474,55 @@ fn path(path: &Path, mask: &Mask) -> String {
 
 impl fmt::Display for GSException {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = &self.message;
         #[cfg(feature = "client")]
-        let mask = self.mask();
-        #[cfg(feature = "client")]
-        let message = mask.text(message);
-        let mut text = format!("{message} (error {}", self.code);
-        #[cfg(feature = "client")]
-        if let Some(call_id) = self.call_id() {
-            text += &format!(", call id {}", mask.text(call_id));
-        }
-        text.push(')');
-        #[cfg(feature = "client")]
-        let remarks = self.remarks(&mask);
+        let (message, call_id, remarks) = {
+            let secrets = self.secrets();
+            let call_id = self.call_id().map(|id| secrets.text(id));
+            (secrets.text(&self.message), call_id, self.remarks(&secrets))
+        };
         #[cfg(not(feature = "client"))]
-        let remarks = self.hint.as_slice();
+        let (message, call_id, remarks) = (&self.message, None::<&str>, self.hint.as_slice());
+
+        let mut text = match message.as_str() {
+            "" => format!("error {}", self.code),
+            message => format!("{message} (error {}", self.code),
+        };
+        if let Some(call_id) = call_id {
+            text += &format!(", call id {call_id}");
+        }
+        if !message.is_empty() {
+            text += ")";
+        }
         for (i, remark) in remarks.iter().enumerate() {
             text += if i == 0 { ": " } else { "; " };
             text += remark;
         }
-        // Always one line, whatever the API wrote: logs are read line by line.
-        f.write_str(&text.replace(char::is_control, " "))
+        f.write_str(&one_line(&text))
     }
 }
 
-/// The code, the message and the outcome, without the response. Hides what the log hides.
+/// A text on one line, and in one direction: logs are read line by line.
+fn one_line(text: &str) -> String {
+    let is_blank = |c: char| {
+        let is_bidi_mark = matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        );
+        c.is_control() || is_bidi_mark || matches!(c, '\u{2028}' | '\u{2029}')
+    };
+    text.replace(is_blank, " ")
+}
+
+/// The code, the message and the outcome, without the response.
 impl fmt::Debug for GSException {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = self.message.as_str();
         #[cfg(feature = "client")]
-        let mask = self.mask();
-        #[cfg(feature = "client")]
-        let message = mask.text(message);
+        let message = self.secrets().text(&self.message);
+        #[cfg(not(feature = "client"))]
+        let message = &self.message;
         let mut shown = f.debug_struct("GSException");
         shown.field("code", &self.code);
-        shown.field("message", &message);
+        shown.field("message", &one_line(&message));
         #[cfg(feature = "client")]
         shown.field("outcome", &self.outcome);
         shown.finish_non_exhaustive()

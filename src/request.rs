@@ -16,7 +16,7 @@ use crate::error::GSException;
 use crate::log::address;
 use crate::pem::{ClientCert, Pem};
 use crate::response::GSResponse;
-use crate::send::{Prepared, mask_of, sender};
+use crate::send::{Prepared, secrets_of, sender};
 
 /// A request to the Gigya API.
 ///
@@ -645,11 +645,6 @@ impl GSRequest {
         Ok(oauth1::sign(signer, &form))
     }
 
-    /// What hides the secrets of the request.
-    pub(crate) fn mask(&self) -> crate::log::mask::Mask {
-        mask_of(&self.call)
-    }
-
     /// Asks for a page of a search, whose rows are parsed one by one.
     ///
     /// * `cursor`: the cursor of the page; `None` for the first page.
@@ -685,34 +680,22 @@ impl GSRequest {
 impl fmt::Debug for GSRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let call = &*self.call;
-        let mask = self.mask();
-        let address = |text: &String| mask.text(&address::address(text)).into_owned();
-        let names = |names: Vec<&str>| -> Vec<_> {
-            names
-                .into_iter()
-                .map(|name| mask.text(name).into_owned())
-                .collect()
-        };
+        let secrets = secrets_of(call);
+        let address = |text: &String| address::address(text);
+        let params = call.params.keys().map(|name| secrets.text(name));
         let headers = call.headers.iter().map(|(name, _)| address::name(name));
+        let user_key = call.user_key.as_deref().map(|key| secrets.text(key));
+        let client_cert = call.client_cert.as_ref().map(|client| &client.cert);
         f.debug_struct("GSRequest")
-            .field("api_method", &mask.text(address::name(&call.api_method)))
+            .field("api_method", &address::name(&call.api_method))
             .field("api_domain", &address(&call.api_domain))
             .field("host_override", &call.host_override.as_ref().map(address))
             .field("use_https", &call.use_https)
-            .field(
-                "user_key",
-                &call.user_key.as_deref().map(|key| mask.text(key)),
-            )
-            .field(
-                "client_cert",
-                &call.client_cert.as_ref().map(|client| &client.cert),
-            )
+            .field("user_key", &user_key)
+            .field("client_cert", &client_cert)
             .field("proxy", &call.proxy.as_ref().map(address))
-            .field(
-                "params",
-                &names(call.params.keys().map(String::as_str).collect()),
-            )
-            .field("headers", &names(headers.collect()))
+            .field("params", &params.collect::<Vec<_>>())
+            .field("headers", &headers.collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }

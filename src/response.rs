@@ -2,16 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use crate::error_codes::{MISSING_REQUIRED_PARAMETER, NETWORK_OR_PROTOCOL_FAILURE};
-use crate::log;
-use crate::log::address;
-use crate::log::mask::Mask;
+use crate::log::secrets::Secrets;
+use crate::log::{self, Log, address};
 use crate::outcome::Outcome;
-use crate::reading::{self, Parsed};
+use crate::reading::{self, Reply};
 
 /// The answer to a request, or the reason why there is none.
 ///
@@ -44,9 +43,8 @@ pub struct GSResponse(Box<Inner>);
 /// Boxed, so that a `Result` is small and cheap to move.
 #[derive(Clone)]
 struct Inner {
-    parsed: Parsed,
+    reply: Reply,
     outcome: Outcome,
-    headers: HeaderMap,
     history: Arc<dyn History>,
 }
 
@@ -55,18 +53,39 @@ pub(crate) trait History: Send + Sync {
     /// The API method.
     fn method(&self) -> &str;
 
+    /// Whether the request had a parameter.
+    fn has_param(&self, _name: &str) -> bool {
+        false
+    }
+
     /// What the request says about an error: what it lacked, for example.
-    fn hint(&self, _code: i64, _outcome: Outcome) -> Option<String> {
+    fn hint(&self, _reply: &Reply, _outcome: Outcome) -> Option<String> {
         None
     }
 
-    /// The mask that hides the secrets of the request.
-    fn mask(&self) -> Mask;
+    /// The secrets of the request, which the answer may repeat.
+    fn secrets(&self) -> Secrets {
+        Secrets::default()
+    }
 
-    /// The log, masked.
+    /// The fields of the log that stand before `responseText`.
+    ///
+    /// * `secrets`: the request's.
+    fn log(&self, _secrets: &Secrets) -> Log {
+        let mut log = Log::default();
+        log.text("apiMethod", address::name(self.method()));
+        log
+    }
+
+    /// The whole log.
     ///
     /// * `response_text`: the text of the response.
-    fn log(&self, response_text: &str) -> String;
+    fn full_log(&self, response_text: &str) -> String {
+        let mut log = Log::default();
+        log.text("apiMethod", self.method());
+        log.text("responseText", response_text);
+        log.0
+    }
 }
 
 /// The history of a text that the caller passed in: the API method alone.
@@ -75,14 +94,6 @@ struct Text(String);
 impl History for Text {
     fn method(&self) -> &str {
         &self.0
-    }
-
-    fn mask(&self) -> Mask {
-        Mask::default()
-    }
-
-    fn log(&self, response_text: &str) -> String {
-        log::of_text(&self.0, response_text)
     }
 }
 
@@ -101,26 +112,20 @@ impl GSResponse {
     /// assert_eq!(response.get_error_code(), 403003);
     /// ```
     pub fn from_text(method: &str, response_text: &str) -> Self {
-        let parsed = Parsed::read(response_text.to_string(), false);
-        let outcome = if parsed.is_answer {
+        let reply = Reply::read(response_text.to_string());
+        let outcome = if reply.is_answer {
             Outcome::Answered
         } else {
             Outcome::Unknown
         };
         let history = Arc::new(Text(method.to_string()));
-        Self::of(parsed, outcome, HeaderMap::new(), history)
+        Self::of(reply, outcome, history)
     }
 
-    pub(crate) fn of(
-        parsed: Parsed,
-        outcome: Outcome,
-        headers: HeaderMap,
-        history: Arc<dyn History>,
-    ) -> Self {
+    pub(crate) fn of(reply: Reply, outcome: Outcome, history: Arc<dyn History>) -> Self {
         GSResponse(Box::new(Inner {
-            parsed,
+            reply,
             outcome,
-            headers,
             history,
         }))
     }
@@ -135,7 +140,7 @@ impl GSResponse {
     /// assert_eq!(response.get_error_code(), 0);
     /// ```
     pub fn get_error_code(&self) -> i64 {
-        self.0.parsed.code
+        self.0.reply.code
     }
 
     /// The error message of the API or the SDK; empty on success.
@@ -148,7 +153,7 @@ impl GSResponse {
     /// assert!(response.get_error_message().contains("not a Gigya response"));
     /// ```
     pub fn get_error_message(&self) -> &str {
-        let Parsed { code, message, .. } = &self.0.parsed;
+        let Reply { code, message, .. } = &self.0.reply;
         match (*code, message.as_str()) {
             (MISSING_REQUIRED_PARAMETER, "") => "Required parameter is missing",
             (NETWORK_OR_PROTOCOL_FAILURE, "") => "General server error",
@@ -167,7 +172,7 @@ impl GSResponse {
     /// assert_eq!(response.get_response_text(), r#"{"errorCode": 0}"#);
     /// ```
     pub fn get_response_text(&self) -> &str {
-        &self.0.parsed.text
+        &self.0.reply.text
     }
 
     /// The fields of a JSON answer; empty for XML and for errors of the SDK.
@@ -187,29 +192,23 @@ impl GSResponse {
     /// assert!(response.get_data()["results"].is_array());
     /// ```
     pub fn get_data(&self) -> &Map<String, Value> {
-        &self.0.parsed.data
+        &self.0.reply.data
     }
 
-    /// The beginning of a page, or of complete JSON or XML, that came instead of an answer,
-    /// masked.
-    pub(crate) fn quote(&self, mask: &Mask) -> Option<String> {
-        // Before it is cut and its tags go: half a secret is not found any more.
-        let page = match self.0.parsed.page() {
-            Some(page) => mask.without_echoes(page)?,
-            None => mask.document(self.0.parsed.foreign()?)?,
-        };
-        let quote = reading::beginning(&page);
-        (!quote.is_empty()).then(|| mask.text(&quote).into_owned())
+    /// The beginning of a page that came instead of an answer, without the request's secrets.
+    pub(crate) fn quote(&self, secrets: &Secrets) -> Option<String> {
+        let quote = reading::beginning(secrets.hide(self.0.reply.page()?));
+        (!quote.is_empty()).then_some(quote)
     }
 
     /// The text of a page of results, and the range of its rows.
     pub(crate) fn into_rows(self) -> Option<(String, std::ops::Range<usize>)> {
-        let Parsed { text, rows, .. } = self.0.parsed;
+        let Reply { text, rows, .. } = self.0.reply;
         Some((text, rows?))
     }
 
     pub(crate) fn into_data(self) -> Map<String, Value> {
-        self.0.parsed.data
+        self.0.reply.data
     }
 
     /// One field of a JSON answer.
@@ -321,6 +320,48 @@ impl GSResponse {
         self.pointer(path)?.as_str()
     }
 
+    /// The integer at a path (RFC 6901), if there is one: see [`get_i64`](Self::get_i64).
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let text = r#"{"errorCode": 0, "profile": {"age": 42, "zip": "10115"}}"#;
+    /// let response = GSResponse::from_text("accounts.getAccountInfo", text);
+    /// assert_eq!(response.pointer_i64("/profile/age"), Some(42));
+    /// assert_eq!(response.pointer_i64("/profile/zip"), None);
+    /// ```
+    pub fn pointer_i64(&self, path: &str) -> Option<i64> {
+        self.pointer(path)?.as_i64()
+    }
+
+    /// The boolean at a path (RFC 6901), if there is one.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let text = r#"{"errorCode": 0, "subscriptions": {"news": {"isSubscribed": true}}}"#;
+    /// let response = GSResponse::from_text("accounts.getAccountInfo", text);
+    /// assert_eq!(response.pointer_bool("/subscriptions/news/isSubscribed"), Some(true));
+    /// assert_eq!(response.pointer_bool("/subscriptions/news"), None);
+    /// ```
+    pub fn pointer_bool(&self, path: &str) -> Option<bool> {
+        self.pointer(path)?.as_bool()
+    }
+
+    /// The array at a path (RFC 6901); empty if there is none.
+    ///
+    /// ```
+    /// # use gssdk::GSResponse;
+    /// let text = r#"{"errorCode": 0, "emails": {"verified": ["joe@example.com"]}}"#;
+    /// let response = GSResponse::from_text("accounts.getAccountInfo", text);
+    /// for email in response.pointer_array("/emails/verified") {
+    ///     println!("{email}");
+    /// }
+    /// assert!(response.pointer_array("/emails/unverified").is_empty());
+    /// ```
+    pub fn pointer_array(&self, path: &str) -> &[Value] {
+        let array = self.pointer(path).and_then(Value::as_array);
+        array.map_or(&[], Vec::as_slice)
+    }
+
     /// One field, if it is an array; empty if there is none.
     ///
     /// ```
@@ -372,10 +413,32 @@ impl GSResponse {
         self.get_str("errorDetails")
     }
 
+    /// The invalid fields, each with `fieldName`, `errorCode` and `message`; empty if there
+    /// are none.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let text = r#"{"errorCode": 400009, "errorMessage": "Validation error",
+    ///     "validationErrors": [{"fieldName": "email", "errorCode": 400003, "message": "email already exists"}]}"#;
+    /// let response = GSResponse::from_text("accounts.register", text);
+    /// assert_eq!(response.validation_errors()[0]["fieldName"], "email");
+    /// ```
+    pub fn validation_errors(&self) -> &[Value] {
+        self.get_array("validationErrors")
+    }
+
     /// What the request says about this error.
     pub(crate) fn hint(&self) -> Option<String> {
-        let code = self.get_error_code();
-        self.0.history.hint(code, self.outcome())
+        self.0.history.hint(&self.0.reply, self.outcome())
+    }
+
+    /// A text among the fields of the answer, in JSON or XML.
+    pub(crate) fn field(&self, name: &str) -> Option<std::borrow::Cow<'_, str>> {
+        self.0.reply.field(name)
+    }
+
+    pub(crate) fn has_param(&self, name: &str) -> bool {
+        self.0.history.has_param(name)
     }
 
     /// The id of the call, which SAP's support needs.
@@ -387,6 +450,37 @@ impl GSResponse {
     /// ```
     pub fn call_id(&self) -> Option<&str> {
         self.get_str("callId")
+    }
+
+    /// The status of the HTTP response; `None` if none came, and for [`from_text`](Self::from_text).
+    ///
+    /// The API itself answers errors, too, with status 200. Another status usually comes from
+    /// a proxy or gateway, and 429 from whatever limits the rate of requests.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let response = GSRequest::new(None, None, "socialize.setStatus", ()).send();
+    /// assert_eq!(response.http_status(), None);
+    /// ```
+    pub fn http_status(&self) -> Option<u16> {
+        self.0.reply.status
+    }
+
+    /// How long the server asks to wait before the next request: its `Retry-After`, in
+    /// seconds or as a date, rounded up to milliseconds. `None` if it says nothing usable.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// use std::time::Duration;
+    ///
+    /// fn pause(response: &GSResponse) -> Duration {
+    ///     response.retry_after().unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(60))
+    /// }
+    /// let response = GSResponse::from_text("x.y", r#"{"errorCode": 403048}"#);
+    /// assert_eq!(pause(&response), Duration::from_secs(1));
+    /// ```
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.reply.retry_after()
     }
 
     /// A header of the HTTP answer, the first of several of that name.
@@ -410,20 +504,31 @@ impl GSResponse {
     /// assert_eq!(response.get_header_values("Set-Cookie").count(), 0);
     /// ```
     pub fn get_header_values(&self, name: &str) -> impl Iterator<Item = &str> {
-        let values = self.0.headers.get_all(name).into_iter();
+        let values = self.0.reply.headers.get_all(name).into_iter();
         values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok())
     }
 
-    /// What was sent and what came back, field by field, for a bug report or a log file.
-    /// `***` replaces passwords, tokens and the like, and strings that contain any. An
-    /// answer that is neither complete JSON nor complete XML is replaced by its size.
+    /// What was sent and what came back, field by field, for a log file or a bug report:
+    /// names, not values, so that it holds no personal data, password or token.
     ///
-    /// Fields, as far as they apply: `apiMethod`, `apiKey`, `proxy`, `timeout`
-    /// (seconds), `params`, `useHTTPS`, `userKey`, `baseString`, `URL`,
-    /// `postData`, `responseText`; the last four once per attempt. The log is rendered
-    /// when this is called, and costs nothing otherwise.
+    /// | field | shows |
+    /// | --- | --- |
+    /// | `apiMethod`, `timeout` (seconds), `useHTTPS`, `userKey`, `URL` | what was used |
+    /// | `apiKey` | the API key; `***` if it is an access or session token |
+    /// | `proxy` | host and port |
+    /// | `params` | the names; the values of `format`, `httpStatusCodes` and `include` |
+    /// | `attempts` | after more than one: error code, HTTP status and size of each answer, or the kind of failure |
+    /// | `responseText` | of JSON, the names of the fields, and the values of `callId`, `errorCode`, `errorMessage`, `errorDetails`, `validationErrors`, `apiVersion`, `statusCode`, `statusReason`, `time`, `totalCount` and `objectsCount`; of anything else, its size |
     ///
-    /// Mirrors `getLog`.
+    /// Every other value is `***`; so is what is not plain in a method, host or proxy. Of more
+    /// than 100 names the first 100 are shown, of a longer text the first 1,000 characters.
+    /// Where the texts that are shown repeat a secret of the request (its keys, token,
+    /// headers, or a parameter whose name contains `password`, `secret` or `token`), as it is
+    /// or percent-encoded, it is replaced by `***`, unless it has fewer than four characters.
+    ///
+    /// The log is made when this is called, and costs nothing otherwise.
+    ///
+    /// Mirrors `getLog`, which shows everything: see [`get_full_log`](Self::get_full_log).
     ///
     /// ```
     /// use gssdk::*;
@@ -433,42 +538,61 @@ impl GSResponse {
     /// assert!(!log.contains("hunter2"));
     /// ```
     pub fn get_log(&self) -> String {
-        self.0.history.log(self.get_response_text())
+        let secrets = self.secrets();
+        let mut log = self.0.history.log(&secrets);
+        log.text("responseText", &log::shown_text(&self.0.reply, &secrets));
+        log.0
     }
 
-    /// The mask that hides the secrets of the request.
-    pub(crate) fn mask(&self) -> Mask {
-        self.0.history.mask()
+    /// The whole log, as Python's `getLog` writes it, for your own eyes: the parameters, and
+    /// for each attempt `baseString`, `URL` and `postData`, the whole text of the answer and,
+    /// of earlier ones, code and size.
+    ///
+    /// **It shows personal data, passwords, tokens and cookies: keep it out of log files and
+    /// tickets.** It never shows the secret key, a session secret, a private key or a proxy's
+    /// password.
+    ///
+    /// ```
+    /// use gssdk::*;
+    /// let mut request = GSRequest::new("key", "c2VjcmV0", "accounts.search", json!({"query": "x"}));
+    /// # request.set_host_override("127.0.0.1:1");
+    /// let log = request.send().get_full_log();
+    /// assert!(log.contains(r#"params={"query": "x""#));
+    /// ```
+    pub fn get_full_log(&self) -> String {
+        self.0.history.full_log(self.get_response_text())
+    }
+
+    /// The secrets of the request.
+    pub(crate) fn secrets(&self) -> Secrets {
+        self.0.history.secrets()
     }
 }
 
-/// The three lines of Python's `__str__`, with the data as JSON. Hides what the log hides.
+/// The three lines of Python's `__str__`; of the data what [`get_log`](GSResponse::get_log)
+/// shows.
 impl fmt::Display for GSResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Parsed {
-            code,
-            message,
-            data,
-            ..
-        } = &self.0.parsed;
-        let mask = self.mask();
-        let message = mask.text(message);
-        let data = mask.data(&serde_json::to_string(data).unwrap_or_default());
+        let secrets = self.secrets();
+        let message = secrets.text(&self.0.reply.message);
+        let data = log::shown_data(&self.0.reply, &secrets);
         write!(
             f,
-            "\terrorCode:{code}\n\terrorMessage:{message}\n\tdata:{data}"
+            "\terrorCode:{}\n\terrorMessage:{message}\n\tdata:{}",
+            self.get_error_code(),
+            data.as_deref().unwrap_or("{}")
         )
     }
 }
 
-/// The method, code, message and outcome, without the data. Hides what the log hides.
+/// The method, code, message and outcome, without the data.
 impl fmt::Debug for GSResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mask = self.mask();
+        let message = self.secrets().text(self.get_error_message());
         f.debug_struct("GSResponse")
-            .field("method", &mask.text(address::name(self.0.history.method())))
+            .field("method", &address::name(self.0.history.method()))
             .field("error_code", &self.get_error_code())
-            .field("error_message", &mask.text(self.get_error_message()))
+            .field("error_message", &message)
             .field("outcome", &self.outcome())
             .finish_non_exhaustive()
     }

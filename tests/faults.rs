@@ -581,7 +581,7 @@ fn an_endless_answer_ends() {
     ] {
         for api in both() {
             api.fault(Fault::Endless(start.into(), unit.repeat(1_000)));
-            let response = expect(&api.set_status(), 500_000, "The answer did not arrive");
+            let response = expect(&api.set_status(), 500_000, "The response was not received");
             assert_eq!(response.outcome(), Outcome::Unknown);
         }
     }
@@ -598,7 +598,6 @@ fn the_apis_clock_is_learned_once_and_never_in_a_loop() {
         let response = expect(&api.set_status(), 0, "");
         assert_eq!(api.received().len() - before, 2, "refused, and sent again");
         let log = response.get_log();
-        assert_eq!(log.matches("baseString=").count(), 2, "{log}");
         assert!(log.contains("403002"), "{log}");
         let tries = api.received();
         let [.., first, second] = tries.as_slice() else {

@@ -1,11 +1,13 @@
-//! A logger that sends requests itself: no lock is held while anything is logged.
+//! What goes to the crate `log`, and a logger that sends. A process has one logger, so this
+//! is one test.
 #![cfg(feature = "client")]
 
 mod support;
 
 use std::cell::Cell;
-use std::sync::OnceLock;
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use gssdk::*;
@@ -15,37 +17,145 @@ thread_local! {
     static SENDING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Reports each line to a server by a request of its own, over the same pool.
-struct Reporter;
-
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static REPORTS: AtomicUsize = AtomicUsize::new(0);
 static SERVER: OnceLock<StandIn> = OnceLock::new();
 
-impl log::Log for Reporter {
+/// Collects the lines of the SDK; once there is a server, reports each line to it by a
+/// request of its own, over the same pool.
+struct Logger;
+
+impl log::Log for Logger {
     fn enabled(&self, _: &log::Metadata) -> bool {
         true
     }
 
-    fn log(&self, _: &log::Record) {
-        if SENDING.replace(true) {
-            return;
+    fn log(&self, record: &log::Record) {
+        if record.target().starts_with("gssdk") {
+            let line = format!("{} {}", record.level(), record.args());
+            LINES.lock().unwrap().push(line);
         }
-        if let Some(server) = SERVER.get() {
+        if let Some(server) = SERVER.get().filter(|_| !SENDING.replace(true)) {
             let response = server.set_status().send_timeout(Duration::from_secs(30));
-            if response.get_error_code() == 0 {
-                REPORTS.fetch_add(1, SeqCst);
-            }
+            REPORTS.fetch_add(usize::from(response.get_error_code() == 0), SeqCst);
+            SENDING.set(false);
         }
-        SENDING.set(false);
     }
 
     fn flush(&self) {}
 }
 
+#[track_caller]
+fn lines(expected: &[&[&str]]) {
+    let lines = std::mem::take(&mut *LINES.lock().unwrap());
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, words) in lines.iter().zip(expected) {
+        for word in *words {
+            assert!(line.contains(word), "{line} should say {word:?}");
+        }
+        for secret in [SECRET, TOKEN, "hunter2"] {
+            assert!(!line.contains(secret), "{line}");
+        }
+    }
+}
+
 #[test]
-fn a_logger_may_send() {
+fn lines_are_written_and_a_logger_may_send() {
+    log::set_logger(&Logger).unwrap();
+    log::set_max_level(log::LevelFilter::Debug);
+    let api = StandIn::tls();
+    let host = api.host();
+    let mut request = api.set_status();
+    request.set_param("password", "hunter2");
+    request.send();
+    request.send();
+    let tried = |connection: &'static str| -> [&str; 5] {
+        [
+            "DEBUG socialize.setStatus at",
+            "HTTP 200",
+            "errorCode 0",
+            "5f1cb7a1",
+            connection,
+        ]
+    };
+    lines(&[&tried("new connection"), &tried("reused connection")]);
+
+    api.fault(Fault::CloseAfterBody);
+    request.send();
+    lines(&[
+        &["DEBUG", &host, "failed: the connection was closed"],
+        &["WARN socialize.setStatus: sent again"],
+        &tried("new connection"),
+    ]);
+
+    api.state.refusals.lock().unwrap().push_back(403_048);
+    request.clone().retries(1).send();
+    lines(&[
+        &["DEBUG", "errorCode 403048"],
+        &["WARN socialize.setStatus: sent again after error 403048"],
+        &tried("reused connection"),
+    ]);
+
+    api.state
+        .clock
+        .store(3_600, std::sync::atomic::Ordering::SeqCst);
+    request.send();
+    lines(&[
+        &["DEBUG", "errorCode 403002"],
+        &["WARN the clock of localhost", "s ahead"],
+        &["WARN socialize.setStatus: sent again after error 403002"],
+        &tried("reused connection"),
+    ]);
+
+    // What a server chose is not text of a line: numbers, and ids that look like one.
+    for (answer, words) in [
+        (
+            r#"{"errorCode":7,"callId":"a-1"}"#,
+            ["errorCode 7,", "callId a-1,"],
+        ),
+        (
+            r#"{"errorCode":"hunter2","callId":"a hunter2"}"#,
+            ["errorCode 500000,", "callId unknown,"],
+        ),
+        (
+            r#"{"errorCode":1.5,"callId":{"hunter2":1}}"#,
+            ["errorCode 500000,", "callId unknown,"],
+        ),
+        ("hunter2", ["errorCode 500000,", "callId unknown,"]),
+    ] {
+        let head = format!(
+            "HTTP/1.1 200 hunter2\r\nContent-Length: {}\r\n\r\n",
+            answer.len()
+        );
+        api.fault(Fault::RawKeep(
+            [head.as_bytes(), answer.as_bytes()].concat(),
+        ));
+        request.send();
+        lines(&[&[&["DEBUG"], &words[..]].concat()]);
+    }
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    request.set_proxy(proxy.local_addr().unwrap().to_string());
+    let refusing = std::thread::spawn(move || {
+        let (mut stream, _) = proxy.accept().unwrap();
+        let mut asked = [0; 4096];
+        assert!(stream.read(&mut asked).unwrap() > 0);
+        stream
+            .write_all(b"HTTP/1.1 403 hunter2\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
+    });
+    let message = request.send().get_error_message().to_string();
+    assert!(message.contains("403 hunter2"), "{message}");
+    refusing.join().unwrap();
+    lines(&[&["DEBUG", "failed: nothing was sent"]]);
+    request.set_proxy(None);
+
+    // Nobody listens: nothing is made.
+    log::set_max_level(log::LevelFilter::Off);
+    request.send();
+    lines(&[]);
+
+    // A logger that sends requests itself: no lock is held while anything is logged.
     let server = SERVER.get_or_init(StandIn::tls);
-    log::set_logger(&Reporter).unwrap();
     log::set_max_level(log::LevelFilter::Trace);
     // New and pooled connections, a broken CA certificate, the default trust store.
     for _ in 0..3 {

@@ -84,6 +84,51 @@ fn a_field_that_no_value_can_hold_is_kept_as_its_text_and_costs_nothing_else() {
     );
 }
 
+/// `[[[0]]]` takes a hundred times its size: such fields are kept as their text.
+#[test]
+fn more_than_a_million_arrays_are_kept_as_text() {
+    let arrays = |count: usize| format!("[{}[]]", "[],".repeat(count - 2));
+    for (a, b, is_a_kept, is_b_kept) in [
+        (1_000_000, 0, false, false),
+        (1_000_001, 2, true, false),
+        (999_999, 2, false, true),
+    ] {
+        let b = if b == 0 { "1".into() } else { arrays(b) };
+        let response = read(&format!(
+            r#"{{"errorCode":0,"a":{},"b":{b},"UID":"x"}}"#,
+            arrays(a)
+        ));
+        assert_eq!(response.get_error_code(), 0);
+        assert_eq!(response.get_str("a").is_some(), is_a_kept);
+        assert_eq!(response.get_str("b").is_some(), is_b_kept);
+        assert_eq!(response.get_str("UID"), Some("x"));
+    }
+}
+
+/// One more `{` or `,` than that is an error, wherever it stands.
+#[test]
+fn a_text_of_too_many_objects_or_values_is_refused() {
+    let text = |braces: usize, commas: usize| {
+        let braces = "{".repeat(braces - 1);
+        let commas = ",".repeat(commas - 1);
+        format!(r#"{{"errorCode":0,"a":"{braces}{commas}"}}"#)
+    };
+    for (braces, commas, code) in [
+        (500_000, 5_000_000, 0),
+        (500_001, 10, 500_000),
+        (10, 5_000_001, 500_000),
+    ] {
+        let text = text(braces, commas);
+        let response = read(&text);
+        assert_eq!(response.get_error_code(), code, "{response:?}");
+        let is_answer = response.outcome() == Outcome::Answered;
+        assert_eq!(is_answer, code == 0);
+        assert_eq!(response.get_response_text(), text);
+    }
+    let xml = format!("<r><errorCode>0</errorCode>{}</r>", ",".repeat(5_000_001));
+    assert_eq!(read(&xml).get_error_code(), 500_000);
+}
+
 /// As JSONTestSuite's files that begin with `y_`.
 #[test]
 fn whatever_serde_json_reads_is_read_the_same() {
@@ -248,7 +293,6 @@ fn numbers_of_answers_keep_every_digit_with_arbitrary_precision() {
         assert_eq!(response.get_i64("n"), number.parse().ok());
         let data = &response.get_data()["a"];
         assert_eq!(data.to_string(), format!(r#"[{{"n":{read_as}}}]"#));
-        assert!(response.to_string().contains(&format!("\"n\":{read_as}")));
     }
     let response = read(r#"{"errorCode":0,"a":1e3,"b":1.0,"c":"7","d":1e400}"#);
     for name in ["a", "b", "c", "d"] {

@@ -1,10 +1,22 @@
-//! Reads a few fields of an untrusted JSON object. Everything else is skipped, and never
-//! becomes a map.
+//! The fields of a JSON object as they stand in its text: nothing of them becomes a map.
 
 use std::fmt;
 
-use serde_core::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_core::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+/// Calls a function with the name and the JSON of each field of an object.
+///
+/// # Errors
+/// When this is not a JSON object; the function may have been called all the same.
+pub(super) fn each<'a>(
+    json: &'a str,
+    field: impl FnMut(String, &'a str),
+) -> serde_json::Result<()> {
+    let mut json = serde_json::Deserializer::from_str(json);
+    Each(field).deserialize(&mut json)?;
+    json.end()
+}
 
 /// The values of the fields with these names, each as its JSON text; `None` if this is not a
 /// JSON object, or if such a name occurs twice.
@@ -12,10 +24,14 @@ pub(crate) fn pick<'a, const N: usize>(
     json: &'a [u8],
     names: [&str; N],
 ) -> Option<[Option<&'a str>; N]> {
-    let mut json = serde_json::Deserializer::from_str(text(json)?);
-    let values = Names(names).deserialize(&mut json).ok()?;
-    json.end().ok()?;
-    Some(values)
+    let mut values = [None; N];
+    let mut is_twice = false;
+    each(text(json)?, |name, json| {
+        let slot = names.iter().zip(&mut values).find(|(n, _)| **n == name);
+        is_twice |= slot.is_some_and(|(_, slot)| slot.replace(json).is_some());
+    })
+    .ok()?;
+    (!is_twice).then_some(values)
 }
 
 /// The string that a JSON text encodes, if it is a string.
@@ -28,40 +44,59 @@ pub(crate) fn is_json(json: &[u8]) -> bool {
 }
 
 fn text(json: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(json).ok()?;
-    Some(text.strip_prefix('\u{feff}').unwrap_or(text))
+    std::str::from_utf8(json).ok().map(trimmed)
 }
 
-struct Names<'n, const N: usize>([&'n str; N]);
+/// The text without a byte order mark and surrounding white space.
+pub(crate) fn trimmed(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text).trim()
+}
 
-impl<'de, const N: usize> DeserializeSeed<'de> for Names<'_, N> {
-    type Value = [Option<&'de str>; N];
+struct Each<F>(F);
 
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+impl<'de, F: FnMut(String, &'de str)> DeserializeSeed<'de> for Each<F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
         json.deserialize_map(self)
     }
 }
 
-impl<'de, const N: usize> Visitor<'de> for Names<'_, N> {
-    type Value = [Option<&'de str>; N];
+impl<'de, F: FnMut(String, &'de str)> Visitor<'de> for Each<F> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
-        let mut values = [None; N];
-        while let Some(name) = fields.next_key::<String>()? {
-            let mut slots = self.0.iter().zip(&mut values);
-            match slots.find(|(wanted, _)| **wanted == name) {
-                Some((_, Some(_))) => return Err(A::Error::custom("a field stands twice")),
-                Some((_, slot)) => *slot = Some(fields.next_value::<&RawValue>()?.get()),
-                None => {
-                    fields.next_value::<IgnoredAny>()?;
-                }
+    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<(), A::Error> {
+        while let Some(Name(name)) = fields.next_key()? {
+            (self.0)(name, fields.next_value::<&RawValue>()?.get());
+        }
+        Ok(())
+    }
+}
+
+/// The name of a field, in which half a surrogate pair is no error.
+struct Name(String);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Name, E> {
+                Ok(Name(String::from_utf8_lossy(bytes).into_owned()))
             }
         }
-        Ok(values)
+
+        deserializer.deserialize_bytes(Bytes)
     }
 }
 
@@ -77,7 +112,7 @@ mod tests {
             ("\u{feff} {\"b\" : 1 }\n", [None, Some("1")]),
             (r#"{"\u0061":"x\"","c":{"b":2}}"#, [Some(r#""x\"""#), None]),
             (
-                r#"{"c":1e999,"c":["\ud83d"],"a":null}"#,
+                r#"{"c":1e999,"c":["\ud83d"],"\ud83d":1,"a":null}"#,
                 [Some("null"), None],
             ),
         ] {

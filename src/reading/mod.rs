@@ -5,169 +5,192 @@
 //! | a JSON object with a usable `errorCode` | its own | its fields |
 //! | a JSON object without one | 500000 | its fields |
 //! | XML with a usable `<errorCode>` below its root | its own | none |
-//! | anything else, cut short, too large | 500000 that says what it is | none |
-//!
-//! JSON is read in two steps: the outline, which any whole JSON object has, then each
-//! field (see [`value`]).
+//! | more than [`MAX_SIZE`] bytes, [`MAX_OBJECTS`] `{` or [`MAX_COMMAS`] `,` | 500000 that says so | none |
+//! | anything else, cut short | 500000 that says what it is | none |
 
 pub(crate) mod fields;
 pub(crate) mod json;
 pub(crate) mod rows;
-mod value;
 mod xml;
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::time::{Duration, SystemTime};
 
+use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
 
-/// The text of an answer, read.
+/// The largest text that is read, in bytes.
+pub(crate) const MAX_SIZE: usize = 50 * 1024 * 1024;
+
+/// The most `{` and `,` of a text: what they delimit takes a hundred times their size.
+const MAX_OBJECTS: usize = 500_000;
+const MAX_COMMAS: usize = 5_000_000;
+
+/// What a request came to: an answer, or the reason why there is none.
 #[derive(Clone, Default)]
-pub(crate) struct Parsed {
-    pub(crate) text: String,
-    pub(crate) data: Map<String, Value>,
+pub(crate) struct Reply {
     pub(crate) code: i64,
     pub(crate) message: String,
+    pub(crate) data: Map<String, Value>,
+    pub(crate) text: String,
+    pub(crate) kind: Kind,
     /// Whether the text is an answer of the API.
     pub(crate) is_answer: bool,
-    /// Whether the text came over HTTP.
-    pub(crate) over_http: bool,
     /// The range of a search's rows in the text, if they are parsed later, one by one; they
     /// are then not in `data`.
     pub(crate) rows: Option<Range<usize>>,
+    /// Of the HTTP response, if there was one.
+    pub(crate) status: Option<u16>,
+    pub(crate) headers: HeaderMap,
+    /// Whether it came over a reused connection.
+    pub(crate) reused: bool,
+    /// Whether not one byte of the request reached the API.
+    pub(crate) not_sent: bool,
+    /// The kind of failure, if there was no response.
+    pub(crate) failure: &'static str,
 }
 
-impl Parsed {
+/// What the text of a reply is.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A JSON object.
+    Json,
+    /// The API's XML.
+    Xml,
+    /// Made by the SDK.
+    Own,
+    #[default]
+    Other,
+}
+
+impl Reply {
     /// Reads JSON or XML. Anything else, and an incomplete text, is error 500000 with a
     /// message that says what it is.
-    ///
-    /// * `rows_apart`: whether the rows of a search are parsed later, one by one.
-    pub(crate) fn read(text: String, rows_apart: bool) -> Self {
-        let rows = rows_apart.then(|| rows::find(&text)).flatten();
-        let read = match &rows {
-            Some(rows) => read(&[&text[..rows.start], "[]", &text[rows.end..]].concat()),
-            None => read(&text),
-        };
-        Parsed { text, rows, ..read }
+    pub(crate) fn read(text: String) -> Self {
+        let reply = read(&text);
+        Reply { text, ..reply }
+    }
+
+    /// Reads a page of a search. Of a successful one, the rows are parsed later, one by one.
+    pub(crate) fn read_page(text: String) -> Self {
+        match rows::find(&text).filter(|_| excess(&text).is_none()) {
+            None => Self::read(text),
+            Some((data, rows)) => Reply {
+                rows: Some(rows),
+                text,
+                ..answer(data)
+            },
+        }
     }
 
     /// An error of the SDK, with a text that has the same code and message.
     ///
-    /// * `xml_of`: the API method, if the caller expects XML.
-    pub(crate) fn of_error(code: i64, message: &str, xml_of: Option<&str>) -> Self {
-        let text = match xml_of {
+    /// * `xml_method`: the API method, if the caller expects XML.
+    pub(crate) fn of_error(code: i64, message: &str, xml_method: Option<&str>) -> Self {
+        let text = match xml_method {
             Some(method) => xml::of_error(method, code, message),
             None => format!(
                 r#"{{"errorCode":{code},"errorMessage":{}}}"#,
                 Value::from(message)
             ),
         };
-        Parsed {
+        Reply {
             text,
             code,
             message: message.to_string(),
+            kind: Kind::Own,
             ..Default::default()
         }
     }
 
     /// A text among the fields of an answer, in JSON or XML.
     pub(crate) fn field(&self, name: &str) -> Option<Cow<'_, str>> {
-        match self.data.get(name) {
-            Some(value) => value.as_str().map(Cow::Borrowed),
-            None if self.is_answer && self.data.is_empty() => {
-                xml::child(json::trimmed(&self.text), name).map(Cow::Owned)
-            }
-            None => None,
+        match self.kind {
+            Kind::Xml => xml::child(json::trimmed(&self.text), name).map(Cow::Owned),
+            _ => self.data.get(name)?.as_str().map(Cow::Borrowed),
         }
     }
 
-    /// A page that came instead of an answer: HTML or plain text. What may be half an
-    /// answer of the API may hold secrets, and is none.
+    fn header(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.headers.get(name)?.as_bytes()).ok()
+    }
+
+    /// The server's current time.
+    pub(crate) fn date(&self) -> Option<SystemTime> {
+        httpdate::parse_http_date(self.header("date")?).ok()
+    }
+
+    /// How long the server asks to wait (RFC 9110, 10.2.3).
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let text = self.header("retry-after")?.trim();
+        if let Some(delay) = delay(text) {
+            return Some(delay);
+        }
+        let at = httpdate::parse_http_date(text).ok()?;
+        let now = self.date().unwrap_or_else(SystemTime::now);
+        Some(at.duration_since(now).unwrap_or_default())
+    }
+
+    /// A page that came over HTTP instead of an answer: HTML or plain text. What may be half
+    /// an answer of the API is none.
     pub(crate) fn page(&self) -> Option<&str> {
-        let text = self.foreign()?;
-        let start = after_prolog(text);
-        let is_html = ["<html", "<!doctype html"].iter().any(|prefix| {
-            let start = start.get(..prefix.len());
-            start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        });
-        let is_page = is_html || !text.contains(['<', '{']);
-        is_page.then_some(text)
-    }
-
-    /// A text that came over HTTP and is not the API's answer.
-    pub(crate) fn foreign(&self) -> Option<&str> {
-        (self.over_http && !self.is_answer).then_some(&self.text)
+        let text = json::trimmed(&self.text);
+        let is_page = !text.contains(['<', '{']) || xml::read(text) == Err(xml::HTML);
+        (self.status.is_some() && self.kind == Kind::Other && is_page).then_some(text)
     }
 }
 
-/// What follows a byte order mark, an XML declaration and comments.
-fn after_prolog(text: &str) -> &str {
-    let mut rest = json::trimmed(text);
-    while let Some((_, after)) = [("<?", "?>"), ("<!--", "-->")]
-        .iter()
-        .find_map(|(open, close)| rest.strip_prefix(open)?.split_once(close))
-    {
-        rest = after.trim_start();
-    }
-    rest
+/// Seconds, also with decimals, rounded up to milliseconds.
+fn delay(text: &str) -> Option<Duration> {
+    let is_number = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds: f64 = text.parse().ok().filter(|_| is_number)?;
+    // Less what a float may be too large by; casts saturate.
+    Some(Duration::from_millis((seconds * 1e3 - 1e-6).ceil() as u64))
 }
 
-/// The beginning of a page, for people: without tags and control characters.
-pub(crate) fn beginning(page: &str) -> String {
+/// The beginning of a page, for people: without tags and line breaks.
+pub(crate) fn beginning(page: impl Iterator<Item = char>) -> String {
     const LENGTH: usize = 200;
     /// More than this is not looked at, for pages may begin with long scripts.
     const LOOKED_AT: usize = 64 * 1024;
 
-    let (mut quote, mut in_tag) = (String::new(), false);
-    for c in after_prolog(page).chars().take(LOOKED_AT) {
-        match c {
-            '<' => in_tag = true,
-            '>' if in_tag => in_tag = false,
-            _ if in_tag => continue,
-            c if !c.is_control() && !c.is_whitespace() => {
-                quote.push(c);
-                continue;
-            }
-            _ => {}
+    let mut in_tag = false;
+    let plain = page.take(LOOKED_AT).map(|c| {
+        let was_in_tag = in_tag;
+        in_tag = c == '<' || in_tag && c != '>';
+        if in_tag || was_in_tag || c.is_control() {
+            ' '
+        } else {
+            c
         }
-        if !quote.is_empty() && !quote.ends_with(' ') {
-            quote.push(' ');
-        }
-    }
-    quote.trim().chars().take(LENGTH).collect()
+    });
+    let plain: String = plain.collect();
+    let words: Vec<&str> = plain.split_whitespace().collect();
+    words.join(" ").chars().take(LENGTH).collect()
 }
 
-fn read(text: &str) -> Parsed {
+fn read(text: &str) -> Reply {
     let body = json::trimmed(text);
+    if let Some(why) = excess(text) {
+        return not_an_answer(&why);
+    }
     match body.chars().next() {
         None => not_an_answer("it is empty"),
         Some('{') => match json::object(body) {
-            Ok(data) => {
-                let code = data.get("errorCode").and_then(Value::as_i64);
-                let message = data.get("errorMessage").and_then(Value::as_str);
-                match code {
-                    Some(code) => Parsed {
-                        code,
-                        message: message.unwrap_or_default().to_string(),
-                        data,
-                        is_answer: true,
-                        ..Default::default()
-                    },
-                    None => Parsed {
-                        data,
-                        ..failure("The response has no usable errorCode".into())
-                    },
-                }
-            }
+            Ok(data) => answer(data),
             Err(why) => not_an_answer(&why),
         },
         Some('[') => not_an_answer("it is a JSON array, not an object"),
         Some('<') => match xml::read(body) {
-            Ok((code, message)) => Parsed {
+            Ok((code, message)) => Reply {
                 code,
                 message,
+                kind: Kind::Xml,
                 is_answer: true,
                 ..Default::default()
             },
@@ -177,12 +200,45 @@ fn read(text: &str) -> Parsed {
     }
 }
 
-fn not_an_answer(why: &str) -> Parsed {
+/// What a text has too much of.
+fn excess(text: &str) -> Option<String> {
+    if text.len() > MAX_SIZE {
+        let limit = MAX_SIZE / 1024 / 1024;
+        return Some(format!("it is larger than the {limit} MB that are read"));
+    }
+    [(b'{', MAX_OBJECTS), (b',', MAX_COMMAS)]
+        .into_iter()
+        .filter(|(_, most)| text.len() > *most)
+        .find(|(sign, most)| json::count(text, *sign) > *most)
+        .map(|(sign, most)| format!("it has more than {most} {:?}", char::from(sign)))
+}
+
+/// The reply for the fields of a JSON object.
+fn answer(data: Map<String, Value>) -> Reply {
+    let code = data.get("errorCode").and_then(Value::as_i64);
+    let message = data.get("errorMessage").and_then(Value::as_str);
+    let reply = match code {
+        None => failure("The response has no usable errorCode".into()),
+        Some(code) => Reply {
+            code,
+            message: message.unwrap_or_default().to_string(),
+            is_answer: true,
+            ..Default::default()
+        },
+    };
+    Reply {
+        data,
+        kind: Kind::Json,
+        ..reply
+    }
+}
+
+fn not_an_answer(why: &str) -> Reply {
     failure(format!("The response is not a Gigya response: {why}"))
 }
 
-fn failure(message: String) -> Parsed {
-    Parsed {
+fn failure(message: String) -> Reply {
+    Reply {
         code: NETWORK_OR_PROTOCOL_FAILURE,
         message,
         ..Default::default()

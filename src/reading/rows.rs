@@ -1,20 +1,35 @@
 //! The rows of a page of results, found in its text and parsed one by one.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
+use super::fields;
 use super::json;
-use super::value::Name;
 
-/// The range of the array `"results": […]` in an answer, including its brackets.
-pub(super) fn find(text: &str) -> Option<Range<usize>> {
-    let mut fields: BTreeMap<Name, &RawValue> = serde_json::from_str(json::trimmed(text)).ok()?;
-    let rows = fields.remove(&Name("results".to_string()))?.get();
+/// The fields of a page that a search needs, besides its rows.
+const FIELDS: [&str; 3] = ["errorCode", "totalCount", "nextCursorId"];
+
+/// The fields of a successful page that a search needs, and the range of the array
+/// `"results": […]` in its text, including its brackets. Nothing else is read: a page may
+/// have millions of fields.
+pub(super) fn find(text: &str) -> Option<(Map<String, Value>, Range<usize>)> {
+    let mut data = Map::new();
+    let mut results = None;
+    fields::each(json::trimmed(text), |name, json| {
+        if name == "results" {
+            results = Some(json);
+        } else if FIELDS.contains(&name.as_str()) {
+            data.insert(name, json::row(json).unwrap_or_else(|_| json.into()));
+        }
+    })
+    .ok()?;
+    let is_success = data.get("errorCode").and_then(Value::as_i64) == Some(0);
+    let rows = results.filter(|rows| is_success && rows.starts_with('['))?;
     // Both are parts of the same text.
     let start = rows.as_ptr().addr() - text.as_ptr().addr();
-    rows.starts_with('[').then(|| start..start + rows.len())
+    Some((data, start..start + rows.len()))
 }
 
 /// The JSON of the next row of a page; `None` after the last.
@@ -38,10 +53,10 @@ pub(crate) fn next<'t>(text: &'t str, rest: &mut Range<usize>) -> Option<&'t str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn rows(text: &str) -> Option<Vec<Value>> {
-        let mut rest = find(text)?;
+        let (_, mut rest) = find(text)?;
         let rows = std::iter::from_fn(|| next(text, &mut rest));
         Some(rows.map(|row| json::row(row).unwrap()).collect())
     }
@@ -49,29 +64,37 @@ mod tests {
     #[test]
     fn rows_are_found_whatever_surrounds_them() {
         for (text, expected) in [
-            (r#"{"results":[]}"#, json!([])),
-            (r#"{"results" : [ ] }"#, json!([])),
-            ("\u{feff} {\"a\":[1,{}],\"results\":[1]}\n", json!([1])),
+            (r#"{"errorCode":0,"results":[]}"#, json!([])),
+            (r#"{"errorCode":0,"results" : [ ] }"#, json!([])),
             (
-                r#"{"results": [ {"a": "],["} , [2,[3]] ,"x,]" , null, -1500.0 ], "z": [9]}"#,
+                "\u{feff} {\"a\":[1,{}],\"errorCode\":0,\"results\":[1]}\n",
+                json!([1]),
+            ),
+            (
+                r#"{"errorCode":0,"results": [ {"a": "],["} , [2,[3]] ,"x,]" , null, -1500.0 ], "z": [9]}"#,
                 json!([{"a": "],["}, [2, [3]], "x,]", null, -1500.0]),
             ),
             (
-                r#"{"results":["\ud83d"],"x":"\ud83d","\ud83d":1}"#,
+                r#"{"errorCode":0,"results":["\ud83d"],"x":"\ud83d","\ud83d":1}"#,
                 json!(["\u{fffd}"]),
             ),
-            (r#"{"a":{"results":[1]},"r\u0065sults":[2]}"#, json!([2])),
-            (r#"{"results":[1],"results":[2]}"#, json!([2])),
+            (
+                r#"{"errorCode":7,"errorCode":0,"a":{"results":[1]},"r\u0065sults":[2]}"#,
+                json!([2]),
+            ),
+            (r#"{"errorCode":0,"results":[1],"results":[2]}"#, json!([2])),
         ] {
             assert_eq!(rows(text).map(Value::from), Some(expected), "{text}");
         }
         for text in [
             "",
             "[]",
-            r#"{"results":{}}"#,
-            r#"{"results":[1],"results":{}}"#,
-            r#"{"results":[1,]}"#,
-            r#"{"results":[1"#,
+            r#"{"results":[1]}"#,
+            r#"{"errorCode":7,"results":[1]}"#,
+            r#"{"errorCode":0,"results":{}}"#,
+            r#"{"errorCode":0,"results":[1],"results":{}}"#,
+            r#"{"errorCode":0,"results":[1,]}"#,
+            r#"{"errorCode":0,"results":[1"#,
         ] {
             assert_eq!(rows(text), None, "{text}");
         }

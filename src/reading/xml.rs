@@ -4,6 +4,9 @@ use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::Event;
 
+/// What is wrong with a web page.
+pub(super) const HTML: &str = "it is an HTML page";
+
 const BROKEN: &str = "its XML is cut short or broken";
 
 /// Gigya's XML: the first `<errorCode>` and the first `<errorMessage>` that are
@@ -44,7 +47,7 @@ fn texts<const N: usize>(
         match (event, text) {
             (Event::Start(root), _) if depth == 0 => {
                 if root.name().as_ref().eq_ignore_ascii_case(b"html") {
-                    return Err("it is an HTML page");
+                    return Err(HTML);
                 }
                 if closed {
                     return Err(BROKEN);
@@ -73,7 +76,7 @@ fn texts<const N: usize>(
                 open = open.filter(|_| depth > 1);
             }
             (Event::DocType(name), _) if name.to_ascii_lowercase().starts_with(b"html") => {
-                return Err("it is an HTML page");
+                return Err(HTML);
             }
             (Event::Text(text), None) if depth == 0 && !text.trim_ascii().is_empty() => {
                 return Err(BROKEN);

@@ -20,8 +20,7 @@
 
 use crate::error_codes::*;
 use crate::outcome::Outcome;
-
-use super::reply::Reply;
+use crate::reading::Reply;
 
 /// Refusals that depend on when and where a copy arrives, before it is executed.
 const NOT_EXECUTED_CODES: [i64; 4] = [
@@ -48,12 +47,12 @@ pub(super) enum Transmission {
 
 impl Transmission {
     pub(super) fn of(reply: &Reply) -> Self {
-        let code = reply.parsed.code;
+        let code = reply.code;
         if reply.not_sent {
             Transmission::NotSent
         } else if reply.is_rate_limit() {
             Transmission::NotExecuted
-        } else if !reply.parsed.is_answer || UNKNOWN_CODES.contains(&code) {
+        } else if !reply.is_answer || UNKNOWN_CODES.contains(&code) {
             Transmission::Unknown
         } else if NOT_EXECUTED_CODES.contains(&code) {
             Transmission::NotExecuted
@@ -225,13 +224,9 @@ mod tests {
         for (came, transmission, code, outcome) in TABLE {
             assert_eq!(Transmission::of(&reply(*came)), *transmission, "{came:?}");
             let (reply, found) = run(&[&[*came]]);
-            assert_eq!((reply.parsed.code, found), (*code, *outcome), "{came:?}");
+            assert_eq!((reply.code, found), (*code, *outcome), "{came:?}");
             let is_apis = matches!(came, Api(..));
-            assert_eq!(
-                reply.parsed.data.contains_key("callId"),
-                is_apis,
-                "{came:?}"
-            );
+            assert_eq!(reply.data.contains_key("callId"), is_apis, "{came:?}");
         }
         assert!(Attempts::default().finish().is_none());
     }
@@ -305,8 +300,8 @@ mod tests {
             own_code
         };
         let (reply, found) = run(script);
-        assert_eq!((reply.parsed.code, found), (code, outcome), "{script:?}");
-        let says_unsent = reply.parsed.message.starts_with("Nothing was sent");
+        assert_eq!((reply.code, found), (code, outcome), "{script:?}");
+        let says_unsent = reply.message.starts_with("Nothing was sent");
         assert!(!says_unsent || found == Outcome::NotSent, "{script:?}");
     }
 }

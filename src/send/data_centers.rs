@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::call::host::is_plain;
-use crate::reading::Parsed;
+use crate::reading::Reply;
 use crate::sync::BoundedMap;
 
 /// How many API keys are kept.
@@ -39,7 +39,7 @@ impl DataCenters {
 }
 
 /// The API domain that a refusal names, if the request may go there.
-pub(super) fn named_by(refusal: &Parsed, call: &Call) -> Option<String> {
+pub(super) fn named_by(refusal: &Reply, call: &Call) -> Option<String> {
     let domain = refusal.field("apiDomain")?;
     (may_follow(call) && is_gigyas(&domain)).then(|| domain.into_owned())
 }

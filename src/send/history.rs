@@ -1,22 +1,27 @@
-//! What happened to a call: kept as references while sending, rendered and masked when
-//! the log is asked for.
+//! What happened to a call: kept as references while sending, rendered when a log is asked
+//! for.
 //!
-//! Nothing is formatted or copied unless the log is read. The form and the base
-//! string of each try are not kept: they are built again from the call, the stamp and
-//! the signature, by the code that built what was sent, from a copy of the call in which
-//! every secret is `***`.
+//! Nothing is formatted or copied unless a log is read. The form and the base string of each
+//! attempt are not kept: they are built again from the call, the stamp and the signature, by
+//! the code that built what was sent. Of the answers that other attempts followed, only code,
+//! status and size are kept.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
 use crate::call::Call;
 use crate::call::credentials::Authentication;
-use crate::call::credentials::Credentials;
 use crate::call::form::Stamp;
-use crate::call::target::Target;
-use crate::log::mask::{MASK, Mask, secrets_of, secrets_of_headers};
-use crate::log::{Log, address, shown_params, unescape_masks};
+use crate::encoding::percent::text;
+use crate::encoding::python_json::write_json;
+use crate::log::secrets::{MASK, Secrets, is_secret_name, percent_encoded};
+use crate::log::{self, Came, Log, address};
 use crate::outcome::Outcome;
+use crate::reading::Reply;
 use crate::response;
 
 /// The history of one call.
@@ -24,24 +29,22 @@ use crate::response;
 pub(crate) struct History {
     call: Arc<Call>,
     timeout: Option<Duration>,
-    /// Whether the request got as far as being sent.
-    routed: bool,
-    /// The attempt whose answer is the response.
-    last: Option<Sent>,
-    earlier: Vec<Sent>,
+    attempts: Vec<Attempt>,
 }
 
 /// One attempt.
 #[derive(Clone)]
-struct Sent {
-    stamp: Stamp,
+pub(super) struct Attempt {
+    pub(super) stamp: Stamp,
     /// The API domain, if not the call's.
-    domain: Option<String>,
-    signature: Option<String>,
+    pub(super) domain: Option<String>,
+    pub(super) signature: Option<String>,
     /// The value of the `Authorization` header, if the SDK made one.
-    authorization: Option<String>,
-    /// The answer, if another attempt followed.
-    answer: Option<String>,
+    pub(super) authorization: Option<String>,
+    /// The value of `Proxy-Authorization`, whoever named the proxy.
+    pub(super) proxy_authorization: Option<String>,
+    /// `None` while it is being made.
+    pub(super) came: Option<Came>,
 }
 
 impl History {
@@ -49,42 +52,62 @@ impl History {
         History {
             call,
             timeout,
-            routed: false,
-            last: None,
-            earlier: Vec::new(),
+            attempts: Vec::new(),
         }
     }
 
-    pub(crate) fn routed(&mut self) {
-        self.routed = true;
+    pub(super) fn begin(&mut self, attempt: Attempt) {
+        self.attempts.push(attempt);
     }
 
-    pub(crate) fn sending(
-        &mut self,
-        stamp: Stamp,
-        signature: Option<String>,
-        domain: Option<String>,
-        authorization: Option<String>,
-    ) {
-        let this = Sent {
-            stamp,
-            domain,
-            signature,
-            authorization,
-            answer: None,
-        };
-        self.earlier.extend(self.last.replace(this));
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Sent> {
-        self.earlier.iter().chain(&self.last)
-    }
-
-    /// The current attempt was answered, and another one will follow.
-    pub(crate) fn answered(&mut self, answer: String) {
-        if let Some(last) = &mut self.last {
-            last.answer = Some(answer);
+    /// The reply to the last transmission of the attempt.
+    pub(super) fn came(&mut self, reply: Option<&Reply>) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.came = reply.map(Came::of);
         }
+    }
+
+    /// The first fields of a log.
+    ///
+    /// * `params`: as they are shown.
+    fn head(&self, api_method: &str, api_key: &str, params: &str, user_key: &str) -> Log {
+        let call = &*self.call;
+        let mut log = Log::default();
+        log.text("apiMethod", api_method);
+        log.text("apiKey", api_key);
+        let proxy = call.proxy.as_deref().unwrap_or_default();
+        log.text("proxy", &address::host_and_port(proxy));
+        if let Some(timeout) = self.timeout {
+            log.raw("timeout", &format!("{:?}", timeout.as_secs_f64()));
+        }
+        log.raw("params", params);
+        if call.use_https {
+            log.raw("useHTTPS", "True");
+        }
+        log.text("userKey", user_key);
+        log
+    }
+
+    fn add_attempts(&self, log: &mut Log) {
+        if self.attempts.len() > 1 {
+            let came = self.attempts.iter().filter_map(|attempt| attempt.came);
+            let came: Vec<String> = came.map(Came::json).collect();
+            log.raw("attempts", &format!("[{}]", came.join(", ")));
+        }
+    }
+
+    /// The passwords of proxies, and the values of `Proxy-Authorization` that hold them.
+    fn proxy_secrets(&self) -> impl Iterator<Item = String> {
+        let headers = self.attempts.iter();
+        let headers = headers.filter_map(|attempt| attempt.proxy_authorization.as_deref());
+        headers.flat_map(|header| {
+            let pair = STANDARD.decode(header.trim_start_matches("Basic "));
+            let pair = String::from_utf8_lossy(&pair.unwrap_or_default()).into_owned();
+            let password = pair
+                .split_once(':')
+                .map(|(_, password)| password.to_string());
+            [Some(header.to_string()), password].into_iter().flatten()
+        })
     }
 }
 
@@ -93,79 +116,115 @@ impl response::History for History {
         &self.call.api_method
     }
 
-    fn hint(&self, code: i64, outcome: Outcome) -> Option<String> {
-        self.call.hint(code, outcome)
+    fn has_param(&self, name: &str) -> bool {
+        self.call
+            .params
+            .get(name)
+            .is_some_and(|value| !value.is_null())
     }
 
-    fn mask(&self) -> Mask {
-        let bearers = self.all().filter_map(|this| this.authorization.as_deref());
-        let bearers = bearers.flat_map(|bearer| bearer.split(' ').map(str::to_string));
-        Mask::new(secrets_of_call(&self.call).chain(bearers).collect())
+    fn hint(&self, reply: &Reply, outcome: Outcome) -> Option<String> {
+        let outcome = match outcome {
+            Outcome::Unknown if reply.is_answer => Outcome::Answered,
+            outcome => outcome,
+        };
+        self.call.hint(reply.code, outcome)
     }
 
-    /// Python's fields in Python's order.
-    fn log(&self, response_text: &str) -> String {
-        let mask = self.mask();
-        let mut call = Call::clone(&self.call);
-        call.params = mask.params(&call.params);
-        call.api_key = call.api_key.map(|key| {
-            if shows_api_key(&self.call) {
-                mask.text(&key).into_owned()
-            } else {
-                MASK.into()
-            }
-        });
-        call.user_key = call.user_key.map(|key| mask.text(&key).into_owned());
-        let mut log = Log::default();
-        let proxy = address::address(call.proxy.as_deref().unwrap_or_default());
-        log.text("apiMethod", &mask.text(address::name(&call.api_method)));
-        log.text("apiKey", call.api_key.as_deref().unwrap_or_default());
-        log.text("proxy", &mask.text(&proxy));
-        if let Some(timeout) = self.timeout {
-            log.raw("timeout", &format!("{:?}", timeout.as_secs_f64()));
+    fn secrets(&self) -> Secrets {
+        let made = self.attempts.iter();
+        let made = made.filter_map(|attempt| attempt.authorization.as_deref());
+        let made = made.flat_map(|value| [value, value.trim_start_matches("Bearer ")]);
+        let made = made.map(str::to_string);
+        Secrets::new(
+            secrets_of_call(&self.call)
+                .chain(made)
+                .chain(self.proxy_secrets()),
+        )
+    }
+
+    fn log(&self, secrets: &Secrets) -> Log {
+        let call = &*self.call;
+        let api_key = match call.api_key.as_deref() {
+            Some(key) if shows_api_key(call) => &secrets.text(key),
+            Some(_) => MASK,
+            None => "",
+        };
+        let mut log = self.head(
+            address::name(&call.api_method),
+            api_key,
+            &log::shown_params(&call.params, secrets),
+            &secrets.text(call.user_key.as_deref().unwrap_or_default()),
+        );
+        if let Some(last) = self.attempts.last() {
+            let domain = last.domain.as_deref().unwrap_or(&call.api_domain);
+            let url = call.target(domain).map(|target| target.url.clone());
+            log.text("URL", &url.unwrap_or_default());
         }
-        if self.routed {
-            log.raw("params", &shown_params(&call.params));
-            if call.use_https {
-                log.raw("useHTTPS", "True");
-            }
-            log.text("userKey", call.user_key.as_deref().unwrap_or_default());
-            for this in self.all() {
-                let domain = this.domain.as_deref().unwrap_or(&call.api_domain);
-                if let (Ok(target), Ok(credentials)) = (call.target(domain), call.credentials()) {
-                    this.render(&call, &credentials, &target, &mask, &mut log);
+        self.add_attempts(&mut log);
+        log
+    }
+
+    fn full_log(&self, response_text: &str) -> String {
+        let call = &*self.call;
+        let never = call
+            .secret_key
+            .clone()
+            .into_iter()
+            .chain(self.proxy_secrets());
+        // A base string is encoded twice.
+        let secrets = Secrets::new(never.flat_map(|secret| [percent_encoded(&secret), secret]));
+        let shown = |text: &str| secrets.whole_text(text);
+        let mut log = self.head(
+            &shown(&call.api_method),
+            &shown(call.api_key.as_deref().unwrap_or_default()),
+            &shown(&log::all_params(&call.params)),
+            &shown(call.user_key.as_deref().unwrap_or_default()),
+        );
+        for attempt in &self.attempts {
+            let domain = attempt.domain.as_deref().unwrap_or(&call.api_domain);
+            let (Ok(target), Ok(credentials)) = (call.target(domain), call.credentials()) else {
+                continue;
+            };
+            let form = call.form(&credentials, attempt.stamp);
+            let body = match &attempt.signature {
+                Some(signature) => {
+                    log.text("baseString", &shown(&target.base_string(&form)));
+                    form.signed(signature)
                 }
-            }
+                None => form.text,
+            };
+            log.text("URL", &target.url);
+            log.text("postData", &shown(&body));
         }
-        log.answer(response_text, &mask);
+        self.add_attempts(&mut log);
+        log.text("responseText", &shown(response_text));
         log.0
     }
 }
 
-/// The mask that hides the secrets of a call.
-pub(crate) fn mask_of(call: &Call) -> Mask {
-    Mask::new(secrets_of_call(call).collect())
+/// What a request alone has that must not be shown.
+pub(crate) fn secrets_of(call: &Call) -> Secrets {
+    Secrets::new(secrets_of_call(call))
 }
 
 fn secrets_of_call(call: &Call) -> impl Iterator<Item = String> {
     let token = call.api_key.clone().filter(|_| !shows_api_key(call));
-    let variables = [
-        "https_proxy",
-        "HTTPS_PROXY",
-        "http_proxy",
-        "HTTP_PROXY",
-        "all_proxy",
-        "ALL_PROXY",
-    ];
-    let proxies = variables
-        .into_iter()
-        .filter_map(|name| std::env::var(name).ok());
-    let proxies = proxies.chain(call.proxy.clone());
-    (secrets_of(&call.params).into_iter())
-        .chain(secrets_of_headers(&call.headers))
-        .chain(call.secret_key.clone())
-        .chain(token)
-        .chain(proxies.flat_map(|proxy| address::secrets_of_proxy(&proxy)))
+    let headers = call.headers.iter().map(|(_, value)| value.clone());
+    let params = call.params.iter();
+    let params = params.filter(|(name, _)| is_secret_name(name));
+    let params = params.filter_map(|(_, value)| match value {
+        Value::Null | Value::Bool(_) => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Array(_) | Value::Object(_) => {
+            let mut json = Vec::new();
+            write_json(value, &mut json);
+            Some(text(json))
+        }
+    });
+    let keys = call.secret_key.clone().into_iter().chain(token);
+    keys.chain(headers).chain(params)
 }
 
 /// Whether the first argument is certainly an API key and not a token.
@@ -174,31 +233,5 @@ fn shows_api_key(call: &Call) -> bool {
         Authentication::Keys => call.secret_key.is_some(),
         Authentication::PrivateKey(_) | Authentication::Anonymous => true,
         Authentication::Session => false,
-    }
-}
-
-impl Sent {
-    fn render(
-        &self,
-        call: &Call,
-        credentials: &Credentials,
-        target: &Target,
-        mask: &Mask,
-        log: &mut Log,
-    ) {
-        let form = call.form(credentials, self.stamp);
-        let body = match &self.signature {
-            Some(signature) => {
-                let base_string = target.base_string(&form);
-                log.text("baseString", &unescape_masks(&base_string));
-                form.signed(signature)
-            }
-            None => form.text,
-        };
-        log.text("URL", &target.url);
-        log.text("postData", &unescape_masks(&body));
-        if let Some(answer) = &self.answer {
-            log.answer(answer, mask);
-        }
     }
 }

@@ -43,8 +43,10 @@ use crate::crypto::pem::signing_key;
 use crate::crypto::rs256::RsaSigner;
 use crate::error::GSException;
 use crate::error_codes::*;
+use crate::log;
 use crate::outcome::Outcome;
 use crate::pem::Pem;
+use crate::reading::Reply;
 use crate::response::GSResponse;
 use crate::sync::process_id;
 use crate::transport::{Limits, Route, Settings, Transport, TransportError};
@@ -52,8 +54,7 @@ use attempts::{Attempts, Transmission};
 use clock::{Clock, Correction};
 use data_centers::DataCenters;
 use history::History;
-pub(crate) use history::mask_of;
-use reply::Reply;
+pub(crate) use history::secrets_of;
 
 /// Time limits if the caller sets no timeout.
 #[derive(Clone, Copy)]
@@ -161,9 +162,8 @@ impl Sender {
                         break;
                     }
                     let last = attempts.last();
-                    let code = last.map_or(0, |reply| reply.parsed.code);
+                    let code = last.map_or(0, |reply| reply.code);
                     warn!("{}: sent again after error {code}", call.api_method);
-                    history.answered(last.map_or(String::new(), |reply| reply.parsed.text.clone()));
                     if !pause.is_zero() {
                         std::thread::sleep(pause);
                     }
@@ -175,7 +175,7 @@ impl Sender {
             (reply, Outcome::NotSent)
         };
         let (reply, outcome) = attempts.finish().unwrap_or_else(nothing);
-        GSResponse::of(reply.parsed, outcome, reply.headers, Arc::new(history))
+        GSResponse::of(reply, outcome, Arc::new(history))
     }
 
     /// Makes one attempt: signs the call and sends it, and sends the same bytes once more if
@@ -197,7 +197,6 @@ impl Sender {
         let process = process_id();
         let route = self.route(call, &target, process)?;
         let bearer = Bearer::of(&credentials)?;
-        history.routed();
 
         let stamp = self.clock.stamp_in(process, &target.host);
         let form = call.form(&credentials, stamp);
@@ -209,7 +208,14 @@ impl Sender {
         let authorization = bearer.map(|bearer| bearer.sign(&stamp)).transpose()?;
         let header = authorization.as_deref().map(authorization_header);
         let header = header.transpose()?;
-        history.sending(stamp, signature, domain.cloned(), authorization);
+        history.begin(history::Attempt {
+            stamp,
+            domain: domain.cloned(),
+            signature,
+            authorization,
+            proxy_authorization: route.proxy_authorization().map(str::to_string),
+            came: None,
+        });
 
         let limits = match call
             .try_timeout
@@ -243,10 +249,11 @@ impl Sender {
                 Ok(answer) => (Reply::of_answer(answer, call), None),
                 Err(error) => (Reply::of_failure(&error, call), Some(error)),
             };
-            reply.log(&call.api_method, &target.host, started.elapsed());
+            log::transmitted(&call.api_method, &target.host, started.elapsed(), &reply);
             attempts.push(reply);
             failure
         });
+        history.came(attempts.last());
         Ok(Attempt {
             host: target.host.clone(),
             https: target.https,
@@ -279,7 +286,7 @@ impl Sender {
             return None;
         }
         let not_executed = last == Transmission::NotExecuted;
-        let (c, f) = match reply.parsed.code {
+        let (c, f) = match reply.code {
             REQUEST_HAS_EXPIRED if not_executed => (
                 this.has_time && self.correct_clock(this, reply, progress),
                 false,
@@ -330,7 +337,7 @@ impl Sender {
         reply: &Reply,
         progress: &mut Progress,
     ) -> bool {
-        let named = data_centers::named_by(&reply.parsed, call);
+        let named = data_centers::named_by(reply, call);
         // If the named one cannot be used, the refusal is returned as it is.
         let named = named.filter(|named| !progress.moved && call.target(named).is_ok());
         let Some(named) = named else {

@@ -68,6 +68,13 @@ pub(crate) struct Route {
     hint: &'static str,
 }
 
+impl Route {
+    /// The value of `Proxy-Authorization`: what no log may show.
+    pub(crate) fn proxy_authorization(&self) -> Option<&str> {
+        self.key.proxy.as_ref()?.authorization.as_deref()
+    }
+}
+
 /// What came back.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
