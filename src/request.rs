@@ -411,7 +411,9 @@ impl GSRequest {
     /// password percent-encoded; `https://` for a connection to the proxy over TLS.
     ///
     /// `None` takes the explicit proxy back: then `HTTPS_PROXY`, `HTTP_PROXY`,
-    /// `ALL_PROXY` and `NO_PROXY` decide, as in Python. Plain http to loopback, see
+    /// `ALL_PROXY` and `NO_PROXY` decide, as in Python, but for `localhost`, 127.0.0.0/8 and
+    /// `[::1]`, for which they are not looked at. One that cannot be read is error 400006 at
+    /// [`send`](Self::send). A host override of the form `http://…`, see
     /// [`set_host_override`](Self::set_host_override), never goes through a proxy.
     ///
     /// Mirrors `setProxy`.

@@ -4,8 +4,6 @@
 //! No string from a caller can make more of a URL than a plain host and a plain path:
 //! anything else is refused before anything is signed or sent.
 
-use std::net::IpAddr;
-
 use http::{HeaderMap, Uri};
 
 use crate::crypto::hmac::Signer;
@@ -14,7 +12,7 @@ use crate::log::address;
 
 use super::api_domain;
 use super::form::Form;
-use super::host::{check_host, is_plain, split_port};
+use super::host::{check_host, is_loopback, is_plain};
 use super::oauth1;
 
 /// Where a request goes.
@@ -129,16 +127,6 @@ fn split_scheme(text: &str) -> (bool, &str) {
         Some((scheme, host)) if scheme.eq_ignore_ascii_case("http") => (true, host),
         Some((scheme, host)) if scheme.eq_ignore_ascii_case("https") => (false, host),
         _ => (false, text),
-    }
-}
-
-/// Whether a host is certainly this machine.
-fn is_loopback(host: &str) -> bool {
-    let (name, _) = split_port(host);
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse::<IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => name.eq_ignore_ascii_case("localhost"),
     }
 }
 

@@ -383,7 +383,7 @@ impl Sender {
     }
 
     /// The route to the target of a call.
-    fn route(&self, call: &Call, target: &Target, process: u32) -> Result<Route, GSException> {
+    fn route(&self, call: &Call, target: &Target, process: u32) -> Result<Arc<Route>, GSException> {
         let process_wide = self
             .ca_certs
             .read()

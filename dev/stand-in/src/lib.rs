@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod blackhole;
 pub mod certs;
 mod folder;
 pub mod proxy;
@@ -19,6 +20,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+pub use blackhole::Blackhole;
 pub use folder::Folder;
 pub use httpdate::fmt_http_date as http_date;
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
