@@ -53,8 +53,7 @@ fn refusal(request: &GSRequest) -> String {
         assert_eq!(error.error_code(), 400_006, "{error}");
         assert_eq!(error.outcome(), Outcome::NotSent);
     }
-    let text = request.send().get_error_message().to_string();
-    text
+    request.send().get_error_message().to_string()
 }
 
 #[derive(Serialize, Clone)]

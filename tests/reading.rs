@@ -1,13 +1,10 @@
 //! Answers and parameters of any shape: what is read of them, digit by digit.
 #![cfg(feature = "client")]
 
-mod support;
-
 use std::collections::BTreeMap;
 
 use gssdk::*;
 use serde::Deserialize;
-use support::*;
 
 const KEEPS_DIGITS: bool = cfg!(feature = "arbitrary_precision");
 
