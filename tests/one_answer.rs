@@ -617,7 +617,7 @@ fn plain_http_to_loopback_goes_through_no_proxy() {
     let mut request = GSRequest::new(TOKEN, None, "accounts.getAccountInfo", json!({"UID": UID}));
     request.set_host_override(format!("http://127.0.0.1:{}", api.address.port()));
     request.set_proxy(format!("127.0.0.1:{}", proxy.port));
-    request.send();
+    let _ = request.send();
     assert_eq!(api.received().len(), 1);
     let connections = proxy
         .state
@@ -660,8 +660,8 @@ fn a_data_center_is_learned_over_https_alone() {
         forwarding(plain.address),
         Proxy::redirecting(secure.address),
     );
-    request(false, &plain, &to_plain).send();
-    request(true, &secure, &to_secure).send();
+    let _ = request(false, &plain, &to_plain).send();
+    let _ = request(true, &secure, &to_secure).send();
     let asked = to_secure.state.requests.lock().unwrap().join(" ");
     assert!(
         asked.contains("wire.gigya.com") && !asked.contains("nowhere"),

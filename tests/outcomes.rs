@@ -247,7 +247,7 @@ fn every_way_to_pass_keys_and_parameters_compiles() {
         request.set_host_override(format!("http://{}", api.host()));
         assert_eq!(request.send().get_str("UID"), Some(UID));
     }
-    let mut request = GSRequest::new(key, secret, method, None);
+    let mut request = GSRequest::new(key, secret, method, ());
     request.set_param("UID", &params["UID"]);
     request.set_param("a", params.get("UID"));
     request.set_param("b", params.get("nobody"));

@@ -12,14 +12,13 @@ pub(crate) mod host;
 pub(crate) mod oauth1;
 pub(crate) mod target;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use serde_core::de::Error;
-use serde_json::value::RawValue;
-use serde_json::{Map, Number, Value};
+use serde_core::Serialize;
+use serde_json::{Map, Value};
 
+use crate::arguments;
 use crate::error::GSException;
 use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
 use crate::outcome::Outcome;
@@ -41,8 +40,6 @@ pub(crate) struct Call {
     pub(crate) params: Map<String, Value>,
     /// Why the caller's parameters cannot be used.
     pub(crate) params_error: Option<String>,
-    /// The names of parameters that are NaN or infinite, and so not in `params`.
-    not_finite: BTreeSet<String>,
     pub(crate) api_key: Option<String>,
     pub(crate) secret_key: Option<String>,
     pub(crate) user_key: Option<String>,
@@ -70,7 +67,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(api_method: &str, params: Value) -> Self {
+    pub(crate) fn new(api_method: &str, params: impl Serialize) -> Self {
         let (params, params_error) = match read_params(params) {
             Ok(params) => (params, None),
             Err(why) => (Map::new(), Some(why)),
@@ -79,7 +76,6 @@ impl Call {
             api_method: api_method.to_string(),
             params,
             params_error,
-            not_finite: BTreeSet::new(),
             api_key: None,
             secret_key: None,
             user_key: None,
@@ -101,15 +97,38 @@ impl Call {
     }
 
     /// Adds parameters; each replaces the one of its name.
-    pub(crate) fn add_params(&mut self, params: Value) {
+    pub(crate) fn set_params(&mut self, params: impl Serialize) {
         match read_params(params) {
             Ok(params) => {
                 for (name, value) in params {
-                    self.set_param(name, Some(value));
+                    self.insert(name, value);
                 }
             }
-            Err(why) => self.params_error = Some(why),
+            Err(why) => self.refuse(why),
         }
+    }
+
+    /// Sets a parameter, replacing any other of its name.
+    pub(crate) fn set_param(&mut self, name: String, value: impl Serialize) {
+        match arguments::value(value) {
+            Ok(value) => self.insert(name, value),
+            Err(why) => self.refuse(format!("the parameter {name:?} cannot be sent: {why}")),
+        }
+    }
+
+    /// An absent value takes its parameter away.
+    fn insert(&mut self, name: String, value: Value) {
+        if value.is_null() {
+            self.params.remove(&name);
+        } else {
+            self.params.insert(name, value);
+        }
+    }
+
+    /// What could not be taken is reported by every later send: whatever follows, the
+    /// request is not the one that the caller meant.
+    fn refuse(&mut self, why: String) {
+        self.params_error.get_or_insert(why);
     }
 
     /// How the request authenticates.
@@ -142,11 +161,6 @@ impl Call {
         let credentials = self.credentials()?;
         if let Some(why) = &self.params_error {
             return Err(GSException::invalid(why));
-        }
-        if let Some(name) = self.not_finite.first() {
-            return Err(GSException::invalid(format_args!(
-                "the parameter {name:?} is NaN or infinite"
-            )));
         }
         let is_anonymous = matches!(credentials, Credentials::Anonymous);
         let headers = headers::build(&self.headers, is_anonymous)?;
@@ -188,20 +202,12 @@ impl Call {
         }
     }
 
-    /// Sets a parameter, replacing any other of its name.
-    ///
-    /// * `value`: `None` for NaN and infinity.
-    pub(crate) fn set_param(&mut self, name: String, value: Option<Value>) {
-        match value {
-            Some(value) => {
-                self.not_finite.remove(&name);
-                self.params.insert(name, value);
-            }
-            None => {
-                self.params.remove(&name);
-                self.not_finite.insert(name);
-            }
+    pub(crate) fn add_header(&mut self, name: &str, value: &str) {
+        if headers::is_single(name) {
+            self.headers
+                .retain(|(other, _)| !other.eq_ignore_ascii_case(name));
         }
+        self.headers.push((name.to_string(), value.to_string()));
     }
 
     /// Must be called whenever something changes.
@@ -229,46 +235,29 @@ impl Call {
     }
 }
 
-fn read_params(params: Value) -> Result<Map<String, Value>, String> {
+/// The parameters, by name.
+///
+/// # Errors
+/// Why they cannot be sent.
+fn read_params(params: impl Serialize) -> Result<Map<String, Value>, String> {
     const EXPECTED: &str = "the parameters should be a JSON object, as in json!({\"UID\": \"…\"})";
+    let mut params =
+        arguments::value(params).map_err(|why| format!("the parameters cannot be sent: {why}"))?;
+    if let Value::String(text) = &params {
+        let text = json::trimmed(text);
+        if !text.starts_with('{') {
+            return Err(format!("{EXPECTED}, or the text of one"));
+        }
+        params = arguments::parse(text)
+            .map_err(|why| format!("the parameters are not valid JSON text: {why}"))?;
+    }
     match params {
         Value::Object(params) => Ok(params),
         Value::Null => Ok(Map::new()),
-        Value::String(text) => {
-            let text = json::trimmed(&text);
-            if !text.starts_with('{') {
-                return Err(format!("{EXPECTED}, or the text of one"));
-            }
-            let not_json = |why| format!("the parameters are not valid JSON text: {why}");
-            let params = json::parse_strictly(text).map_err(not_json)?;
-            check_integers(text).map_err(not_json)?;
-            read_params(params)
-        }
         Value::Array(_) => Err(format!("{EXPECTED}, not an array")),
         Value::Number(_) => Err(format!("{EXPECTED}, not a number")),
-        Value::Bool(_) => Err(format!("{EXPECTED}, not a boolean")),
+        Value::Bool(_) | Value::String(_) => Err(format!("{EXPECTED}, not a boolean")),
     }
-}
-
-/// Checks that every integer in a JSON text is an integer as a value, too: serde_json
-/// makes floats of those that exceed 64 bits, unless `arbitrary_precision` is on.
-fn check_integers(json: &str) -> serde_json::Result<()> {
-    let parts: Vec<&RawValue> = match json.chars().next() {
-        Some('[') => serde_json::from_str(json)?,
-        Some('{') => serde_json::from_str::<BTreeMap<String, &RawValue>>(json)?
-            .into_values()
-            .collect(),
-        Some('-' | '0'..='9') if !json.contains(['.', 'e', 'E']) && json != "-0" => {
-            if serde_json::from_str::<Number>(json)?.is_f64() {
-                return Err(Error::custom(
-                    "an integer does not fit 64 bits: send it as text",
-                ));
-            }
-            return Ok(());
-        }
-        _ => return Ok(()),
-    };
-    parts.iter().try_for_each(|part| check_integers(part.get()))
 }
 
 #[cfg(test)]
@@ -276,24 +265,6 @@ mod tests {
     use super::*;
     use crate::encoding::percent::{Out, Percent, text as ascii};
     use crate::sig_utils::calc_signature;
-
-    #[test]
-    fn an_integer_beyond_64_bits_is_refused_or_keeps_every_digit() {
-        let refused = |json: &str| read_params(Value::from(json)).is_err();
-        let keeps_digits = cfg!(feature = "arbitrary_precision");
-        for good in [
-            r#"{"a": 18446744073709551615, "b": [-9223372036854775808, 1e99, 0.5]}"#,
-            r#"{"123456789012345678901234567890": "-99999999999999999999999\" 1"}"#,
-        ] {
-            assert!(!refused(good), "{good}");
-        }
-        for bad in [
-            r#"{"a": 18446744073709551616}"#,
-            r#"{"a\"": {"b": [1, -9223372036854775809]}}"#,
-        ] {
-            assert_eq!(refused(bad), !keeps_digits, "{bad}");
-        }
-    }
 
     /// Every whole request that GSSDK.py recorded: URL, base string and body,
     /// byte for byte but for the value of `sdk` and the signature over it.
@@ -346,7 +317,7 @@ mod tests {
             assert_eq!(target.url, https(expected_url), "{row}");
 
             let ours = |text: &str| text.replace("python_3.6.0", SDK);
-            let signature = target.sign(&form()).unwrap();
+            let signature = target.sign(&form());
             let body = match &signature {
                 Some(signature) => form().signed(signature),
                 None => form().text,

@@ -200,7 +200,7 @@ impl Sender {
 
         let stamp = self.clock.stamp_in(process, &target.host);
         let form = call.form(&credentials, stamp);
-        let signature = target.sign(&form)?;
+        let signature = target.sign(&form);
         let body = match &signature {
             Some(signature) => form.signed(signature),
             None => form.text,
@@ -370,12 +370,12 @@ impl Sender {
         if let Some(bearer) = bearer {
             headers.push(("Authorization".to_string(), bearer.sign(&stamp)?));
         }
-        headers.extend(headers::in_effect(&call.headers).cloned());
+        headers.extend(call.headers.iter().cloned());
         let form = call.form(&credentials, stamp);
         Ok(Prepared {
             url: target.url.clone(),
             headers,
-            body: match target.sign(&form)? {
+            body: match target.sign(&form) {
                 Some(signature) => form.signed(&signature),
                 None => form.text,
             },
