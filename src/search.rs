@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::error::GSException;
 use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
 use crate::outcome::Outcome;
-use crate::reading::{fields, json, rows};
+use crate::reading::{json, rows};
 use crate::request::GSRequest;
 use crate::response::GSResponse;
 
@@ -212,17 +212,13 @@ impl SearchResults {
         }
         let next = match response.get_object("nextCursorId") {
             None | Some(Value::Null) => None,
-            Some(Value::String(cursor)) if cursor.is_empty() => None,
-            Some(Value::String(cursor)) => Some(cursor.clone()),
-            // Digit by digit, as it stands in the answer: a float may have lost some.
-            Some(_) => Some(
-                integer(response.get_response_text(), "nextCursorId").ok_or_else(|| {
-                    fault(
-                        "The search cannot continue: its nextCursorId is neither a string nor an \
-                         integer",
-                    )
-                })?,
-            ),
+            Some(Value::String(cursor)) => Some(cursor.clone()).filter(|text| !text.is_empty()),
+            Some(_) => {
+                return Err(fault(
+                    "The search cannot continue: its nextCursorId is neither a string nor an \
+                     integer",
+                ));
+            }
         };
         let Some((text, rest)) = response.into_rows() else {
             return Err(fault(
@@ -260,15 +256,6 @@ impl SearchResults {
         // If no thread can be started, the page is fetched when it is needed.
         self.ahead = thread.spawn(move || request.send()).ok();
     }
-}
-
-/// A field of an answer, if it is an integer.
-fn integer(json: &str, name: &str) -> Option<String> {
-    let [digits] = fields::pick(json.trim().as_bytes(), [name])?;
-    let digits = digits?;
-    let unsigned = digits.strip_prefix('-').unwrap_or(digits);
-    let is_integer = unsigned.bytes().all(|byte| byte.is_ascii_digit());
-    is_integer.then(|| digits.to_string())
 }
 
 fn fault(message: &str) -> GSException {
