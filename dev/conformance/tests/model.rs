@@ -52,7 +52,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gssdk::*;
-use model::judge::{Got, LONG, judge};
+use model::judge::{Domain, Got, LONG, judge};
 use model::kernel;
 use model::plan::{End, Flags, How, Item, Plan, SendPlan};
 use model::server::{Truth, World};
@@ -239,10 +239,17 @@ fn run(plan: Plan, slack: Duration) -> (usize, Option<String>) {
     let truth: &Truth = &world.truth();
     let mut faults = truth.faults.clone();
     let mut sent = 0;
+    let [own, other] = plan.domains();
+    let mut domain = (plan.proxied && plan.is_calm()).then_some(Domain {
+        own,
+        other,
+        https: plan.https,
+        learned: None,
+    });
     for (send, got) in &told {
         let steps = truth.steps.get(&send.id).map_or(&[][..], Vec::as_slice);
         sent = steps.len();
-        let mut wrong = judge(send, plan.proxied, steps, got);
+        let mut wrong = judge(send, plan.proxied, &mut domain, steps, got);
         let limit = send.short.unwrap_or(LONG) + slack;
         if got.took > limit {
             wrong.push(format!("took more than {limit:?}"));
