@@ -74,6 +74,10 @@ pub enum Fault {
     /// Send these bytes after the headers of a request, never read its body, and
     /// keep the connection.
     RefuseEarly(Vec<u8>),
+    /// The same, and end this side of the connection behind them.
+    RefuseEarlyAndEnd(Vec<u8>),
+    /// Send these bytes one by one after the headers of a request, and again before its answer.
+    Interim(Vec<u8>),
     /// Send the first text, then the second for ever.
     Endless(String, String),
 }
@@ -354,6 +358,18 @@ fn serve(
                 stream.flush()?;
                 stall(stream)
             }
+            Fault::RefuseEarlyAndEnd(bytes) => {
+                stream.write_all(bytes)?;
+                stream.flush()?;
+                stream.tcp().shutdown(Shutdown::Write)?;
+                stall(stream)
+            }
+            Fault::Interim(bytes) => {
+                for byte in bytes {
+                    stream.write_all(&[*byte])?;
+                    stream.flush()?;
+                }
+            }
             _ => {}
         }
         let mut request = Received {
@@ -399,6 +415,10 @@ fn serve(
         let answer = api::answer(&request, https, client_cert, state);
         match fault {
             Fault::CloseAfterExecuting => return Ok(()),
+            Fault::Interim(bytes) => {
+                stream.write_all(&[bytes, answer].concat())?;
+                stream.flush()?;
+            }
             Fault::HalfAnswer => {
                 stream.write_all(&answer[..answer.len() - 10])?;
                 return stream.flush();
