@@ -239,7 +239,7 @@ fn plain_http_to_loopback_goes_through_no_proxy() {
     let mut request = GSRequest::new(TOKEN, None, "accounts.getAccountInfo", json!({"UID": UID}));
     request.set_host_override(format!("http://127.0.0.1:{}", api.address.port()));
     request.set_proxy(format!("127.0.0.1:{}", proxy.port));
-    request.send();
+    let _ = request.send();
     assert_eq!(api.received().len(), 1);
     let connections = proxy
         .state
