@@ -207,6 +207,16 @@ fn more_than_one_attempt_is_listed_with_the_last() {
     assert!(!full.contains(&long) && !log.contains(&long));
     assert!(!api.set_status().send().get_log().contains("attempts"));
 
+    // An attempt of a search has a limit of its own.
+    let silent = StandIn::plain();
+    (0..2).for_each(|_| silent.fault(Fault::Stall));
+    let search = silent.request("accounts.search", ()).retries(1);
+    let mut results = search_all(search).timeout(Duration::from_millis(200));
+    let error = results.next().unwrap().unwrap_err();
+    let log = error.response().unwrap().get_log();
+    let attempts = r#"attempts=[{"failure": "timed out"}, {"failure": "timed out"}], "#;
+    assert!(log.contains(attempts), "{log}");
+
     // Where nothing came, the reason is shown, not the text of an answer.
     let mut request = api.set_status();
     request.set_host_override("127.0.0.1:1");

@@ -66,7 +66,7 @@ impl Reply {
     pub(super) fn of_failure(error: &TransportError, call: &Call) -> Self {
         let (not_sent, failure) = match error {
             TransportError::NotSent(_) | TransportError::Untouched(_) => (true, "nothing was sent"),
-            TransportError::Timeout { sent } => (!sent, "the time was up"),
+            TransportError::Timeout { sent } => (!sent, "timed out"),
             TransportError::Unanswered(_) => (false, "the connection was closed"),
             TransportError::Lost(_) => (false, "no response was received"),
         };
