@@ -5,7 +5,6 @@ use serde_json::{Map, Value};
 use crate::crypto::hmac::Signer;
 use crate::encoding::percent::{Out, Percent, text};
 use crate::error::GSException;
-use crate::sig_utils;
 
 use super::form::{Form, SIGNATURE};
 use super::host::split_port;
@@ -40,9 +39,9 @@ pub(crate) fn base_string(beginning: &str, form: &str) -> String {
 /// An HMAC that has been given its key and the beginning of the base string.
 ///
 /// # Errors
-/// As [`sig_utils::signer`].
+/// 400006 when the secret key is not valid base64.
 pub(crate) fn signer(secret: &str, beginning: &str) -> Result<Signer, GSException> {
-    let mut signer = sig_utils::signer(secret)?;
+    let mut signer = Signer::new(secret).map_err(GSException::invalid)?;
     signer.update(beginning.as_bytes());
     Ok(signer)
 }
