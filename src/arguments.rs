@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 #[cfg(feature = "client")]
-pub use client::{OptionalKey, ParamValue, Params};
+pub use client::OptionalKey;
 #[cfg(feature = "client")]
-pub(crate) use client::{key, params, value};
+pub(crate) use client::{key, parse, value};
 
 /// A string argument that may be absent: `&str`, `String`, `Cow<str>`, with the feature
 /// `client` also `Value` (a string as it is, a number as its text, anything else is
@@ -86,8 +86,14 @@ impl<T: Text> sealed::Text for Option<T> {
 #[cfg(feature = "client")]
 mod client {
     use std::borrow::Cow;
+    use std::io::{self, Write};
 
-    use serde_json::{Map, Number, Value};
+    use serde_core::Serialize;
+    use serde_core::de::Error;
+    use serde_json::ser::{Formatter, Serializer};
+    use serde_json::{Number, Value};
+
+    use crate::reading::json;
 
     impl super::Text for Value {}
     impl super::sealed::Text for Value {
@@ -108,95 +114,33 @@ mod client {
     ///
     /// ```
     /// use gssdk::*;
+    /// use std::collections::HashMap;
     ///
-    /// struct Settings {
-    ///     api_key: String,
-    ///     secret_key: Option<String>,
-    /// }
-    /// let settings = Settings { api_key: "api key".into(), secret_key: std::env::var("SECRET").ok() };
-    /// GSRequest::new(&settings.api_key, &settings.secret_key, "accounts.search", ());
+    /// let api_key = String::from("api key");
+    /// let secret_key: Option<String> = std::env::var("SECRET").ok();
+    /// GSRequest::new(&api_key, &secret_key, "accounts.search", ());
     /// GSRequest::new("access token", None, "socialize.getUserInfo", ());
+    ///
+    /// let settings = HashMap::from([("key".to_string(), "api key".to_string())]);
+    /// let key = settings.get("key").map(String::as_str);
+    /// GSRequest::new(key, "c2VjcmV0", "accounts.search", ());
+    ///
+    /// let config = json!({"key": "api key"});
+    /// GSRequest::new(config["key"].as_str(), "c2VjcmV0", "accounts.search", ());
     /// ```
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not a key or another optional string",
-        note = "pass `&str`, `&String`, `String`, `Option<&str>`, `&Option<String>` or `None`",
-        note = "pass an `Option<String>` by reference: `&key`"
+        note = "this takes `&str`, `&String`, `String`, `Option<&str>`, `&Option<String>` or `None`",
+        note = "of an `Option<String>` pass a reference, `&key`",
+        note = "of an `Option<&String>`, such as `map.get(\"key\")`, pass `.map(String::as_str)`",
+        note = "of a `Value` pass `value.as_str()`; of an `Option<&Value>` `.and_then(Value::as_str)`"
     )]
     pub trait OptionalKey: sealed::Key {}
 
-    /// The parameters of a request: `json!({…})`, a `Map` or the text of a JSON object, each
-    /// also by reference; `()` or `None` for no parameters.
-    ///
-    /// This trait is sealed: it cannot be implemented outside this crate.
-    ///
-    /// ```
-    /// use gssdk::*;
-    ///
-    /// let params = json!({"UID": "abc"});
-    /// GSRequest::new("api key", "c2VjcmV0", "accounts.getAccountInfo", &params);
-    /// GSRequest::new("api key", "c2VjcmV0", "accounts.getAccountInfo", r#"{"UID": "abc"}"#);
-    /// GSRequest::new("api key", "c2VjcmV0", "accounts.getSchema", None);
-    /// ```
-    #[diagnostic::on_unimplemented(
-        message = "`{Self}` cannot be the parameters of a request",
-        note = "pass `json!({{…}})`, a `Value`, a `Map`, JSON text, a reference to one of these, or `()`; wrap anything else in `json!(…)`"
-    )]
-    pub trait Params: sealed::Params {}
-
-    /// The value of one parameter: a string, a number, a boolean, a `Value`, a `Map`, a
-    /// vector or an array, each also by reference; or an `Option` of one, whose `None`
-    /// leaves the parameter out.
-    ///
-    /// An `f32` is sent in its shortest decimal form. `send` refuses NaN and infinity
-    /// with 400006. `json!`, however, turns them into `null`, which leaves them out, and
-    /// converts an `f32` to `f64` first.
-    ///
-    /// This trait is sealed: it cannot be implemented outside this crate.
-    ///
-    /// ```
-    /// use gssdk::*;
-    ///
-    /// let post = json!({"UID": "abc", "profile": {"age": 42}});
-    /// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.setAccountInfo", ());
-    /// request.set_param("UID", &post["UID"]);
-    /// request.set_param("profile", post.get("profile"));
-    /// request.set_param("data", post.get("data")); // absent: left out
-    /// let email: Option<String> = None;
-    /// request.set_param("email", &email); // `None`: left out
-    /// assert_eq!(GSRequest::build_qs(request.get_params()), "UID=abc&profile=%7B%22age%22%3A%2042%7D");
-    /// ```
-    #[diagnostic::on_unimplemented(
-        message = "`{Self}` cannot be the value of a parameter",
-        note = "pass text, a number, a boolean, a `Value`, a `Map`, a vector of these, \
-            or an `Option` of one; wrap anything else in `json!(…)`"
-    )]
-    pub trait ParamValue: sealed::ParamValue {}
-
     mod sealed {
-        use serde_json::Value;
-
         pub trait Key {
             fn into_key(self) -> Option<String>;
         }
-
-        pub trait Params {
-            fn into_params(self) -> Value;
-        }
-
-        pub trait ParamValue {
-            /// `None` for NaN and infinity.
-            fn into_value(self) -> Option<Value>;
-        }
-    }
-
-    /// The parameters as a `Value`.
-    pub(crate) fn params(params: impl Params) -> Value {
-        sealed::Params::into_params(params)
-    }
-
-    /// The argument as a `Value`; `None` for NaN and infinity, which JSON does not have.
-    pub(crate) fn value(value: impl ParamValue) -> Option<Value> {
-        sealed::ParamValue::into_value(value)
     }
 
     /// The key as text; an empty one counts as absent.
@@ -213,113 +157,143 @@ mod client {
     impl OptionalKey for Option<&str> {}
     impl OptionalKey for &Option<String> {}
 
-    impl Params for Value {}
-    impl Params for &Value {}
-    impl Params for Map<String, Value> {}
-    impl Params for &Map<String, Value> {}
-    impl Params for &str {}
-    impl Params for String {}
-    impl Params for &String {}
-    impl Params for () {}
-    impl Params for Option<&Value> {}
-
-    impl ParamValue for Value {}
-    impl ParamValue for Map<String, Value> {}
-    impl ParamValue for &str {}
-    impl ParamValue for String {}
-    impl ParamValue for Cow<'_, str> {}
-    impl ParamValue for Number {}
-    impl ParamValue for bool {}
-    impl ParamValue for i8 {}
-    impl ParamValue for i16 {}
-    impl ParamValue for i32 {}
-    impl ParamValue for i64 {}
-    impl ParamValue for isize {}
-    impl ParamValue for u8 {}
-    impl ParamValue for u16 {}
-    impl ParamValue for u32 {}
-    impl ParamValue for u64 {}
-    impl ParamValue for usize {}
-    impl ParamValue for f32 {}
-    impl ParamValue for f64 {}
-    impl ParamValue for () {}
-    // Messages about an `Option` or a vector then name the whole type, not its parts.
-    #[diagnostic::do_not_recommend]
-    impl<T: ParamValue + Clone> ParamValue for &T {}
-    #[diagnostic::do_not_recommend]
-    impl<T: ParamValue> ParamValue for Option<T> {}
-    #[diagnostic::do_not_recommend]
-    impl<T: ParamValue> ParamValue for Vec<T> {}
-    #[diagnostic::do_not_recommend]
-    impl<T: ParamValue + Clone> ParamValue for &[T] {}
-    #[diagnostic::do_not_recommend]
-    impl<T: ParamValue, const N: usize> ParamValue for [T; N] {}
-
-    macro_rules! takes {
-        ($sealed:ident, $into:ident -> $output:ty:
-         $([$($bounds:tt)*] $type:ty, $value:ident => $made:expr;)*) => {$(
-            impl<$($bounds)*> sealed::$sealed for $type {
-                fn $into(self) -> $output {
-                    let $value = self;
+    macro_rules! keys {
+        ($($type:ty, $key:ident => $made:expr;)*) => {$(
+            impl sealed::Key for $type {
+                fn into_key(self) -> Option<String> {
+                    let $key = self;
                     $made
                 }
             }
         )*};
     }
 
-    takes! { Key, into_key -> Option<String>:
-        [] &str, key => Some(key.to_string());
-        [] &String, key => Some(key.clone());
-        [] String, key => Some(key);
-        [] Option<&str>, key => key.map(str::to_string);
-        [] &Option<String>, key => key.clone();
+    keys! {
+        &str, key => Some(key.to_string());
+        &String, key => Some(key.clone());
+        String, key => Some(key);
+        Option<&str>, key => key.map(str::to_string);
+        &Option<String>, key => key.clone();
     }
 
-    takes! { Params, into_params -> Value:
-        [] Value, params => params;
-        [] &Value, params => params.clone();
-        [] Map<String, Value>, params => Value::Object(params);
-        [] &Map<String, Value>, params => Value::Object(params.clone());
-        [] &str, text => Value::from(text);
-        [] String, text => Value::from(text);
-        [] &String, text => Value::from(text.as_str());
-        [] (), _none => Value::Null;
-        [] Option<&Value>, params => params.cloned().unwrap_or_default();
+    /// How deeply arguments may be nested: serde_json recurses, and in a debug build a level
+    /// takes up to 2 KB of the stack.
+    const MAX_DEPTH: usize = 500;
+
+    /// What serde_json makes of an argument.
+    ///
+    /// # Errors
+    /// Why it cannot be sent.
+    pub(crate) fn value(argument: impl Serialize) -> Result<Value, String> {
+        let mut bounds = Serializer::with_formatter(io::sink(), Bounds { depth: 0 });
+        let checked = argument.serialize(&mut bounds);
+        let value = checked.and_then(|()| serde_json::to_value(argument));
+        value.map_err(|error| error.to_string())
     }
 
-    takes! { ParamValue, into_value -> Option<Value>:
-        [] Value, value => Some(value);
-        [] Map<String, Value>, value => Some(Value::Object(value));
-        [] &str, value => Some(Value::from(value));
-        [] String, value => Some(Value::from(value));
-        [] Cow<'_, str>, value => Some(Value::from(value.into_owned()));
-        [] Number, value => Some(Value::from(value));
-        [] bool, value => Some(Value::from(value));
-        [] i8, value => Some(Value::from(value));
-        [] i16, value => Some(Value::from(value));
-        [] i32, value => Some(Value::from(value));
-        [] i64, value => Some(Value::from(value));
-        [] isize, value => Some(Value::from(value));
-        [] u8, value => Some(Value::from(value));
-        [] u16, value => Some(Value::from(value));
-        [] u32, value => Some(Value::from(value));
-        [] u64, value => Some(Value::from(value));
-        [] usize, value => Some(Value::from(value));
-        // The shortest decimal form: 0.1, where a cast gives 0.10000000149011612.
-        [] f32, value => value.to_string().parse::<f64>().ok()?.into_value();
-        [] f64, value => Number::from_f64(value).map(Value::Number);
-        [] (), _none => Some(Value::Null);
-        [T: ParamValue + Clone] &T, value => value.clone().into_value();
-        [T: ParamValue] Option<T>, value => value.map_or(Some(Value::Null), T::into_value);
-        [T: ParamValue] Vec<T>, values => values.into_iter().map(T::into_value).collect();
-        [T: ParamValue + Clone] &[T], values => values.iter().cloned().map(T::into_value).collect();
-        [T: ParamValue, const N: usize] [T; N], values => values.into_iter().map(T::into_value).collect();
+    /// Writes nothing, and refuses what [`serde_json::to_value`] must not be given.
+    struct Bounds {
+        depth: usize,
+    }
+
+    impl Bounds {
+        fn enter(&mut self) -> io::Result<()> {
+            self.depth += 1;
+            if self.depth > MAX_DEPTH {
+                let why = format!("it is nested more than {MAX_DEPTH} levels deep");
+                return Err(io::Error::other(why));
+            }
+            Ok(())
+        }
+    }
+
+    impl Formatter for Bounds {
+        fn begin_array<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+            self.enter()
+        }
+
+        fn end_array<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+            self.depth -= 1;
+            Ok(())
+        }
+
+        fn begin_object<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+            self.enter()
+        }
+
+        fn end_object<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+            self.depth -= 1;
+            Ok(())
+        }
+
+        /// A `RawValue`: JSON text of the caller's, which may be anywhere.
+        fn write_raw_fragment<W: ?Sized + Write>(
+            &mut self,
+            _: &mut W,
+            json: &str,
+        ) -> io::Result<()> {
+            parse(json).map(drop).map_err(io::Error::other)
+        }
+    }
+
+    /// Reads JSON text of the caller's.
+    ///
+    /// # Errors
+    /// When it is not JSON, or no `Value` can hold all of it.
+    pub(crate) fn parse(json: &str) -> serde_json::Result<Value> {
+        let value = json::parse_strictly(json)?;
+        if has_rounded_integer(json) {
+            return Err(Error::custom(
+                "an integer does not fit 64 bits: send it as text",
+            ));
+        }
+        Ok(value)
+    }
+
+    /// Whether serde_json makes a float of an integer in this JSON: unless
+    /// `arbitrary_precision` is on, it does so beyond 64 bits.
+    fn has_rounded_integer(json: &str) -> bool {
+        let (mut in_string, mut is_escaped) = (false, false);
+        let mut tokens = json.split(|c: char| {
+            match c {
+                _ if is_escaped => is_escaped = false,
+                '\\' => is_escaped = true,
+                '"' => in_string = !in_string,
+                _ => {}
+            }
+            in_string || !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E')
+        });
+        tokens.any(|token| {
+            let is_integer = !token.contains(['.', 'e', 'E']) && token.parse::<i64>().is_err();
+            is_integer && token.parse::<Number>().is_ok_and(|number| number.is_f64())
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "client")]
+    #[test]
+    fn an_integer_beyond_64_bits_is_refused_or_keeps_every_digit() {
+        let keeps_digits = cfg!(feature = "arbitrary_precision");
+        for good in [
+            r#"{"a": 18446744073709551615, "b": [-9223372036854775808, 1e99, 0.5, -0, true, false]}"#,
+            r#"{"123456789012345678901234567890": "-99999999999999999999999\" 99999999999999999999"}"#,
+            r#"{"\\": "99999999999999999999"}"#,
+        ] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            r#"{"a": 18446744073709551616}"#,
+            r#"{"a\"": {"b": [1,-9223372036854775809]}}"#,
+            r#"{"\\":99999999999999999999}"#,
+            "99999999999999999999",
+        ] {
+            assert_eq!(parse(bad).is_ok(), keeps_digits, "{bad}");
+        }
+    }
 
     #[test]
     fn a_text_that_is_present_is_borrowed() {

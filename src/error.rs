@@ -268,99 +268,40 @@ impl GSException {
 
 /// Advice about the errors that users meet most.
 #[cfg(feature = "client")]
+#[rustfmt::skip]
 const ADVICE: &[(i64, &str)] = &[
-    (
-        ACCOUNT_PENDING_REGISTRATION,
-        "pass the answer's regToken to accounts.setAccountInfo with the missing fields, then to \
-         accounts.finalizeRegistration",
-    ),
-    (
-        ACCOUNT_PENDING_VERIFICATION,
-        "the user has to follow the link in the e-mail; accounts.resendVerificationCode, with \
-         the answer's regToken, sends it again",
-    ),
-    (
-        VALIDATION_ERROR,
-        "validation_errors() lists the invalid fields",
-    ),
-    (
-        INVALID_API_KEY,
-        "check the API key: is it the site's, complete, and of this data center?",
-    ),
-    (
-        LOGIN_FAILED_CAPTCHA_REQUIRED,
-        "the next login needs a captcha that the user has solved",
-    ),
-    (
-        LOGIN_FAILED_WRONG_CAPTCHA,
-        "let the user solve a new captcha",
-    ),
-    (
-        REQUEST_HAS_EXPIRED,
-        "the request's time is too far from the API's: check this machine's clock",
-    ),
-    (
-        INVALID_SIGNATURE,
-        "check the secret key: is it the site's own or, if user_key is set, that user key's?",
-    ),
-    (
-        UNAUTHORIZED_USER,
-        "check the UID: is it complete, and that of an existing user of this site?",
-    ),
-    (
-        SENSITIVE_DATA_SENT_OVER_HTTP,
-        "a secret must not go over http: call use_https(true)",
-    ),
-    (
-        PERMISSION_DENIED,
-        "check the permissions of the user key; if none is set, the method may need one, see \
-         user_key",
-    ),
-    (
-        ACCOUNT_DISABLED,
-        "the account's isActive is false: accounts.setAccountInfo sets it",
-    ),
-    (
-        INVALID_LOGIN_ID,
-        "tell the user only that the login ID or the password is wrong",
-    ),
-    (
-        LOGIN_IDENTIFIER_EXISTS,
-        "another account has this login ID: log in with it, or link the accounts \
-         (accounts.getConflictingAccount, with the answer's regToken)",
-    ),
-    (
-        LOGIN_ID_DOES_NOT_EXIST,
-        "let the user register, or check what was entered",
-    ),
-    (
-        API_RATE_LIMIT_EXCEEDED,
-        "send fewer requests at a time, and let retries(n) repeat those that are refused",
-    ),
-    (
-        ACCOUNT_PENDING_TFA_VERIFICATION,
-        "go on with the answer's regToken: accounts.tfa.getProviders, accounts.tfa.initTFA with \
-         mode=verify, the provider's own methods, accounts.tfa.finalizeTFA, \
-         accounts.finalizeRegistration",
-    ),
-    (
-        ACCOUNT_PENDING_TFA_REGISTRATION,
-        "go on with the answer's regToken: accounts.tfa.getProviders, accounts.tfa.initTFA with \
-         mode=register, the provider's own methods, accounts.tfa.finalizeTFA, \
-         accounts.finalizeRegistration",
-    ),
-    (
-        ACCOUNT_PENDING_RECENT_LOGIN,
-        "let the user log in again first",
-    ),
-    (
-        NOT_FOUND,
-        "check the IDs in the parameters: what they name does not exist",
-    ),
-    (
-        409_030,
-        "the data was in use: let idempotent(true) and retries(n) repeat the call",
-    ),
+    (ACCOUNT_PENDING_REGISTRATION, "pass the answer's regToken to accounts.setAccountInfo with \
+        the missing fields, then to accounts.finalizeRegistration"),
+    (ACCOUNT_PENDING_VERIFICATION, "the user has to follow the link in the e-mail; \
+        accounts.resendVerificationCode, with the answer's regToken, sends it again"),
+    (VALIDATION_ERROR, "validation_errors() lists the invalid fields"),
+    (INVALID_API_KEY, "check the API key: is it the site's, complete, and of this data center?"),
+    (LOGIN_FAILED_CAPTCHA_REQUIRED, "the next login needs a captcha that the user has solved"),
+    (LOGIN_FAILED_WRONG_CAPTCHA, "let the user solve a new captcha"),
+    (REQUEST_HAS_EXPIRED, "the request's time is too far from the API's: check this machine's \
+        clock"),
+    (INVALID_SIGNATURE, "check the secret key: is it the site's own or, if user_key is set, that \
+        user key's?"),
+    (UNAUTHORIZED_USER, "check the UID: is it complete, and that of an existing user of this site?"),
+    (SENSITIVE_DATA_SENT_OVER_HTTP, "a secret must not go over http: call use_https(true)"),
+    (PERMISSION_DENIED, "check the permissions of the user key; if none is set, the method may \
+        need one, see user_key"),
+    (ACCOUNT_DISABLED, "the account's isActive is false: accounts.setAccountInfo sets it"),
+    (INVALID_LOGIN_ID, "tell the user only that the login ID or the password is wrong"),
+    (LOGIN_IDENTIFIER_EXISTS, "another account has this login ID: log in with it, or link the \
+        accounts (accounts.getConflictingAccount, with the answer's regToken)"),
+    (LOGIN_ID_DOES_NOT_EXIST, "let the user register, or check what was entered"),
+    (API_RATE_LIMIT_EXCEEDED, "send fewer requests at a time, and let retries(n) repeat those \
+        that are refused"),
+    (ACCOUNT_PENDING_TFA_VERIFICATION, "go on with the answer's regToken: \
+        accounts.tfa.getProviders, accounts.tfa.initTFA with mode=verify, the provider's own \
+        methods, accounts.tfa.finalizeTFA, accounts.finalizeRegistration"),
+    (ACCOUNT_PENDING_TFA_REGISTRATION, "go on with the answer's regToken: \
+        accounts.tfa.getProviders, accounts.tfa.initTFA with mode=register, the provider's own \
+        methods, accounts.tfa.finalizeTFA, accounts.finalizeRegistration"),
+    (ACCOUNT_PENDING_RECENT_LOGIN, "let the user log in again first"),
+    (NOT_FOUND, "check the IDs in the parameters: what they name does not exist"),
+    (409_030, "the data was in use: let idempotent(true) and retries(n) repeat the call"),
 ];
 
 /// Conversions of a response into an error.

@@ -120,7 +120,7 @@ pub use sig_utils as SigUtils;
 pub use jwt_utils as JwtUtils;
 #[cfg(feature = "client")]
 pub use {
-    arguments::{OptionalKey, ParamValue, Params},
+    arguments::OptionalKey,
     outcome::Outcome,
     pem::Pem,
     request::{GSRequest, PreparedRequest},

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_core::Serialize;
 use serde_json::{Map, Value};
 
-use crate::arguments::{self, OptionalKey, ParamValue, Params, Text, key};
+use crate::arguments::{self, OptionalKey, Text, key};
 use crate::call::credentials::Authentication;
 use crate::call::form::write_value;
 use crate::call::{Call, DEFAULT_API_DOMAIN, oauth1};
@@ -16,8 +17,7 @@ use crate::error::GSException;
 use crate::log::address;
 use crate::pem::{ClientCert, Pem};
 use crate::response::GSResponse;
-use crate::send::{Prepared, secrets_of, sender, set_ca_certs_path};
-use crate::sync::Cancel;
+use crate::send::{Prepared, secrets_of, sender};
 
 /// A request to the Gigya API.
 ///
@@ -36,7 +36,8 @@ use crate::sync::Cancel;
 ///     "PUT-YOUR-SECRET-KEY-HERE",
 ///     "socialize.setStatus",
 ///     json!({"uid": "PUT-UID-HERE", "status": "I feel great"}),
-/// );
+/// )
+/// .use_https(true);
 /// # // Nothing listens there: the example runs without a network.
 /// # request.set_host_override("127.0.0.1:1");
 /// # request.set_param("format", "json");
@@ -70,11 +71,17 @@ impl GSRequest {
     /// * `secret_key`: the site's secret key, or that of the
     ///   [`user_key`](Self::user_key), in base64 as Gigya shows it. With it the
     ///   request is signed, and goes over http unless [`use_https`](Self::use_https) is
-    ///   called; without it the request goes over https.
+    ///   called; without it the request goes over https. A secret that holds no base64 at
+    ///   all, such as a blank, is not absent: it is error 400002.
     /// * `api_method`: namespace and name, as in `"accounts.getAccountInfo"`;
     ///   without a namespace, `socialize` is assumed.
-    /// * `params`: a JSON object (`json!({…})` or a `Map`) or the text of one, also by
-    ///   reference; `()` or `None` for none. See [`Params`].
+    /// * `params`: whatever `serde` serializes to a JSON object, by value or by reference:
+    ///   `json!({…})`, a `Map`, a `HashMap`, a struct; the text of a JSON object; `()` for
+    ///   none. Values that are `None` or `null` are left out.
+    ///
+    /// These parameters of the caller's are replaced, because the SDK sends its own:
+    /// `httpStatusCodes` and `sdk`; `sig`, `timestamp` and `nonce` if the request is signed;
+    /// `apiKey`, `oauth_token` and `userKey` if it sends them.
     ///
     /// Arguments that cannot be used are reported by [`send`](Self::send).
     ///
@@ -87,14 +94,23 @@ impl GSRequest {
     /// let same = GSRequest::new("api key", "c2VjcmV0", "accounts.setAccountInfo",
     ///     r#"{"UID": "abc", "profile": {"age": 42}}"#);
     /// assert_eq!(request.get_params(), same.get_params());
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Search<'a> {
+    ///     query: &'a str,
+    ///     timeout: Option<u32>, // milliseconds
+    /// }
+    /// let params = Search { query: "SELECT UID FROM accounts", timeout: None };
+    /// let request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", params);
+    /// assert_eq!(GSRequest::build_qs(request.get_params()), "query=SELECT%20UID%20FROM%20accounts");
     /// ```
     pub fn new(
         api_key: impl OptionalKey,
         secret_key: impl OptionalKey,
         api_method: impl AsRef<str>,
-        params: impl Params,
+        params: impl Serialize,
     ) -> Self {
-        let mut call = Call::new(api_method.as_ref(), arguments::params(params));
+        let mut call = Call::new(api_method.as_ref(), params);
         call.api_key = key(api_key);
         call.secret_key = key(secret_key);
         GSRequest {
@@ -127,7 +143,7 @@ impl GSRequest {
         user_key: impl Text,
         private_key: impl Into<Pem>,
         api_method: impl AsRef<str>,
-        params: impl Params,
+        params: impl Serialize,
     ) -> Self {
         let mut request = Self::new(api_key, None, api_method, params)
             .user_key(arguments::text(&user_key).as_deref());
@@ -150,7 +166,11 @@ impl GSRequest {
     /// use gssdk::*;
     /// let request = GSRequest::anonymous("api key", "accounts.getScreenSets", ());
     /// ```
-    pub fn anonymous(api_key: impl Text, api_method: impl AsRef<str>, params: impl Params) -> Self {
+    pub fn anonymous(
+        api_key: impl Text,
+        api_method: impl AsRef<str>,
+        params: impl Serialize,
+    ) -> Self {
         let api_key = arguments::text(&api_key);
         let mut request = Self::new(api_key.as_deref(), None, api_method, params);
         request.call_mut().authentication = Authentication::Anonymous;
@@ -160,8 +180,8 @@ impl GSRequest {
     /// Makes a request on behalf of a user who is logged in.
     ///
     /// * `session_token`, `session_secret`: the `sessionToken` and `sessionSecret` in
-    ///   the `sessionInfo` that `accounts.login` returned, see [`Text`]; if one is absent,
-    ///   [`send`](Self::send) returns 400002.
+    ///   the `sessionInfo` that `accounts.login` returned, see [`Text`]; if one is absent or
+    ///   empty, [`send`](Self::send) returns 400002.
     /// * `api_method`, `params`: as in [`new`](Self::new); no `apiKey` is sent unless it is
     ///   one of the parameters.
     ///
@@ -184,7 +204,7 @@ impl GSRequest {
         session_token: impl Text,
         session_secret: impl Text,
         api_method: impl AsRef<str>,
-        params: impl Params,
+        params: impl Serialize,
     ) -> Self {
         let token = arguments::text(&session_token);
         let secret = arguments::text(&session_secret);
@@ -328,26 +348,36 @@ impl GSRequest {
 
     /// Adds a parameter or replaces one.
     ///
-    /// * `value`: text, a number, `json!({…})` and the like, see [`ParamValue`]; `None`
-    ///   leaves the parameter out.
+    /// * `value`: whatever `serde` serializes to JSON: text, a number, a boolean,
+    ///   `json!({…})`, a `Map`, a vector, a struct, or an `Option` of one. `None` and `null`
+    ///   remove the parameter, and so do NaN and infinity, of which JSON has neither.
+    ///
+    /// A value that serde_json refuses, such as a map whose keys are tuples, or one nested
+    /// more than 500 levels deep, makes every later [`send`](Self::send) return 400006.
+    ///
+    /// **A `Value` that is turned into text keeps its quotes:** `value.to_string()` of the
+    /// string `abc` is `"abc"`, and `%22abc%22` is sent. Pass the `Value` itself, or its text:
+    /// `value.as_str()`, and of a response [`get_string`](crate::GSResponse::get_string).
     ///
     /// Mirrors `setParam`.
     ///
     /// ```
     /// use gssdk::*;
-    /// let mut request = GSRequest::new("api key", "c2VjcmV0", "socialize.setStatus", ());
-    /// request.set_param("status", "I feel great");
-    /// assert_eq!(request.get_params()["status"], "I feel great");
+    /// let post = json!({"UID": "abc", "profile": {"age": 42}});
+    /// let mut request = GSRequest::new("api key", "c2VjcmV0", "accounts.setAccountInfo", ());
+    /// request.set_param("UID", &post["UID"]);
+    /// request.set_param("profile", post.get("profile"));
+    /// request.set_param("data", post.get("data")); // absent: left out
+    /// assert_eq!(GSRequest::build_qs(request.get_params()), "UID=abc&profile=%7B%22age%22%3A%2042%7D");
     /// ```
-    pub fn set_param(&mut self, param: impl Into<String>, value: impl ParamValue) {
-        let value = arguments::value(value);
+    pub fn set_param(&mut self, param: impl Into<String>, value: impl Serialize) {
         self.call_mut().set_param(param.into(), value);
     }
 
     /// Adds parameters; each replaces the one of its name.
     ///
-    /// * `params`: as in [`new`](Self::new). Arguments that cannot be used are reported by
-    ///   [`send`](Self::send).
+    /// * `params`: as in [`new`](Self::new). A value that is `None` or `null` removes its
+    ///   parameter. Arguments that cannot be used are reported by [`send`](Self::send).
     ///
     /// Mirrors `setParams` of the Java SDK.
     ///
@@ -358,8 +388,8 @@ impl GSRequest {
     /// assert_eq!(request.get_params()["query"], "SELECT UID FROM accounts");
     /// assert_eq!(request.get_params().len(), 2);
     /// ```
-    pub fn set_params(&mut self, params: impl Params) {
-        self.call_mut().add_params(arguments::params(params));
+    pub fn set_params(&mut self, params: impl Serialize) {
+        self.call_mut().set_params(params);
     }
 
     /// The API method, as it was given.
@@ -411,8 +441,10 @@ impl GSRequest {
     /// Sets the proxy: `"host:port"`, or `"http://user:password@host:port"` with user and
     /// password percent-encoded; `https://` for a connection to the proxy over TLS.
     ///
-    /// `None` takes the explicit proxy back: then `HTTPS_PROXY`, `HTTP_PROXY`,
-    /// `ALL_PROXY` and `NO_PROXY` decide, as in Python. Plain http to loopback, see
+    /// `None` removes the explicit proxy: then `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and
+    /// `NO_PROXY` decide, as in Python, but for `localhost`, 127.0.0.0/8 and `[::1]`, which
+    /// never use a proxy that the environment names. A variable that cannot be read is error
+    /// 400006 at [`send`](Self::send). A host override of the form `http://…`, see
     /// [`set_host_override`](Self::set_host_override), never goes through a proxy.
     ///
     /// Mirrors `setProxy`.
@@ -427,11 +459,13 @@ impl GSRequest {
     }
 
     /// Sends to this host, or `host:port`, regardless of method and API domain: for
-    /// gateways, and for tests on loopback. `None` removes the override.
+    /// gateways, and for tests on loopback. The signature is for this host, too: a gateway
+    /// that passes the request on to Gigya has to sign it again. `None` removes the override.
     ///
     /// It may begin with `https://`, and for loopback (127.0.0.0/8, `[::1]`, `localhost`)
     /// with `http://`: then the request is sent over plain http even if it asks for https,
-    /// so that a program that uses https can be tested without certificates.
+    /// and never through a proxy, so that a program that uses https can be tested without
+    /// certificates. `http://` before any other host is error 400006.
     ///
     /// Mirrors `setHost` of the Java SDK.
     ///
@@ -461,8 +495,7 @@ impl GSRequest {
     /// request.add_header("Cookie", "gmid=…; ucid=…");
     /// ```
     pub fn add_header(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) {
-        let header = (name.as_ref().to_string(), value.as_ref().to_string());
-        self.call_mut().headers.push(header);
+        self.call_mut().add_header(name.as_ref(), value.as_ref());
     }
 
     /// Trusts the CA certificates in this file, and no others, in all later sends of the
@@ -476,7 +509,7 @@ impl GSRequest {
     /// GSRequest::set_ca_certs_path(""); // back to the default
     /// ```
     pub fn set_ca_certs_path(path: impl AsRef<Path>) {
-        set_ca_certs_path(path.as_ref());
+        sender().set_ca_certs_path(path.as_ref());
     }
 
     /// Sends the request and waits for the answer.
@@ -494,6 +527,7 @@ impl GSRequest {
     /// let response = GSRequest::new(None, None, "socialize.setStatus", ()).send();
     /// assert_eq!(response.get_error_code(), 400002);
     /// ```
+    #[must_use = "only the response says whether the call failed: look at its get_error_code(), or call into_result()"]
     pub fn send(&self) -> GSResponse {
         self.respond(None)
     }
@@ -503,6 +537,7 @@ impl GSRequest {
     /// * `timeout`: bounds everything: connecting, sending, retries and their pauses, and
     ///   reading the whole answer. Then the error is 504002 "Request Timeout"; its
     ///   [`outcome`](GSResponse::outcome) says whether the API may have executed the request.
+    ///   With `Duration::ZERO` nothing is sent; in Python, `send(0)` has no limit.
     ///
     /// Mirrors `send(timeout)`.
     ///
@@ -513,6 +548,7 @@ impl GSRequest {
     /// # request.set_host_override("127.0.0.1:1");
     /// let response = request.send_timeout(Duration::from_secs(5));
     /// ```
+    #[must_use = "only the response says whether the call failed: look at its get_error_code(), or call into_result()"]
     pub fn send_timeout(&self, timeout: Duration) -> GSResponse {
         self.respond(Some(timeout))
     }
@@ -621,7 +657,8 @@ impl GSRequest {
     /// [`calc_oauth1_base_string`](Self::calc_oauth1_base_string).
     ///
     /// # Errors
-    /// 400006 when `url` is not an absolute URL or `key` is not base64.
+    /// 400002 when `key` is empty, or holds no base64 at all; 400006 when it is not valid
+    /// base64, or `url` is not an absolute URL.
     ///
     /// Mirrors `getOAuth1Signature`.
     ///
@@ -662,11 +699,6 @@ impl GSRequest {
                 call.params.insert("cursorId".into(), cursor.into())
             }
         };
-    }
-
-    /// Lets another thread cancel the request: it then sends nothing more.
-    pub(crate) fn set_cancel(&mut self, cancel: Cancel) {
-        self.call_mut().cancel = Some(cancel);
     }
 
     /// Sets the time limit of one attempt.
@@ -711,8 +743,8 @@ impl fmt::Debug for GSRequest {
 /// ```
 /// use gssdk::*;
 /// let request = GSRequest::new("api key", "c2VjcmV0", "accounts.search", json!({"query": "…"}));
-/// let prepared = request.prepare()?;
-/// assert_eq!(prepared.url(), "http://accounts.us1.gigya.com/accounts.search");
+/// let prepared = request.use_https(true).prepare()?;
+/// assert_eq!(prepared.url(), "https://accounts.us1.gigya.com/accounts.search");
 /// assert!(prepared.body().contains("&sig="));
 /// # Ok::<(), GSException>(())
 /// ```

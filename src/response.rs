@@ -68,23 +68,19 @@ pub(crate) trait History: Send + Sync {
         Secrets::default()
     }
 
-    /// The fields of the log that stand before `responseText`.
+    /// Those that not even a whole log shows.
+    fn never_shown(&self) -> Secrets {
+        Secrets::default()
+    }
+
+    /// The fields of a log that stand before `responseText`.
     ///
-    /// * `secrets`: the request's.
-    fn log(&self, _secrets: &Secrets) -> Log {
+    /// * `secrets`: what is not shown.
+    /// * `whole`: whether values are shown.
+    fn log(&self, _secrets: &Secrets, _whole: bool) -> Log {
         let mut log = Log::default();
         log.text("apiMethod", address::name(self.method()));
         log
-    }
-
-    /// The whole log.
-    ///
-    /// * `response_text`: the text of the response.
-    fn full_log(&self, response_text: &str) -> String {
-        let mut log = Log::default();
-        log.text("apiMethod", self.method());
-        log.text("responseText", response_text);
-        log.0
     }
 }
 
@@ -539,7 +535,7 @@ impl GSResponse {
     /// ```
     pub fn get_log(&self) -> String {
         let secrets = self.secrets();
-        let mut log = self.0.history.log(&secrets);
+        let mut log = self.0.history.log(&secrets, false);
         log.text("responseText", &log::shown_text(&self.0.reply, &secrets));
         log.0
     }
@@ -560,7 +556,13 @@ impl GSResponse {
     /// assert!(log.contains(r#"params={"query": "x""#));
     /// ```
     pub fn get_full_log(&self) -> String {
-        self.0.history.full_log(self.get_response_text())
+        let secrets = self.0.history.never_shown();
+        let mut log = self.0.history.log(&secrets, true);
+        log.text(
+            "responseText",
+            &secrets.whole_text(self.get_response_text()),
+        );
+        log.0
     }
 
     /// The secrets of the request.

@@ -10,10 +10,9 @@ use serde_json::Value;
 use crate::error::GSException;
 use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
 use crate::outcome::Outcome;
-use crate::reading::{fields, json, rows};
+use crate::reading::{json, rows};
 use crate::request::GSRequest;
 use crate::response::GSResponse;
-use crate::sync::CancelOnDrop;
 
 /// The default time limit of one attempt to fetch a page.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -44,7 +43,7 @@ const MOST_EMPTY_PAGES: u32 = 100;
 /// Meanwhile a thread fetches the next page, but no further pages: an export runs at the
 /// speed of the slower side, with the texts of two pages in memory. A caller who stops
 /// within the first tenth of the first page causes one request only. When the iterator is
-/// dropped, nothing more is sent.
+/// dropped, the thread ends with its current request.
 ///
 /// The API forgets a cursor that is not used for some minutes: take results steadily, or
 /// collect them first.
@@ -78,8 +77,6 @@ pub struct SearchResults {
     is_first: bool,
     empty_pages: u32,
     ended: bool,
-    /// Whoever drops the search wants no more requests.
-    _cancel: CancelOnDrop,
 }
 
 /// The text of a page, and the range of the results that have not been taken.
@@ -93,8 +90,6 @@ impl SearchResults {
     fn new(mut request: GSRequest, cursor: Option<&str>) -> Self {
         request.set_page(cursor);
         request.set_try_timeout(TIMEOUT);
-        let cancel = CancelOnDrop::default();
-        request.set_cancel(cancel.0.clone());
         SearchResults {
             request,
             cursor: cursor.map(str::to_string),
@@ -104,7 +99,6 @@ impl SearchResults {
             is_first: true,
             empty_pages: 0,
             ended: false,
-            _cancel: cancel,
         }
     }
 
@@ -218,17 +212,13 @@ impl SearchResults {
         }
         let next = match response.get_object("nextCursorId") {
             None | Some(Value::Null) => None,
-            Some(Value::String(cursor)) if cursor.is_empty() => None,
-            Some(Value::String(cursor)) => Some(cursor.clone()),
-            // Digit by digit, as it stands in the answer: a float may have lost some.
-            Some(_) => Some(
-                integer(response.get_response_text(), "nextCursorId").ok_or_else(|| {
-                    fault(
-                        "The search cannot continue: its nextCursorId is neither a string nor an \
-                         integer",
-                    )
-                })?,
-            ),
+            Some(Value::String(cursor)) => Some(cursor.clone()).filter(|text| !text.is_empty()),
+            Some(_) => {
+                return Err(fault(
+                    "The search cannot continue: its nextCursorId is neither a string nor an \
+                     integer",
+                ));
+            }
         };
         let Some((text, rest)) = response.into_rows() else {
             return Err(fault(
@@ -266,15 +256,6 @@ impl SearchResults {
         // If no thread can be started, the page is fetched when it is needed.
         self.ahead = thread.spawn(move || request.send()).ok();
     }
-}
-
-/// A field of an answer, if it is an integer.
-fn integer(json: &str, name: &str) -> Option<String> {
-    let [digits] = fields::pick(json.trim().as_bytes(), [name])?;
-    let digits = digits?;
-    let unsigned = digits.strip_prefix('-').unwrap_or(digits);
-    let is_integer = unsigned.bytes().all(|byte| byte.is_ascii_digit());
-    is_integer.then(|| digits.to_string())
 }
 
 fn fault(message: &str) -> GSException {

@@ -215,8 +215,8 @@ pub fn validate_webhook_signature(body: &[u8], secret: impl Text, signature: imp
 /// * `secret`: the site's secret key, base64.
 ///
 /// # Errors
-/// 400002 when the cookie or the secret is absent, 400006 when the secret is not
-/// base64.
+/// 400002 when the cookie is absent, or the secret is absent, empty or holds no base64 at
+/// all; 400006 when the secret is not valid base64.
 ///
 /// Mirrors `SigUtils.getDynamicSessionSignature`.
 ///
@@ -248,8 +248,8 @@ pub fn get_dynamic_session_signature(
 /// `secret` signs.
 ///
 /// # Errors
-/// 400002 when the cookie, the user key or the secret is absent, 400006 when the
-/// secret is not base64.
+/// 400002 when the cookie or the user key is absent, or the secret is absent, empty or holds
+/// no base64 at all; 400006 when the secret is not valid base64.
 ///
 /// Mirrors `SigUtils.getDynamicSessionSignatureUserSigned`.
 ///
@@ -314,7 +314,8 @@ pub(crate) fn login_token(glt_cookie: &str) -> &str {
 /// alphabet, such as line ends, are skipped; wrong padding is an error.
 ///
 /// # Errors
-/// 400006 when `key` is not base64; the text says why and never shows the key.
+/// 400002 when `key` is empty or holds no base64 at all (Python signs with an empty key);
+/// 400006 when it is not valid base64. The text says why and never shows the key.
 ///
 /// Mirrors `SigUtils.calcSignature`.
 ///
@@ -324,9 +325,27 @@ pub(crate) fn login_token(glt_cookie: &str) -> &str {
 /// # Ok::<(), gssdk::GSException>(())
 /// ```
 pub fn calc_signature(base_string: &str, key: &str) -> Result<String, GSException> {
-    let mut signer = Signer::new(key).map_err(GSException::invalid)?;
+    let mut signer = signer(key)?;
     signer.update(base_string.as_bytes());
     Ok(signer.sign())
+}
+
+/// A signature in progress. All that is signed or verified begins here, so nothing is with an
+/// empty key: anyone could sign with it, and a server without a configured secret must refuse
+/// everyone, not accept everyone.
+///
+/// # Errors
+/// 400002 for a secret of which base64 leaves nothing, 400006 for one that is not base64.
+pub(crate) fn signer(secret: &str) -> Result<Signer, GSException> {
+    let signer = Signer::new(secret).map_err(GSException::invalid)?;
+    if signer.key_is_empty() {
+        return Err(GSException::missing(if secret.is_empty() {
+            NO_SECRET
+        } else {
+            "the secret key holds nothing but characters that base64 skips, such as blanks"
+        }));
+    }
+    Ok(signer)
 }
 
 /// The current Unix time in milliseconds.
@@ -392,14 +411,9 @@ fn rounded(since_epoch: Duration) -> i64 {
 /// Whether `signature` is the canonical base64 of the HMAC-SHA1 of the joined
 /// `parts`, compared in constant time on the decoded bytes.
 fn verify(parts: &[&[u8]], secret: &str, signature: &str) -> bool {
-    let Ok(mut signer) = Signer::new(secret) else {
+    let Ok(mut signer) = signer(secret) else {
         return false;
     };
-    if signer.key_is_empty() {
-        // Anyone can sign with an empty key: a server without a configured secret must
-        // refuse everyone, not accept everyone.
-        return false;
-    }
     for part in parts {
         signer.update(part);
     }

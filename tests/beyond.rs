@@ -463,6 +463,38 @@ fn callers_wait_for_one_fetch_and_for_ten_seconds_at_most() {
     assert_eq!(api.received().len(), 1, "one fetch");
 }
 
+#[test]
+#[ignore = "run by a_kept_connection_that_ends_costs_no_login"]
+fn child_fetches_on_a_kept_connection() {
+    GSRequest::set_ca_certs_path(variable("GSSDK_TEST_CA"));
+    for api_key in ["3_first", API_KEY] {
+        // The stand-in serves the keys of API_KEY alone.
+        let fetched = JwtUtils::prefetch_keys(api_key, "eu1.gigya.com");
+        assert_eq!(fetched.is_ok(), api_key == API_KEY, "{fetched:?}");
+    }
+}
+
+/// Fetching is idempotent: whatever became of the first copy, a second one may go out.
+#[test]
+fn a_kept_connection_that_ends_costs_no_login() {
+    let Some(key) = RsaKey::generate() else {
+        return;
+    };
+    let api = key_server();
+    *api.state.jwks.lock().unwrap() = json!({"keys": [key.jwk("k")]});
+    api.fault(Fault::None);
+    api.fault(Fault::CloseAfterBody);
+    in_a_child("child_fetches_on_a_kept_connection", &api, &[]);
+    let received = api.received();
+    let connections = Vec::from_iter(received.iter().map(|request| request.connection));
+    assert_eq!(received.len(), 3, "two copies of the second");
+    assert_eq!(
+        connections[0], connections[1],
+        "the first copy went out on the kept one"
+    );
+    assert_ne!(connections[1], connections[2]);
+}
+
 // Webhooks --------------------------------------------------------------------
 
 #[test]

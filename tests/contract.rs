@@ -16,8 +16,8 @@ fn every_signature_is_the_contracts() {
     let value = json!("x");
     let map = Map::new();
 
-    // OptionalKey, Params, ParamValue.
-    let _ = GSRequest::new(&owned, None, &owned, None);
+    // OptionalKey, parameters and their values.
+    let _ = GSRequest::new(&owned, None, &owned, ());
     let _ = GSRequest::new(&some, Some("x"), owned.clone(), &value);
     let _ = GSRequest::new("x", owned.clone(), Cow::from("x"), map.clone());
     let _ = GSRequest::new("x", "x", "x", &map).user_key(None);
@@ -37,7 +37,7 @@ fn every_signature_is_the_contracts() {
     request.set_param("a", Some(&value));
     request.set_param(owned.clone(), 1.5f32);
     request.set_params(json!({"b": 2}));
-    request.set_params(None);
+    request.set_params(());
     let method: &str = request.get_method();
     assert_eq!(method, "x.y");
     assert_eq!(request.get_params()["b"], 2);

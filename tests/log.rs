@@ -167,7 +167,7 @@ fn the_log_has_pythons_fields_in_pythons_order() {
     for part in [
         &start,
         r#""password": "hunter2""#,
-        r#""httpStatusCodes": "false"}, useHTTPS=True, userKey="it's", baseString='POST&https%3A%2F%2F"#,
+        r#"}, useHTTPS=True, userKey="it's", baseString='POST&https%3A%2F%2F"#,
         "&UID%3D",
         &format!("', URL='{url}', postData='UID="),
         "&password=hunter2&",

@@ -67,8 +67,8 @@ fn lines_are_written_and_a_logger_may_send() {
     let host = api.host();
     let mut request = api.set_status();
     request.set_param("password", "hunter2");
-    request.send();
-    request.send();
+    let _ = request.send();
+    let _ = request.send();
     let tried = |connection: &'static str| -> [&str; 5] {
         [
             "DEBUG socialize.setStatus at",
@@ -81,7 +81,7 @@ fn lines_are_written_and_a_logger_may_send() {
     lines(&[&tried("new connection"), &tried("reused connection")]);
 
     api.fault(Fault::CloseAfterBody);
-    request.send();
+    let _ = request.send();
     lines(&[
         &["DEBUG", &host, "failed: the connection was closed"],
         &["WARN socialize.setStatus: sent again"],
@@ -89,7 +89,7 @@ fn lines_are_written_and_a_logger_may_send() {
     ]);
 
     api.state.refusals.lock().unwrap().push_back(403_048);
-    request.clone().retries(1).send();
+    let _ = request.clone().retries(1).send();
     lines(&[
         &["DEBUG", "errorCode 403048"],
         &["WARN socialize.setStatus: sent again after error 403048"],
@@ -99,7 +99,7 @@ fn lines_are_written_and_a_logger_may_send() {
     api.state
         .clock
         .store(3_600, std::sync::atomic::Ordering::SeqCst);
-    request.send();
+    let _ = request.send();
     lines(&[
         &["DEBUG", "errorCode 403002"],
         &["WARN the clock of localhost", "s ahead"],
@@ -130,7 +130,7 @@ fn lines_are_written_and_a_logger_may_send() {
         api.fault(Fault::RawKeep(
             [head.as_bytes(), answer.as_bytes()].concat(),
         ));
-        request.send();
+        let _ = request.send();
         lines(&[&[&["DEBUG"], &words[..]].concat()]);
     }
     let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -151,7 +151,7 @@ fn lines_are_written_and_a_logger_may_send() {
 
     // Nobody listens: nothing is made.
     log::set_max_level(log::LevelFilter::Off);
-    request.send();
+    let _ = request.send();
     lines(&[]);
 
     // A logger that sends requests itself: no lock is held while anything is logged.

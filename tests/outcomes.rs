@@ -5,7 +5,10 @@
 mod support;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use gssdk::*;
 use support::proxy::Proxy;
@@ -68,8 +71,18 @@ fn without_a_connection_nothing_is_sent() {
         request.set_host_override(host);
         request.send()
     };
-    ends(to("127.0.0.1:1"), 500_000, Outcome::NotSent);
-    ends(to("no-such-host.invalid"), 500_000, Outcome::NotSent);
+    // Nobody but root may listen there, and nobody does.
+    for (host, words) in [
+        ("127.0.0.1:1", "127.0.0.1:1"),
+        ("127.0.0.1:1", "connection refused"),
+        (
+            "no-such-host.invalid",
+            "looking up no-such-host.invalid failed",
+        ),
+    ] {
+        let error = ends(to(host), 500_000, Outcome::NotSent);
+        assert!(error.error_message().contains(words), "{error}");
+    }
     let stranger = api.set_status().ca_certs(certs::Ca::new("Another").pem);
     ends(stranger.send(), 500_000, Outcome::NotSent);
     let proxy = Proxy::answering(b"HTTP/1.1 403 Forbidden\r\n\r\n");
@@ -105,21 +118,12 @@ fn a_timeout_says_whether_anything_was_sent() {
 }
 
 #[test]
-fn a_connection_that_breaks_later_leaves_the_outcome_open() {
+fn half_an_answer_or_another_than_the_apis_leaves_the_outcome_open() {
+    let large = format!("{{\"errorCode\":0,\"x\":\"{}\"}}", "x".repeat(51 << 20));
     for fault in [
         Fault::CloseAfterHead,
         Fault::CloseAfterBody,
         Fault::HalfAnswer,
-    ] {
-        let error = faulty(fault, 500_000, Outcome::Unknown);
-        assert!(error.to_string().contains("outcome is unknown"), "{error}");
-    }
-}
-
-#[test]
-fn what_is_not_the_apis_own_answer_leaves_the_outcome_open() {
-    let large = format!("{{\"errorCode\":0,\"x\":\"{}\"}}", "x".repeat(51 << 20));
-    for fault in [
         Fault::Raw(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()),
         raw("HTTP/1.1 200 OK", "<html>Welcome</html>"),
         raw("HTTP/1.1 200 OK", "{\"errorCode\": "),
@@ -134,6 +138,125 @@ fn what_is_not_the_apis_own_answer_leaves_the_outcome_open() {
         let error = faulty(fault, 500_000, Outcome::Unknown);
         assert!(error.to_string().contains("outcome is unknown"), "{error}");
     }
+}
+
+#[test]
+fn ipv6_addresses_are_reached() {
+    let api = StandIn::plain();
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        return;
+    };
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"errorCode\":0}";
+            let _ = stream.write_all(answer);
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    let mut request = api.set_status();
+    request.set_host_override(format!("[::1]:{port}"));
+    assert_eq!(request.send().get_error_code(), 0);
+}
+
+/// Sends with this timeout, and demands that it holds.
+#[track_caller]
+fn times_out(request: &GSRequest, timeout: Duration) -> GSResponse {
+    let started = Instant::now();
+    let response = request.send_timeout(timeout);
+    let took = started.elapsed();
+    assert_eq!(response.get_error_code(), 504_002, "{response}");
+    assert_eq!(response.get_error_message(), "Request Timeout");
+    assert!(took >= timeout, "took {took:?}");
+    // Generous, for a loaded machine: what matters is that it returns.
+    assert!(took < timeout + Duration::from_secs(60), "took {took:?}");
+    response
+}
+
+#[test]
+fn send_timeout_returns_in_time_whatever_stalls() {
+    const TIMEOUT: Duration = Duration::from_millis(300);
+    let both = || [StandIn::plain(), StandIn::tls()];
+    let stalling = |fault: Fault| {
+        both().map(|api| {
+            api.fault(fault.clone());
+            api
+        })
+    };
+    for api in stalling(Fault::StallOnAccept) {
+        times_out(&api.set_status(), TIMEOUT);
+    }
+    for api in stalling(Fault::Drip(Duration::from_millis(20))) {
+        times_out(&api.set_status(), TIMEOUT);
+    }
+    for api in stalling(Fault::StallBody) {
+        let mut large = api.set_status();
+        large.set_param("status", "x".repeat(8 * 1024 * 1024));
+        times_out(&large, TIMEOUT);
+    }
+    for api in both() {
+        assert_eq!(api.set_status().send().get_error_code(), 0); // the connection is there
+        api.fault(Fault::Stall);
+        // Long enough to write, whatever else the machine has to do.
+        let response = times_out(&api.set_status(), Duration::from_secs(2));
+        assert_eq!(response.outcome(), Outcome::Unknown);
+        let response = times_out(&api.set_status(), Duration::ZERO);
+        assert_eq!(response.outcome(), Outcome::NotSent);
+        let forever = api.set_status().send_timeout(Duration::MAX);
+        assert_eq!(forever.get_error_code(), 0, "{forever}");
+    }
+    // A listener with a full queue does not even accept.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let held: Vec<_> = (0..400)
+        .filter_map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(5)).ok())
+        .collect();
+    if held.len() < 400 {
+        let mut request = StandIn::plain().set_status();
+        request.set_host_override(address.to_string().as_str());
+        let response = times_out(&request, TIMEOUT);
+        assert_eq!(response.outcome(), Outcome::NotSent);
+    }
+}
+
+#[test]
+fn headers_that_no_server_takes_are_refused_before_anything_is_sent() {
+    let api = StandIn::plain();
+    let mut request = api.set_status();
+    for _ in 0..5 {
+        request.add_header("X-Trace", "x".repeat(8_000).as_str());
+    }
+    let response = request.send();
+    assert_eq!(response.get_error_code(), 400_006, "{response}");
+    assert_eq!(response.outcome(), Outcome::NotSent);
+    assert_eq!(api.connections(), 0);
+}
+
+#[test]
+fn plain_http_to_loopback_goes_through_no_proxy() {
+    let api = StandIn::plain();
+    let proxy = Proxy::start();
+    let mut request = GSRequest::new(TOKEN, None, "accounts.getAccountInfo", json!({"UID": UID}));
+    request.set_host_override(format!("http://127.0.0.1:{}", api.address.port()));
+    request.set_proxy(format!("127.0.0.1:{}", proxy.port));
+    let _ = request.send();
+    assert_eq!(api.received().len(), 1);
+    let connections = proxy
+        .state
+        .connections
+        .load(std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(connections, 0);
+}
+
+#[test]
+fn a_tls_port_spoken_to_in_plain_is_called_that() {
+    let api = StandIn::tls();
+    let mut request = GSRequest::new(API_KEY, SECRET, "accounts.search", ());
+    request.set_host_override(api.host());
+    let response = request.send();
+    assert_eq!(response.get_error_code(), 500_000);
+    let message = response.get_error_message();
+    assert!(message.contains("is this an https port?"), "{message}");
 }
 
 #[test]
@@ -247,7 +370,7 @@ fn every_way_to_pass_keys_and_parameters_compiles() {
         request.set_host_override(format!("http://{}", api.host()));
         assert_eq!(request.send().get_str("UID"), Some(UID));
     }
-    let mut request = GSRequest::new(key, secret, method, None);
+    let mut request = GSRequest::new(key, secret, method, ());
     request.set_param("UID", &params["UID"]);
     request.set_param("a", params.get("UID"));
     request.set_param("b", params.get("nobody"));

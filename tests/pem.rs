@@ -430,6 +430,7 @@ fn what_could_be_a_key_is_in_no_error_and_in_no_debug_form() {
             for shown in [
                 format!("{request:?} {response:?} {response} {error:?} {error}"),
                 response.get_log(),
+                response.get_full_log(),
             ] {
                 assert!(!shown.contains(key.trim_end()), "{shown}");
             }

@@ -191,73 +191,176 @@ fn in_environment(test: &str, variables: &[(&str, &str)]) {
     );
 }
 
+/// Where the tests of the environment send to: no name of loopback.
+const API: &str = "api.test";
+
 #[test]
-#[ignore = "run by the_environment_chooses_the_proxy"]
-fn child_sends_one_request_to_each() {
+#[ignore = "run by the tests of the environment"]
+fn child_sends_one_request() {
     let variable = |name: &str| std::env::var(name).unwrap();
-    for (host, https) in [("GSSDK_TEST_PLAIN", false), ("GSSDK_TEST_TLS", true)] {
-        let params = json!({"uid": UID, "status": "x"});
-        let mut request = GSRequest::new(API_KEY, SECRET, "socialize.setStatus", params);
-        request.set_host_override(variable(host));
-        let response = request
-            .use_https(https)
-            .ca_certs(variable("GSSDK_TEST_CA"))
-            .send();
-        assert_eq!(
-            response.get_error_code(),
-            variable("GSSDK_TEST_CODE").parse::<i64>().unwrap(),
-            "{response}"
+    let params = json!({"uid": UID, "status": "x"});
+    let mut request = GSRequest::new(API_KEY, SECRET, "socialize.setStatus", params);
+    request.set_host_override(variable("GSSDK_TEST_HOST"));
+    let response = request
+        .use_https(variable("GSSDK_TEST_HTTPS") == "true")
+        .ca_certs(variable("GSSDK_TEST_CA"))
+        .send();
+    let message = response.get_error_message();
+    let words = variable("GSSDK_TEST_WORDS");
+    assert!(message.contains(&words), "{message:?} should say {words:?}");
+    let code = variable("GSSDK_TEST_CODE").parse::<i64>().unwrap();
+    assert_eq!(response.get_error_code(), code, "{response}");
+}
+
+/// Sends one request in a process with these variables.
+///
+/// * `expected`: the code, and words of the message.
+fn send_with(https: bool, host: &str, proxies: &[(&str, &str)], expected: (&str, &str)) {
+    let https = https.to_string();
+    let mut variables = vec![
+        ("GSSDK_TEST_HTTPS", https.as_str()),
+        ("GSSDK_TEST_HOST", host),
+        ("GSSDK_TEST_CA", certs::ca_pem()),
+        ("GSSDK_TEST_CODE", expected.0),
+        ("GSSDK_TEST_WORDS", expected.1),
+    ];
+    variables.extend(proxies);
+    in_environment("child_sends_one_request", &variables);
+}
+
+fn api_over_tls() -> StandIn {
+    let identity = certs::ca().issue(certs::server_params(&[API]));
+    StandIn::with_tls(certs::server_config(&identity, None))
+}
+
+fn requests(proxy: &Proxy) -> Vec<String> {
+    proxy.state.requests.lock().unwrap().clone()
+}
+
+const GOOD: (&str, &str) = ("0", "");
+
+#[test]
+fn the_environment_chooses_the_proxy() {
+    for api in [StandIn::plain(), api_over_tls()] {
+        let form = if api.https {
+            "CONNECT "
+        } else {
+            "POST http://"
+        };
+        let proxy = Proxy::redirecting(api.address);
+        let url = format!("http://127.0.0.1:{}", proxy.port);
+        let (mine, other) = match api.https {
+            true => ("HTTPS_PROXY", "HTTP_PROXY"),
+            false => ("HTTP_PROXY", "HTTPS_PROXY"),
+        };
+        let nobody = "http://127.0.0.1:1";
+        send_with(api.https, API, &[(mine, &url), (other, nobody)], GOOD);
+        send_with(api.https, API, &[("ALL_PROXY", &url)], GOOD);
+        let received = requests(&proxy);
+        assert_eq!(received.len(), 2);
+        assert!(
+            received.iter().all(|line| line.starts_with(form)),
+            "{received:?}"
         );
+        // Directly, nobody is there.
+        let direct = [("ALL_PROXY", url.as_str()), ("NO_PROXY", "x *.test")];
+        send_with(
+            api.https,
+            API,
+            &direct,
+            ("500000", "looking up api.test failed"),
+        );
+        assert_eq!(requests(&proxy).len(), 2);
+    }
+    let strange = [("ALL_PROXY", "socks5://127.0.0.1:1")];
+    send_with(true, API, &strange, ("400006", "ALL_PROXY"));
+}
+
+#[test]
+fn loopback_goes_through_no_proxy_that_the_environment_names() {
+    for api in [StandIn::plain(), StandIn::tls()] {
+        let proxies = [("ALL_PROXY", "http://127.0.0.1:1")];
+        send_with(api.https, &api.host(), &proxies, GOOD);
+        send_with(api.https, &api.host(), &[("ALL_PROXY", "a b")], GOOD);
+        assert_eq!(api.executed(), 2);
+        // One that the caller names is used.
+        let proxy = Proxy::start();
+        let response = through(&api, &format!("127.0.0.1:{}", proxy.port)).send();
+        assert_eq!(response.get_error_code(), 0, "{response}");
+        assert_eq!(requests(&proxy).len(), 1);
     }
 }
 
 #[test]
-fn the_environment_chooses_the_proxy() {
-    let (plain, tls) = (StandIn::plain(), StandIn::tls());
-    let hosts = [
-        ("GSSDK_TEST_PLAIN", plain.host()),
-        ("GSSDK_TEST_TLS", tls.host()),
-        ("GSSDK_TEST_CA", certs::ca_pem().to_string()),
-    ];
-    let run = |code: &str, proxies: &[(&str, String)]| {
-        let mut variables = vec![("GSSDK_TEST_CODE", code)];
-        variables.extend(
-            hosts
-                .iter()
-                .chain(proxies)
-                .map(|(name, value)| (*name, value.as_str())),
+fn a_connect_tells_the_callers_user_agent() {
+    let api = StandIn::tls();
+    for set in [None, Some("shop/1.0 (nightly)")] {
+        let proxy = Proxy::start();
+        let mut request = through(&api, &format!("http://joe:x@127.0.0.1:{}", proxy.port));
+        if let Some(agent) = set {
+            request.add_header("User-Agent", agent);
+        }
+        assert_eq!(request.send().get_error_code(), 0);
+        let head = proxy.state.heads.lock().unwrap()[0].clone();
+        let agent = api.last().header("user-agent").unwrap().to_string();
+        assert!(set.is_none_or(|set| agent == set), "{agent}");
+        let line = format!("User-Agent: {agent}");
+        assert_eq!(
+            head.lines().filter(|found| *found == line).count(),
+            1,
+            "{head}"
         );
-        in_environment("child_sends_one_request_to_each", &variables);
+    }
+}
+
+/// To a tunnel and to a plain request alike.
+#[test]
+fn a_proxy_that_wants_other_credentials_says_which() {
+    let refusal = |offers: &str| {
+        let head = format!("HTTP/1.1 407 x\r\n{offers}Content-Length: 0\r\n\r\n");
+        Proxy::answering(head.as_bytes())
     };
-    let requests = |proxy: &Proxy| proxy.state.requests.lock().unwrap().clone();
-
-    let (one, two) = (Proxy::start(), Proxy::start());
-    let url = |proxy: &Proxy| format!("http://127.0.0.1:{}", proxy.port);
-    run(
-        "0",
-        &[("HTTP_PROXY", url(&one)), ("HTTPS_PROXY", url(&two))],
-    );
-    assert!(
-        requests(&one)[0].starts_with("POST http://"),
-        "{:?}",
-        requests(&one)
-    );
-    assert!(
-        requests(&two)[0].starts_with("CONNECT "),
-        "{:?}",
-        requests(&two)
-    );
-
-    let all = Proxy::start();
-    run("0", &[("ALL_PROXY", url(&all))]);
-    assert_eq!(requests(&all).len(), 2);
-    run(
-        "0",
-        &[
-            ("ALL_PROXY", url(&all)),
-            ("NO_PROXY", "example.com, localhost".into()),
-        ],
-    );
-    assert_eq!(requests(&all).len(), 2, "localhost is excepted");
-    run("400006", &[("ALL_PROXY", "socks5://127.0.0.1:1".into())]);
+    let several =
+        "Proxy-Authenticate: NTLM\r\nproxy-authenticate : Negotiate abc, Basic realm=\"a\"\r\n";
+    for api in [StandIn::plain(), StandIn::tls()] {
+        // Names of headers with spaces behind them are no HTTP, which ureq refuses.
+        let several = if api.https {
+            several
+        } else {
+            &several.replace(" :", ":")
+        };
+        for (user, offers, words) in [
+            (
+                "",
+                several,
+                "(it offers NTLM, Negotiate, Basic; Basic, with user and password",
+            ),
+            (
+                "",
+                "",
+                "(Basic, with user and password in the proxy's URL, is supported)",
+            ),
+            (
+                "joe:hunter2@",
+                several,
+                "Basic; the user and password in the proxy's URL were refused)",
+            ),
+            (
+                "joe:hunter2@",
+                "",
+                "(the user and password in the proxy's URL were refused)",
+            ),
+        ] {
+            let proxy = refusal(offers);
+            let request = through(&api, &format!("http://{user}127.0.0.1:{}", proxy.port));
+            fails(&request, 500_000, "407");
+            fails(&request, 500_000, words);
+            fails(
+                &request,
+                500_000,
+                &format!("the proxy 127.0.0.1:{}", proxy.port),
+            );
+        }
+        assert_eq!(api.executed(), 0);
+    }
 }

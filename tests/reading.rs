@@ -1,13 +1,10 @@
 //! Answers and parameters of any shape: what is read of them, digit by digit.
 #![cfg(feature = "client")]
 
-mod support;
-
 use std::collections::BTreeMap;
 
 use gssdk::*;
 use serde::Deserialize;
-use support::*;
 
 const KEEPS_DIGITS: bool = cfg!(feature = "arbitrary_precision");
 
@@ -356,7 +353,7 @@ fn sent(request: &GSRequest, name: &str) -> String {
     value.to_string()
 }
 
-fn with(params: impl Params) -> GSRequest {
+fn with(params: impl serde::Serialize) -> GSRequest {
     GSRequest::new("key", "c2VjcmV0", "x.y", params)
 }
 
@@ -420,67 +417,6 @@ fn floats_are_sent_as_python_sends_them() {
         assert_eq!(sent(&with(text), "a"), format!("%5B{expected}%5D"));
         let value: f64 = json.parse().unwrap();
         assert_eq!(sent(&with(json!({"n": value})), "n"), expected);
-    }
-    let mut request = with(());
-    for (single, expected) in [
-        (0.1f32, "0.1"),
-        (16_777_216.0, "16777216.0"),
-        (f32::MAX, "3.4028235e%2B38"),
-        (f32::MIN_POSITIVE, "1.1754944e-38"),
-        (-2.5, "-2.5"),
-    ] {
-        request.set_param("n", single);
-        request.set_param("a", vec![single]);
-        assert_eq!(sent(&request, "n"), expected);
-        assert_eq!(sent(&request, "a"), format!("%5B{expected}%5D"));
-    }
-}
-
-#[test]
-fn a_number_that_is_not_finite_is_refused_at_send_until_it_is_replaced() {
-    let api = StandIn::plain();
-    let mut request = api.set_status();
-    let check = |request: &GSRequest, refused: bool| {
-        let response = request.send();
-        if refused {
-            assert_eq!(response.get_error_code(), 400_006, "{response}");
-            assert!(response.get_error_message().contains("\"x\""), "{response}");
-            assert_eq!(response.outcome(), Outcome::NotSent);
-            assert!(request.prepare().is_err());
-        } else {
-            assert_eq!(response.get_error_code(), 0, "{response}");
-        }
-    };
-    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        request.set_param("x", 1);
-        request.set_param("x", value);
-        check(&request, true);
-        request.set_param("y", 1.5);
-        check(&request, true);
-        request.set_param("x", 1.5);
-        check(&request, false);
-        for request in [
-            request.clone().tap("x", value as f32),
-            request.clone().tap("x", vec![1.0, value]),
-            request.clone().tap("x", Some([value])),
-            request
-                .clone()
-                .tap("x", value.to_string().parse::<f64>().ok()),
-        ] {
-            check(&request, true);
-        }
-    }
-    assert_eq!(api.received().len(), 3);
-}
-
-trait Tap {
-    fn tap(self, name: &str, value: impl ParamValue) -> Self;
-}
-
-impl Tap for GSRequest {
-    fn tap(mut self, name: &str, value: impl ParamValue) -> Self {
-        self.set_param(name, value);
-        self
     }
 }
 

@@ -257,7 +257,7 @@ fn every_kind_of_value_arrives_as_it_was() {
         deep = json!([deep]);
     }
     let mut deeper = json!({"password": "bottom"});
-    for _ in 0..3_000 {
+    for _ in 0..490 {
         deeper = Value::Array(vec![deeper]);
     }
     let response = api
@@ -535,7 +535,7 @@ fn a_text_may_be_a_string_an_option_or_a_value() {
             info["sessionToken"].clone(),
             owned.as_ref(),
             method.clone(),
-            None,
+            (),
         ),
         GSRequest::with_session(Some("token"), owned.clone(), method.as_str(), ()),
     ] {
@@ -556,7 +556,7 @@ fn a_text_may_be_a_string_an_option_or_a_value() {
 fn several_parameters_are_set_at_once() {
     let mut request = GSRequest::new("key", "c2VjcmV0", "x.y", json!({"a": 1, "b": 2}));
     request.set_params(json!({"b": 3, "c": [4]}));
-    request.set_params(None);
+    request.set_params(());
     request.set_params(r#"{"d": "5"}"#);
     request.set_params(Map::from_iter([("a".to_string(), json!(6))]));
     assert_eq!(

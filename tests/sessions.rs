@@ -332,7 +332,7 @@ fn accept_and_user_agent_are_sent_and_prepared_once() {
     ] {
         request.add_header(name, value);
     }
-    request.send();
+    let _ = request.send();
     let head = api.last().head.to_ascii_lowercase();
     let lines = |name: &str| head.lines().filter(|line| line.starts_with(name)).count();
     assert_eq!((lines("user-agent:"), lines("x-trace:")), (1, 2), "{head}");

@@ -206,6 +206,17 @@ fn a_webhook_body_that_is_not_json_is_called_that() {
         let checked = JwtUtils::validate_webhook_with_keys(body.as_bytes(), jwt, API_KEY, &keys);
         refused(checked, "a body that is not JSON");
     }
+    // Half a surrogate pair is JSON, in a name as elsewhere.
+    for more in [
+        r#""\ud83d":1"#,
+        r#""a\udE00":{"\ud83d":1}"#,
+        r#""a":"\ud83d""#,
+    ] {
+        let body = format!(r#"{{"events":[],{more},"nonce":"n-1"}}"#);
+        let jwt = key.jwt(header(), with(claims(&body), json!({"jti": "n-1"})));
+        let checked = JwtUtils::validate_webhook_with_keys(body.as_bytes(), jwt, API_KEY, &keys);
+        assert_eq!(checked.unwrap()["jti"], "n-1");
+    }
     // What is JSON, though no map can hold it.
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     for value in [deep.as_str(), "1e400", "98765432109876543210"] {
@@ -260,6 +271,21 @@ fn each_check_of_an_extension_refuses_alone() {
         ),
     ] {
         refused(changed(changes), words);
+    }
+    // Half a surrogate pair, which no `Value` of the test's can hold: in the body around the
+    // token and in its payload, in a name and in a text.
+    let half = |payload: String| {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let signed = format!("{}.{}", part(&header().to_string()), part(&payload));
+        let jws = format!("{signed}.{}", key.sign(&signed));
+        check(&format!(r#"{{"\ud83d":"\udE00","jws":"{jws}"}}"#))
+    };
+    for more in [r#""\ud83d":1"#, r#""data":{"\ud83d":"\ud83d"}"#] {
+        let payload = payload()
+            .to_string()
+            .replacen('{', &format!("{{{more},"), 1);
+        let payload = payload.replacen(r#""data":{"params""#, r#""params":{"params""#, 1);
+        assert_eq!(half(payload).unwrap()["callID"], "c1", "{more}");
     }
     // A claim that is there is there, also as a null.
     for name in ["iss", "sub"] {

@@ -133,7 +133,7 @@ impl Site {
     }
 
     /// A request over https, signed by whoever signs here.
-    pub fn request(&self, method: &str, params: impl Params) -> GSRequest {
+    pub fn request(&self, method: &str, params: impl serde::Serialize) -> GSRequest {
         let request = match &self.signer {
             Signer::Secret(secret) => {
                 GSRequest::new(&self.api_key, secret, method, params).user_key(&self.user_key)

@@ -4,13 +4,11 @@
 //!
 //! | written | what happens |
 //! | --- | --- |
-//! | `eu1.gigya.com`, `gigya.com`, `login.example.com`, `gateway:8080` | used as it is |
-//! | `https://eu1.gigya.com`, `eu1.gigya.com/`, `eu1.gigya.com.`, ` eu1.gigya.com` | 400006 that says to write `eu1.gigya.com` |
-//! | `accounts.eu1.gigya.com`, `mtls.eu1.gigya.com` | likewise |
-//! | `eu1`, `eu1.gigya` | likewise |
-//! | `cn1` | 400006 that says to write `cn1.sapcdm.cn` |
-//! | `eu9`, `eu` | 400006 that lists the data centers: `accounts.eu` would be somebody else's host |
-//! | `eu9.gigya.com`, `jp1` | used as it is: it may be new, or the caller's own; if sending fails, the error lists the data centers |
+//! | `eu1.gigya.com`, `gigya.com`, `login.example.com`, `gateway:8080`, `eu9.gigya.com` | used as it is; if an unknown one of Gigya's cannot be reached, the error lists the data centers |
+//! | a scheme, a path, a dot or white space around: `https://eu1.gigya.com/` | 400006 that says to write `eu1.gigya.com` |
+//! | a namespace in front: `accounts.eu1.gigya.com` | likewise |
+//! | a short name: `eu1`, `eu1.gigya`, `cn1` | likewise: `eu1.gigya.com`, `cn1.sapcdm.cn` |
+//! | an unknown short name: `eu9`, `eu` | 400006 that lists the data centers: `accounts.eu` would be somebody else's host |
 
 use crate::error::GSException;
 use crate::log::address;
@@ -40,72 +38,63 @@ pub(super) fn check(domain: &str, namespace: &str) -> Result<(), GSException> {
         return Ok(());
     }
     let what = "API domain";
-    let shown = address::address(domain);
     let meant = meant_by(domain, namespace);
-    if is_short_name(&meant) {
-        return Err(GSException::invalid(format_args!(
-            "the {what} {shown:?} is not the domain of a data center; the data centers are {}",
-            DATA_CENTERS.join(", ")
-        )));
-    }
-    if meant != domain && check_host(&meant, what).is_ok() {
-        return Err(GSException::invalid(format_args!(
-            "the {what} {shown:?} should be only the domain of the data center: \
-             write {meant:?}"
-        )));
-    }
-    // An empty first label stands for the default data center (client certificates).
-    check_host(domain.strip_prefix('.').unwrap_or(domain), what)
+    let advice = if is_short_name(meant) {
+        list("is not the domain of a data center; the data centers are")
+    } else if meant != domain && check_host(meant, what).is_ok() {
+        format!("should be only the domain of the data center: write {meant:?}")
+    } else {
+        // An empty first label stands for the default data center (client certificates).
+        return check_host(domain.strip_prefix('.').unwrap_or(domain), what);
+    };
+    let shown = address::address(domain);
+    Err(GSException::invalid(format_args!(
+        "the {what} {shown:?} {advice}"
+    )))
 }
 
 /// What to say if a request could not be sent to this domain: which data centers exist,
 /// if the domain looks like an unknown one.
 pub(super) fn hint(domain: &str) -> Option<String> {
-    let domain = domain.to_ascii_lowercase();
-    let label = domain.split('.').next().unwrap_or_default();
-    let looks_like_one = is_short_name(label) || is_numbered(label) || domain.contains("gigya");
-    if !looks_like_one || DATA_CENTERS.contains(&domain.as_str()) {
-        return None;
-    }
-    Some(format!(
-        "{domain:?} is not among the known data centers: {}",
-        DATA_CENTERS.join(", ")
-    ))
+    let lower = domain.to_ascii_lowercase();
+    let label = lower.split('.').next().unwrap_or_default();
+    let looks_like_one = is_short_name(label) || lower.contains("gigya");
+    let is_unknown = looks_like_one && !DATA_CENTERS.contains(&lower.as_str());
+    is_unknown.then(|| format!("{lower:?} {}", list("is not among the known data centers:")))
+}
+
+fn list(introduction: &str) -> String {
+    format!("{introduction} {}", DATA_CENTERS.join(", "))
 }
 
 /// The domain that the caller most likely means; usually the one that is given.
-fn meant_by(domain: &str, namespace: &str) -> String {
-    let text = domain.trim();
-    let text = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let text = text.split(['/', '?', '#']).next().unwrap_or_default();
-    let text = text.strip_suffix('.').unwrap_or(text);
-    let text = match text.split_once('.') {
+fn meant_by<'a>(domain: &'a str, namespace: &str) -> &'a str {
+    let (_, host) = domain.split_once("://").unwrap_or(("", domain));
+    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.trim().trim_end_matches('.');
+    let host = match host.split_once('.') {
         Some((first, rest)) if is_namespace(first, rest, namespace) => rest,
-        _ => text,
+        _ => host,
     };
-    let label = text.strip_suffix(".gigya").unwrap_or(text);
-    let full = |data_center: &&&str| {
-        let (name, _) = data_center.split_once('.').unwrap_or_default();
-        name.eq_ignore_ascii_case(label)
+    let name = host.strip_suffix(".gigya").unwrap_or(host);
+    let is_it = |domain: &&&str| {
+        let label = domain.split('.').next();
+        label.is_some_and(|label| label.eq_ignore_ascii_case(name))
     };
-    let known = DATA_CENTERS.iter().find(full);
-    known.copied().unwrap_or(text).to_string()
+    DATA_CENTERS.iter().find(is_it).copied().unwrap_or(host)
 }
 
 /// Whether the first label is a namespace and the rest Gigya's domain. The caller's own
 /// domains may begin with any label.
 fn is_namespace(first: &str, rest: &str, namespace: &str) -> bool {
     let rest = rest.to_ascii_lowercase();
-    let label = rest.split('.').next().unwrap_or_default();
-    let is_gigyas = [".gigya.com", ".gigya-api.cn", ".sapcdm.cn"]
-        .iter()
-        .any(|suffix| rest.ends_with(suffix));
-    let is_data_center = if is_gigyas {
-        is_short_name(label) || is_numbered(label)
-    } else {
-        is_short_name(&rest) && is_numbered(&rest)
-    };
-    is_data_center || first.eq_ignore_ascii_case(namespace) && (is_gigyas || rest == "gigya.com")
+    let zones = ["gigya.com", "sapcdm.cn", "gigya-api.cn"];
+    let is_gigyas = zones.iter().any(|zone| {
+        let front = rest.strip_suffix(zone);
+        front.is_some_and(|front| front.is_empty() || front.ends_with('.'))
+    });
+    let is_named = first.eq_ignore_ascii_case(namespace);
+    is_named && (is_gigyas || is_short_name(&rest)) || DATA_CENTERS.contains(&rest.as_str())
 }
 
 /// Whether a text is the short name of a region or of a data center: `eu`, `eu1`,
@@ -114,12 +103,6 @@ fn is_short_name(text: &str) -> bool {
     let name = text.to_ascii_lowercase();
     let region = name.trim_end_matches(|c: char| c.is_ascii_digit());
     name == "global" || ["us", "eu", "au", "ru", "cn"].contains(&region)
-}
-
-/// Whether a label looks like the name of a data center: two letters and a digit.
-fn is_numbered(label: &str) -> bool {
-    matches!(label.as_bytes(), [a, b, n]
-        if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && n.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -178,7 +161,7 @@ mod tests {
             "eu9.gigya.com",
             "eu1.gigia.com",
             "us1.gigya.co",
-            "jp1",
+            "jp1.gigya.com",
             "gigya",
         ] {
             assert_eq!(check(domain, "accounts"), Ok(()));

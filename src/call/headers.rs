@@ -1,7 +1,9 @@
 //! The headers of a request: the SDK's own, and those that a caller may set.
 
 use http::HeaderMap;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT,
+};
 
 use crate::error::GSException;
 use crate::log::address;
@@ -62,17 +64,26 @@ pub(super) fn build(
     }
     let mut headers = HeaderMap::with_capacity(8);
     headers.extend(SDK_HEADERS);
-    for (name, value) in in_effect(callers) {
-        if !(is_anonymous && name.eq_ignore_ascii_case("authorization")) {
-            check_name(name)?;
+    for (name, text) in callers {
+        let refused = |why| {
+            let name = address::name(name);
+            Err(GSException::invalid(format_args!(
+                "the header {name:?} {why}"
+            )))
+        };
+        let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+            return refused("has a name that is not a valid header name");
+        };
+        if is_owned(header.as_str()) && !(is_anonymous && header == AUTHORIZATION) {
+            return refused("is the SDK's own and cannot be set");
         }
-        check_value(name, value)?;
-        let header = HeaderName::from_bytes(name.as_bytes());
-        let (Ok(header), Ok(value)) = (header, HeaderValue::from_str(value)) else {
-            return Err(refused(name, "cannot be sent"));
+        let value = HeaderValue::from_str(text).ok();
+        // Control characters of Unicode and tabs are none of HTTP's.
+        let Some(value) = value.filter(|_| !text.chars().any(char::is_control)) else {
+            return refused("has a value with control characters");
         };
         // The SDK's own values are replaced, all others are added.
-        if matches!(header, ACCEPT | USER_AGENT) {
+        if is_single(name) {
             headers.insert(header, value);
         } else {
             headers.append(header, value);
@@ -81,43 +92,14 @@ pub(super) fn build(
     Ok(headers)
 }
 
-/// The caller's headers but for those that a later one replaces: as `Accept` and
-/// `User-Agent`, which the SDK sends, too, are there once.
-pub(crate) fn in_effect(callers: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
-    let is_same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
-    callers
+/// Whether the SDK sends this header, too: of the caller's, the last one replaces it.
+pub(super) fn is_single(name: &str) -> bool {
+    [ACCEPT, USER_AGENT]
         .iter()
-        .enumerate()
-        .filter(move |(at, (name, _))| {
-            let once = is_same(name, "accept") || is_same(name, "user-agent");
-            let mut later = callers.iter().skip(at + 1);
-            !(once && later.any(|(later, _)| is_same(later, name)))
-        })
-        .map(|(_, header)| header)
+        .any(|single| name.eq_ignore_ascii_case(single.as_str()))
 }
 
-fn check_name(name: &str) -> Result<(), GSException> {
-    let lower = name.to_ascii_lowercase();
-    // A token (RFC 9110, 5.6.2).
-    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    if name.is_empty() || !name.chars().all(is_token) {
-        return Err(refused(name, "has a name that is not a valid header name"));
-    }
-    let owned_prefixes = ["content-", "proxy-"];
-    if OWNED.contains(&lower.as_str()) || owned_prefixes.iter().any(|p| lower.starts_with(p)) {
-        return Err(refused(name, "is the SDK's own and cannot be set"));
-    }
-    Ok(())
-}
-
-fn check_value(name: &str, value: &str) -> Result<(), GSException> {
-    if value.chars().any(char::is_control) {
-        return Err(refused(name, "has a value with control characters"));
-    }
-    Ok(())
-}
-
-fn refused(name: &str, why: &str) -> GSException {
-    let name = address::name(name);
-    GSException::invalid(format_args!("the header {name:?} {why}"))
+/// * `name`: in lower case.
+fn is_owned(name: &str) -> bool {
+    OWNED.contains(&name) || name.starts_with("content-") || name.starts_with("proxy-")
 }

@@ -1,7 +1,7 @@
 //! Plain hosts: no string from a caller can make more of a URL than a host and an optional
 //! port.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::error::GSException;
 use crate::log::address;
@@ -70,5 +70,19 @@ pub(crate) fn split_port(host: &str) -> (&str, Option<&str>) {
         // The colons of an IPv6 address are inside its brackets.
         Some((name, port)) if !port.contains(']') => (name, Some(port)),
         _ => (host, None),
+    }
+}
+
+/// The host without the brackets of an IPv6 address.
+pub(crate) fn without_brackets(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// Whether a host is certainly this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let (name, _) = split_port(host);
+    match without_brackets(name).parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => name.eq_ignore_ascii_case("localhost"),
     }
 }

@@ -12,20 +12,18 @@ pub(crate) mod host;
 pub(crate) mod oauth1;
 pub(crate) mod target;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use serde_core::de::Error;
-use serde_json::value::RawValue;
-use serde_json::{Map, Number, Value};
+use serde_core::Serialize;
+use serde_json::{Map, Value};
 
+use crate::arguments;
 use crate::error::GSException;
 use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
 use crate::outcome::Outcome;
 use crate::pem::{ClientCert, Pem};
 use crate::reading::json;
-use crate::sync::Cancel;
 use credentials::{Authentication, Credentials};
 use form::{Field, Form, SIGNATURE, Stamp};
 use target::Target;
@@ -42,8 +40,6 @@ pub(crate) struct Call {
     pub(crate) params: Map<String, Value>,
     /// Why the caller's parameters cannot be used.
     pub(crate) params_error: Option<String>,
-    /// The names of parameters that are NaN or infinite, and so not in `params`.
-    not_finite: BTreeSet<String>,
     pub(crate) api_key: Option<String>,
     pub(crate) secret_key: Option<String>,
     pub(crate) user_key: Option<String>,
@@ -62,8 +58,6 @@ pub(crate) struct Call {
     pub(crate) idempotent: bool,
     /// Whether the rows of the answer are parsed later, one by one.
     pub(crate) rows_apart: bool,
-    /// Cancels the call before its next transmission.
-    pub(crate) cancel: Option<Cancel>,
     /// Whether to follow error 301001 to the data center that it names.
     pub(crate) follows_data_center: bool,
     /// The caller's headers.
@@ -73,7 +67,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(api_method: &str, params: Value) -> Self {
+    pub(crate) fn new(api_method: &str, params: impl Serialize) -> Self {
         let (params, params_error) = match read_params(params) {
             Ok(params) => (params, None),
             Err(why) => (Map::new(), Some(why)),
@@ -82,7 +76,6 @@ impl Call {
             api_method: api_method.to_string(),
             params,
             params_error,
-            not_finite: BTreeSet::new(),
             api_key: None,
             secret_key: None,
             user_key: None,
@@ -96,7 +89,6 @@ impl Call {
             retries: 0,
             idempotent: false,
             try_timeout: None,
-            cancel: None,
             rows_apart: false,
             follows_data_center: false,
             headers: Vec::new(),
@@ -105,15 +97,38 @@ impl Call {
     }
 
     /// Adds parameters; each replaces the one of its name.
-    pub(crate) fn add_params(&mut self, params: Value) {
+    pub(crate) fn set_params(&mut self, params: impl Serialize) {
         match read_params(params) {
             Ok(params) => {
                 for (name, value) in params {
-                    self.set_param(name, Some(value));
+                    self.insert(name, value);
                 }
             }
-            Err(why) => self.params_error = Some(why),
+            Err(why) => self.refuse(why),
         }
+    }
+
+    /// Sets a parameter, replacing any other of its name.
+    pub(crate) fn set_param(&mut self, name: String, value: impl Serialize) {
+        match arguments::value(value) {
+            Ok(value) => self.insert(name, value),
+            Err(why) => self.refuse(format!("the parameter {name:?} cannot be sent: {why}")),
+        }
+    }
+
+    /// An absent value takes its parameter away.
+    fn insert(&mut self, name: String, value: Value) {
+        if value.is_null() {
+            self.params.remove(&name);
+        } else {
+            self.params.insert(name, value);
+        }
+    }
+
+    /// What could not be taken is reported by every later send: whatever follows, the
+    /// request is not the one that the caller meant.
+    fn refuse(&mut self, why: String) {
+        self.params_error.get_or_insert(why);
     }
 
     /// How the request authenticates.
@@ -130,30 +145,22 @@ impl Call {
         )
     }
 
-    /// Resolves where the call goes and how it authenticates, after everything that can be
-    /// checked before sending has been checked.
+    /// Resolves where the call goes, after everything that can be checked before sending
+    /// has been checked.
     ///
     /// * `api_domain`: the caller's, or that of another data center.
     ///
     /// # Errors
     /// 400002 when there is no method or nothing to authenticate with, 400006
     /// when the parameters, the method, domain, host or headers cannot be used.
-    pub(crate) fn target(
-        &self,
-        api_domain: &str,
-    ) -> Result<(Arc<Target>, Credentials<'_>), GSException> {
-        let credentials = self.credentials()?;
+    pub(crate) fn target(&self, api_domain: &str) -> Result<Arc<Target>, GSException> {
         let is_callers = api_domain == self.api_domain;
         if let Some(target) = self.target.get().filter(|_| is_callers) {
-            return Ok((Arc::clone(target), credentials));
+            return Ok(Arc::clone(target));
         }
+        let credentials = self.credentials()?;
         if let Some(why) = &self.params_error {
             return Err(GSException::invalid(why));
-        }
-        if let Some(name) = self.not_finite.first() {
-            return Err(GSException::invalid(format_args!(
-                "the parameter {name:?} is NaN or infinite"
-            )));
         }
         let is_anonymous = matches!(credentials, Credentials::Anonymous);
         let headers = headers::build(&self.headers, is_anonymous)?;
@@ -166,11 +173,10 @@ impl Call {
             credentials.secret(),
             headers,
         )?);
-        let target = match is_callers {
-            true => Arc::clone(self.target.get_or_init(|| target)),
-            false => target,
-        };
-        Ok((target, credentials))
+        if is_callers {
+            return Ok(Arc::clone(self.target.get_or_init(|| target)));
+        }
+        Ok(target)
     }
 
     /// What the call says about an error: what it lacks, or which data centers exist.
@@ -196,20 +202,12 @@ impl Call {
         }
     }
 
-    /// Sets a parameter, replacing any other of its name.
-    ///
-    /// * `value`: `None` for NaN and infinity.
-    pub(crate) fn set_param(&mut self, name: String, value: Option<Value>) {
-        match value {
-            Some(value) => {
-                self.not_finite.remove(&name);
-                self.params.insert(name, value);
-            }
-            None => {
-                self.params.remove(&name);
-                self.not_finite.insert(name);
-            }
+    pub(crate) fn add_header(&mut self, name: &str, value: &str) {
+        if headers::is_single(name) {
+            self.headers
+                .retain(|(other, _)| !other.eq_ignore_ascii_case(name));
         }
+        self.headers.push((name.to_string(), value.to_string()));
     }
 
     /// Must be called whenever something changes.
@@ -231,64 +229,35 @@ impl Call {
         Form::encode(&self.params, &own, without)
     }
 
-    /// Waits for so long, but not longer than until the call is cancelled; returns whether it
-    /// is.
-    pub(crate) fn is_cancelled_within(&self, time: Duration) -> bool {
-        match &self.cancel {
-            Some(cancel) => cancel.wait(time),
-            None => {
-                std::thread::sleep(time);
-                false
-            }
-        }
-    }
-
     /// Whether errors of the SDK are written as XML.
     pub(crate) fn wants_xml(&self) -> bool {
         self.params.get("format").and_then(Value::as_str) == Some("xml")
     }
 }
 
-fn read_params(params: Value) -> Result<Map<String, Value>, String> {
+/// The parameters, by name.
+///
+/// # Errors
+/// Why they cannot be sent.
+fn read_params(params: impl Serialize) -> Result<Map<String, Value>, String> {
     const EXPECTED: &str = "the parameters should be a JSON object, as in json!({\"UID\": \"…\"})";
+    let mut params =
+        arguments::value(params).map_err(|why| format!("the parameters cannot be sent: {why}"))?;
+    if let Value::String(text) = &params {
+        let text = json::trimmed(text);
+        if !text.starts_with('{') {
+            return Err(format!("{EXPECTED}, or the text of one"));
+        }
+        params = arguments::parse(text)
+            .map_err(|why| format!("the parameters are not valid JSON text: {why}"))?;
+    }
     match params {
         Value::Object(params) => Ok(params),
         Value::Null => Ok(Map::new()),
-        Value::String(text) => {
-            let text = json::trimmed(&text);
-            if !text.starts_with('{') {
-                return Err(format!("{EXPECTED}, or the text of one"));
-            }
-            let not_json = |why| format!("the parameters are not valid JSON text: {why}");
-            let params = json::parse_strictly(text).map_err(not_json)?;
-            check_integers(text).map_err(not_json)?;
-            read_params(params)
-        }
         Value::Array(_) => Err(format!("{EXPECTED}, not an array")),
         Value::Number(_) => Err(format!("{EXPECTED}, not a number")),
-        Value::Bool(_) => Err(format!("{EXPECTED}, not a boolean")),
+        Value::Bool(_) | Value::String(_) => Err(format!("{EXPECTED}, not a boolean")),
     }
-}
-
-/// Checks that every integer in a JSON text is an integer as a value, too: serde_json
-/// makes floats of those that exceed 64 bits, unless `arbitrary_precision` is on.
-fn check_integers(json: &str) -> serde_json::Result<()> {
-    let parts: Vec<&RawValue> = match json.chars().next() {
-        Some('[') => serde_json::from_str(json)?,
-        Some('{') => serde_json::from_str::<BTreeMap<String, &RawValue>>(json)?
-            .into_values()
-            .collect(),
-        Some('-' | '0'..='9') if !json.contains(['.', 'e', 'E']) && json != "-0" => {
-            if serde_json::from_str::<Number>(json)?.is_f64() {
-                return Err(Error::custom(
-                    "an integer does not fit 64 bits: send it as text",
-                ));
-            }
-            return Ok(());
-        }
-        _ => return Ok(()),
-    };
-    parts.iter().try_for_each(|part| check_integers(part.get()))
 }
 
 #[cfg(test)]
@@ -296,24 +265,6 @@ mod tests {
     use super::*;
     use crate::encoding::percent::{Out, Percent, text as ascii};
     use crate::sig_utils::calc_signature;
-
-    #[test]
-    fn an_integer_beyond_64_bits_is_refused_or_keeps_every_digit() {
-        let refused = |json: &str| read_params(Value::from(json)).is_err();
-        let keeps_digits = cfg!(feature = "arbitrary_precision");
-        for good in [
-            r#"{"a": 18446744073709551615, "b": [-9223372036854775808, 1e99, 0.5]}"#,
-            r#"{"123456789012345678901234567890": "-99999999999999999999999\" 1"}"#,
-        ] {
-            assert!(!refused(good), "{good}");
-        }
-        for bad in [
-            r#"{"a": 18446744073709551616}"#,
-            r#"{"a\"": {"b": [1, -9223372036854775809]}}"#,
-        ] {
-            assert_eq!(refused(bad), !keeps_digits, "{bad}");
-        }
-    }
 
     /// Every whole request that GSSDK.py recorded: URL, base string and body,
     /// byte for byte but for the value of `sdk` and the signature over it.
@@ -352,8 +303,8 @@ mod tests {
                 nonce: text("nonce").unwrap().parse().unwrap(),
                 offset: 0,
             };
-            let (target, credentials) = call.target(&call.api_domain).unwrap();
-            let form = || call.form(&credentials, stamp);
+            let target = call.target(&call.api_domain).unwrap();
+            let form = || call.form(&call.credentials().unwrap(), stamp);
             // With a certificate and a secret the SDK uses https, Python does not.
             let forced = call.client_cert.is_some() && !expected_url.starts_with("https");
             let https = |text: &str| {
@@ -366,7 +317,7 @@ mod tests {
             assert_eq!(target.url, https(expected_url), "{row}");
 
             let ours = |text: &str| text.replace("python_3.6.0", SDK);
-            let signature = target.sign(&form()).unwrap();
+            let signature = target.sign(&form());
             let body = match &signature {
                 Some(signature) => form().signed(signature),
                 None => form().text,

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::crypto::hmac::Signer;
 use crate::encoding::percent::{Out, Percent, text};
 use crate::error::GSException;
+use crate::sig_utils;
 
 use super::form::{Form, SIGNATURE};
 use super::host::split_port;
@@ -39,9 +40,9 @@ pub(crate) fn base_string(beginning: &str, form: &str) -> String {
 /// An HMAC that has been given its key and the beginning of the base string.
 ///
 /// # Errors
-/// 400006 when the secret key is not valid base64.
+/// As [`sig_utils::signer`].
 pub(crate) fn signer(secret: &str, beginning: &str) -> Result<Signer, GSException> {
-    let mut signer = Signer::new(secret).map_err(GSException::invalid)?;
+    let mut signer = sig_utils::signer(secret)?;
     signer.update(beginning.as_bytes());
     Ok(signer)
 }

@@ -4,8 +4,6 @@
 //! No string from a caller can make more of a URL than a plain host and a plain path:
 //! anything else is refused before anything is signed or sent.
 
-use std::net::IpAddr;
-
 use http::{HeaderMap, Uri};
 
 use crate::crypto::hmac::Signer;
@@ -14,7 +12,7 @@ use crate::log::address;
 
 use super::api_domain;
 use super::form::Form;
-use super::host::{check_host, is_plain, split_port};
+use super::host::{check_host, is_loopback, is_plain};
 use super::oauth1;
 
 /// Where a request goes.
@@ -33,8 +31,8 @@ pub(crate) struct Target {
     /// The beginning of the base string, which names the method and the URL.
     base_string: String,
     /// For a signed request: an HMAC that has been given its key and the beginning of the
-    /// base string, or the error of the key.
-    signer: Option<Result<Signer, GSException>>,
+    /// base string.
+    signer: Option<Signer>,
 }
 
 impl Target {
@@ -43,7 +41,8 @@ impl Target {
     /// * `secret`: the secret that signs the request.
     ///
     /// # Errors
-    /// 400002 without a method; 400006 for a method, domain or override that is not plain.
+    /// 400002 without a method, or for a secret of which base64 leaves nothing; 400006 for a
+    /// secret that is not base64, and a method, domain or override that is not plain.
     pub(crate) fn resolve(
         api_method: &str,
         api_domain: &str,
@@ -95,7 +94,9 @@ impl Target {
         let uri = uri.map_err(|why| GSException::invalid(format_args!("the URL: {why}")))?;
         let base_string = oauth1::beginning("POST", &url, https)?;
         Ok(Target {
-            signer: secret.map(|secret| oauth1::signer(secret, &base_string)),
+            signer: secret
+                .map(|secret| oauth1::signer(secret, &base_string))
+                .transpose()?,
             https,
             direct,
             host,
@@ -107,14 +108,9 @@ impl Target {
     }
 
     /// The signature of a form; `None` for a request that is not signed.
-    ///
-    /// # Errors
-    /// 400006 when the secret is not base64.
-    pub(crate) fn sign(&self, form: &Form) -> Result<Option<String>, GSException> {
-        match &self.signer {
-            None => Ok(None),
-            Some(signer) => Ok(Some(oauth1::sign(signer.clone()?, &form.text))),
-        }
+    pub(crate) fn sign(&self, form: &Form) -> Option<String> {
+        let signer = self.signer.clone()?;
+        Some(oauth1::sign(signer, &form.text))
     }
 
     /// The base string of a form.
@@ -129,16 +125,6 @@ fn split_scheme(text: &str) -> (bool, &str) {
         Some((scheme, host)) if scheme.eq_ignore_ascii_case("http") => (true, host),
         Some((scheme, host)) if scheme.eq_ignore_ascii_case("https") => (false, host),
         _ => (false, text),
-    }
-}
-
-/// Whether a host is certainly this machine.
-fn is_loopback(host: &str) -> bool {
-    let (name, _) = split_port(host);
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse::<IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => name.eq_ignore_ascii_case("localhost"),
     }
 }
 

@@ -16,12 +16,6 @@ pub(crate) fn write_json(value: &Value, out: &mut impl Out) {
     let _ = value.serialize(&mut serializer);
 }
 
-/// Writes a string with its quotes.
-pub(crate) fn write_json_string(text: &str, out: &mut impl Out) {
-    let mut serializer = Serializer::with_formatter(Sink(out), Python);
-    let _ = text.serialize(&mut serializer);
-}
-
 /// Writes a number as Python does: integers digit by digit, floats by their `repr` if it
 /// has the same digits. With `arbitrary_precision` a number may have more digits than a
 /// float can hold, and none of them is lost.

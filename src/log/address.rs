@@ -1,6 +1,8 @@
 //! Strings that should be a method, a host or a proxy. Only plain ones are shown: anything
 //! else could contain a password.
 
+use std::net::Ipv6Addr;
+
 use super::secrets::MASK;
 
 fn is_plain(c: char) -> bool {
@@ -18,21 +20,18 @@ pub(crate) fn name(text: &str) -> &str {
 }
 
 fn is_host(text: &str) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        // The colons of an IPv6 address are inside its brackets.
-        Some((host, port)) if !port.contains(']') => (host, port),
-        _ => (text, "1"),
-    };
+    let port = text
+        .rsplit_once(':')
+        .filter(|(_, port)| !port.ends_with(']'));
+    let (host, port) = port.unwrap_or((text, "0"));
     let address = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'));
     let is_host = match address {
-        Some(address) => address
-            .chars()
-            .all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '.')),
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
         None => !host.is_empty() && host.chars().all(is_plain),
     };
-    is_host && (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit())
+    is_host && port.parse::<u16>().is_ok()
 }
 
 /// A proxy, a host override or a domain as `[scheme://]host[:port]`, without user and
@@ -62,21 +61,21 @@ pub(crate) fn host_and_port(text: &str) -> String {
 /// Scheme, host and path of a redirect's target, the path as far as it is plain; never user,
 /// query or fragment.
 pub(crate) fn location(text: &str) -> String {
-    let path = |text: &str| {
-        let is_path = |c| is_plain(c) || matches!(c, '/' | '~');
-        text.chars().take_while(|c| is_path(*c)).collect::<String>()
-    };
-    let target = text.split_once("://").and_then(|(scheme, rest)| {
-        let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
-        let (authority, rest) = rest.split_at_checked(end)?;
-        let host = authority.rsplit('@').next().filter(|host| is_host(host))?;
-        let is_scheme = scheme.chars().all(|c| c.is_ascii_alphanumeric());
-        is_scheme.then(|| [scheme, "://", host, &path(rest)].concat())
-    });
-    let is_path = text.starts_with('/') && !text.starts_with("//");
-    target
-        .or_else(|| is_path.then(|| path(text)))
-        .unwrap_or_else(|| MASK.into())
+    let scheme = text.find("://").filter(|_| !text.starts_with('/'));
+    let start = scheme.map_or(0, |at| at + "://".len());
+    let end = text
+        .get(start..)
+        .and_then(|rest| rest.find(['/', '?', '#', '\\']));
+    let (origin, path) = text
+        .split_at_checked(end.map_or(text.len(), |end| start + end))
+        .unwrap_or_default();
+    let is_relative = origin.is_empty() && path.starts_with('/') && !path.starts_with("//");
+    let origin = address(origin);
+    if !is_relative && (start == 0 || origin == MASK) {
+        return MASK.into();
+    }
+    let is_path = |c: &char| is_plain(*c) || matches!(c, '/' | '~');
+    origin + &path.chars().take_while(is_path).collect::<String>()
 }
 
 #[cfg(test)]

@@ -24,23 +24,15 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::encoding::percent::text;
-use crate::encoding::python_json::{write_json, write_json_string};
+use crate::encoding::python_json::write_json;
 use crate::reading::{Kind, Reply};
-use secrets::Secrets;
+use secrets::{MASK, Secrets};
 
 /// The fields of an answer whose values are shown.
+#[rustfmt::skip]
 const SHOWN_FIELDS: [&str; 11] = [
-    "callId",
-    "errorCode",
-    "errorMessage",
-    "errorDetails",
-    "validationErrors",
-    "apiVersion",
-    "statusCode",
-    "statusReason",
-    "time",
-    "totalCount",
-    "objectsCount",
+    "callId", "errorCode", "errorMessage", "errorDetails", "validationErrors", "apiVersion",
+    "statusCode", "statusReason", "time", "totalCount", "objectsCount",
 ];
 
 /// The parameters whose values are shown.
@@ -71,109 +63,95 @@ impl Log {
 
 /// A text as Python's `repr` writes it.
 fn repr(text: &str) -> String {
-    let quote = match text.contains('\'') && !text.contains('"') {
-        true => '"',
-        false => '\'',
-    };
+    let has = |quote| text.contains(quote);
+    let quote = if has('\'') && !has('"') { '"' } else { '\'' };
     let mut shown = String::with_capacity(text.len() + 2);
     shown.push(quote);
     for c in text.chars() {
-        match c {
-            '\n' => shown.push_str("\\n"),
-            '\r' => shown.push_str("\\r"),
-            '\t' => shown.push_str("\\t"),
-            '\\' => shown.push_str("\\\\"),
-            c if c == quote => shown.extend(['\\', c]),
-            c if is_printable(c) => shown.push(c),
-            c => shown.push_str(&match u32::from(c) {
-                code @ ..=0xff => format!("\\x{code:02x}"),
-                code @ ..=0xffff => format!("\\u{code:04x}"),
-                code => format!("\\U{code:08x}"),
-            }),
+        match (c, u32::from(c)) {
+            ('\n', _) => shown.push_str("\\n"),
+            ('\r', _) => shown.push_str("\\r"),
+            ('\t', _) => shown.push_str("\\t"),
+            _ if c == '\\' || c == quote => shown.extend(['\\', c]),
+            _ if is_printable(c) => shown.push(c),
+            (_, code @ ..=0xff) => shown.push_str(&format!("\\x{code:02x}")),
+            (_, code @ ..=0xffff) => shown.push_str(&format!("\\u{code:04x}")),
+            (_, code) => shown.push_str(&format!("\\U{code:08x}")),
         }
     }
     shown.push(quote);
     shown
 }
 
-/// Whether Python's `repr` leaves a character as it is: Rust's escapes the same, but for
+/// Whether Python's `repr` leaves a character as it is: Rust escapes the same ones, but for
 /// marks at the beginning of a text.
 fn is_printable(c: char) -> bool {
-    if c.is_ascii() {
-        return matches!(c, ' '..='~');
-    }
-    let mut pair = [b' '; 5];
-    let (_, second) = pair.split_at_mut(1);
-    c.encode_utf8(second);
-    let pair = std::str::from_utf8(&pair).unwrap_or_default();
-    pair.escape_debug().nth(1) == Some(c)
+    let is_kept = || String::from_iter([' ', c]).escape_debug().eq([' ', c]);
+    matches!(c, ' '..='~') || !c.is_ascii() && (c.is_alphabetic() || is_kept())
 }
 
-/// The caller's parameters, and the two that Python adds before it logs them, in its order.
+/// The caller's parameters and the two that Python adds before it logs them.
 fn logged_params(params: &Map<String, Value>) -> Vec<(&str, Cow<'_, Value>)> {
-    let is_own = |name: &str, value: &Value| match name {
-        "httpStatusCodes" => true,
-        "format" => value.is_null(),
-        _ => false,
-    };
-    let callers = params.iter().filter(|(name, value)| !is_own(name, value));
-    let mut all: Vec<_> = callers
-        .map(|(name, value)| (name.as_str(), Cow::Borrowed(value)))
-        .collect();
-    if !all.iter().any(|(name, _)| *name == "format") {
-        all.push(("format", Cow::Owned("json".into())));
-    }
-    all.push(("httpStatusCodes", Cow::Owned("false".into())));
-    all
+    let own = [("format", "json"), ("httpStatusCodes", "false")].into_iter();
+    let own = own.filter(|(name, _)| !params.contains_key(*name));
+    let own = own.map(|(name, value)| (name, Cow::Owned(value.into())));
+    let callers = params.iter().map(|(k, v)| (k.as_str(), Cow::Borrowed(v)));
+    callers.chain(own).collect()
 }
 
 /// The names of parameters, with the values that are shown.
 pub(crate) fn shown_params(params: &Map<String, Value>, secrets: &Secrets) -> String {
     let all = logged_params(params);
     let fields = all.iter().map(|(name, value)| (*name, &**value));
-    object(fields, all.len(), &SHOWN_PARAMS, secrets)
+    object(
+        fields,
+        all.len(),
+        |name| SHOWN_PARAMS.contains(&name),
+        secrets,
+    )
 }
 
 /// The whole parameters, as Python logs them.
 pub(crate) fn all_params(params: &Map<String, Value>) -> String {
-    let fields = logged_params(params).into_iter().map(|(name, value)| {
-        let mut field = Vec::new();
-        write_json_string(name, &mut field);
-        field.extend(b": ");
-        write_json(&value, &mut field);
-        text(field)
-    });
-    format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+    let all = logged_params(params).into_iter();
+    let all = all.map(|(name, value)| (name.to_string(), value.into_owned()));
+    let mut json = Vec::new();
+    write_json(&all.collect(), &mut json);
+    text(json)
 }
 
 /// The object that is shown of a reply: the names of the fields of its JSON, with the values
 /// that are shown. `None` for all but JSON.
 pub(crate) fn shown_data(reply: &Reply, secrets: &Secrets) -> Option<String> {
-    if reply.kind != Kind::Json {
-        return None;
-    }
     let fields = reply
         .data
         .iter()
         .map(|(name, value)| (name.as_str(), value));
-    Some(object(fields, reply.data.len(), &SHOWN_FIELDS, secrets))
+    let is_shown = |name: &str| SHOWN_FIELDS.contains(&name);
+    let shown = || object(fields, reply.data.len(), is_shown, secrets);
+    (reply.kind == Kind::Json).then(shown)
 }
 
 /// The value of `responseText`.
 pub(crate) fn shown_text(reply: &Reply, secrets: &Secrets) -> String {
-    match reply.kind {
-        Kind::Json => shown_data(reply, secrets).unwrap_or_default(),
-        // Made by the SDK: it shows what is in it, without the request's secrets.
-        Kind::Own if reply.text.starts_with('{') => {
-            let message = Value::from(reply.message.as_str());
-            let fields = [
-                ("errorCode", &reply.code.into()),
-                ("errorMessage", &message),
-            ];
-            object(fields.into_iter(), 2, &SHOWN_FIELDS, secrets)
-        }
-        _ if reply.text.is_empty() => String::new(),
-        _ => format!("{} bytes", reply.text.len()),
+    if let Some(shown) = shown_data(reply, secrets) {
+        return shown;
+    }
+    if reply.kind == Kind::Own && reply.text.starts_with('{') {
+        let fields = [
+            ("errorCode", reply.code.into()),
+            ("errorMessage", (*reply.message).into()),
+        ];
+        let fields = fields
+            .iter()
+            .map(|(name, value): &(_, Value)| (*name, value));
+        return object(fields, 2, |_| true, secrets);
+    }
+    let size = format!("{} bytes", reply.text.len());
+    if reply.text.is_empty() {
+        String::new()
+    } else {
+        size
     }
 }
 
@@ -182,14 +160,16 @@ pub(crate) fn shown_text(reply: &Reply, secrets: &Secrets) -> String {
 fn object<'v>(
     fields: impl Iterator<Item = (&'v str, &'v Value)>,
     count: usize,
-    shown: &[&str],
+    is_shown: impl Fn(&str) -> bool,
     secrets: &Secrets,
 ) -> String {
-    let fields = fields.map(|(name, value)| match shown.contains(&name) {
-        true => [quoted(name), json(value, secrets)],
-        false => [quoted(&secrets.text(name)), quoted(secrets::MASK)],
+    let fields = fields.map(|(name, value)| {
+        let shown = is_shown(name).then(|| json(value, secrets));
+        let shown = shown.unwrap_or_else(|| quoted(MASK));
+        format!("{}: {shown}", quoted(&secrets.text(name)))
     });
-    wrap('{', fields.map(|field| field.join(": ")), count, '}')
+    let more = |count| format!(r#""...": "{count} more""#);
+    format!("{{{}}}", first(fields, count, more))
 }
 
 /// A value that is shown, as JSON.
@@ -198,35 +178,30 @@ fn json(value: &Value, secrets: &Secrets) -> String {
         Value::String(text) => quoted(&secrets.text(text)),
         Value::Array(items) => {
             let shown = items.iter().map(|item| json(item, secrets));
-            wrap('[', shown, items.len(), ']')
+            let more = |count| format!(r#""{count} more""#);
+            format!("[{}]", first(shown, items.len(), more))
         }
         Value::Object(fields) => {
-            let shown = fields
-                .iter()
-                .map(|(name, value)| [quoted(&secrets.text(name)), json(value, secrets)]);
-            wrap('{', shown.map(|field| field.join(": ")), fields.len(), '}')
+            let all = fields.iter().map(|(name, value)| (name.as_str(), value));
+            object(all, fields.len(), |_| true, secrets)
         }
         Value::Number(_) | Value::Bool(_) | Value::Null => {
             let text = value.to_string();
-            match secrets.text(&text) {
-                shown if shown == text => text,
-                shown => quoted(&shown),
-            }
+            let shown = secrets.text(&text);
+            if shown == text { text } else { quoted(&shown) }
         }
     }
 }
 
 /// The first parts of an array or object, and how many more there are.
-fn wrap(open: char, parts: impl Iterator<Item = String>, count: usize, close: char) -> String {
+fn first(
+    parts: impl Iterator<Item = String>,
+    count: usize,
+    more: impl Fn(usize) -> String,
+) -> String {
     let mut parts: Vec<String> = parts.take(MOST).collect();
-    if count > MOST {
-        let more = quoted(&format!("{} more", count - MOST));
-        parts.push(match open {
-            '{' => format!(r#""...": {more}"#),
-            _ => more,
-        });
-    }
-    format!("{open}{}{close}", parts.join(", "))
+    parts.extend((count > MOST).then(|| more(count - MOST)));
+    parts.join(", ")
 }
 
 /// A text as JSON writes it; what is not printable is escaped.
@@ -237,7 +212,7 @@ fn quoted(text: &str) -> String {
             json.push(c);
         } else {
             let units = c.encode_utf16(&mut [0; 2]).to_vec();
-            json.extend(units.into_iter().map(|unit| format!("\\u{unit:04x}")));
+            json.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
         }
     }
     json
@@ -245,37 +220,31 @@ fn quoted(text: &str) -> String {
 
 /// What became of an attempt, in numbers.
 #[derive(Clone, Copy)]
-pub(crate) enum Came {
-    Answer {
-        code: i64,
-        status: u16,
-        bytes: usize,
-    },
-    /// Why there is no answer.
-    Failure(&'static str),
+pub(crate) struct Came {
+    code: i64,
+    status: Option<u16>,
+    bytes: usize,
+    failure: &'static str,
 }
 
 impl Came {
     pub(crate) fn of(reply: &Reply) -> Self {
-        match reply.status {
-            None => Came::Failure(reply.failure),
-            Some(status) => Came::Answer {
-                code: reply.code,
-                status,
-                bytes: reply.text.len(),
-            },
+        Came {
+            code: reply.code,
+            status: reply.status,
+            bytes: reply.text.len(),
+            failure: reply.failure,
         }
     }
 
     /// As JSON.
     pub(crate) fn json(self) -> String {
-        match self {
-            Came::Failure(why) => format!(r#"{{"failure": "{why}"}}"#),
-            Came::Answer {
-                code,
-                status,
-                bytes,
-            } => format!(r#"{{"errorCode": {code}, "status": {status}, "bytes": {bytes}}}"#),
+        let Came { code, bytes, .. } = self;
+        match self.status {
+            None => format!(r#"{{"failure": "{}"}}"#, self.failure),
+            Some(status) => {
+                format!(r#"{{"errorCode": {code}, "status": {status}, "bytes": {bytes}}}"#)
+            }
         }
     }
 }
@@ -284,19 +253,18 @@ impl Came {
 /// Nothing is formatted unless a logger wants it.
 pub(crate) fn transmitted(method: &str, host: &str, took: Duration, reply: &Reply) {
     let milliseconds = took.as_millis();
-    match Came::of(reply) {
-        Came::Failure(why) => ::log::debug!("{method} at {host}: {milliseconds} ms, failed: {why}"),
-        Came::Answer {
-            code,
-            status,
-            bytes,
-        } => ::log::debug!(
-            "{method} at {host}: {milliseconds} ms, HTTP {status}, errorCode {code}, callId {}, \
-             {bytes} bytes, {} connection",
-            call_id(reply).unwrap_or("unknown"),
-            if reply.reused { "reused" } else { "new" },
-        ),
-    }
+    let Some(status) = reply.status else {
+        let why = reply.failure;
+        return ::log::debug!("{method} at {host}: {milliseconds} ms, failed: {why}");
+    };
+    ::log::debug!(
+        "{method} at {host}: {milliseconds} ms, HTTP {status}, errorCode {}, callId {}, {} bytes, \
+         {} connection",
+        reply.code,
+        call_id(reply).unwrap_or("unknown"),
+        reply.text.len(),
+        if reply.reused { "reused" } else { "new" },
+    );
 }
 
 /// The call id, if it looks like one.

@@ -8,20 +8,25 @@ use serde_json::{Map, Value};
 use super::fields;
 use super::json;
 
-/// The fields of a page that a search needs, besides its rows.
-const FIELDS: [&str; 3] = ["errorCode", "totalCount", "nextCursorId"];
-
 /// The fields of a successful page that a search needs, and the range of the array
 /// `"results": […]` in its text, including its brackets. Nothing else is read: a page may
-/// have millions of fields.
+/// have millions of fields. A `nextCursorId` that is an integer becomes text.
 pub(super) fn find(text: &str) -> Option<(Map<String, Value>, Range<usize>)> {
     let mut data = Map::new();
     let mut results = None;
     fields::each(json::trimmed(text), |name, json| {
-        if name == "results" {
-            results = Some(json);
-        } else if FIELDS.contains(&name.as_str()) {
-            data.insert(name, json::row(json).unwrap_or_else(|_| json.into()));
+        let unsigned = json.strip_prefix('-').unwrap_or(json);
+        let is_integer = unsigned.bytes().all(|byte| byte.is_ascii_digit());
+        match name.as_str() {
+            "results" => results = Some(json),
+            // Digit by digit: a float may lose some.
+            "nextCursorId" if is_integer => {
+                data.insert(name, json.into());
+            }
+            "errorCode" | "totalCount" | "nextCursorId" => {
+                data.insert(name, json::row(json).unwrap_or_else(|_| json.into()));
+            }
+            _ => {}
         }
     })
     .ok()?;

@@ -189,8 +189,9 @@ mod tests {
     ];
 
     fn reply(came: Came) -> Reply {
-        let call = Call::new("accounts.search", ().into());
+        let call = Call::new("accounts.search", ());
         let answer = |status, body: String| Answer {
+            proxy_says: None,
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
             body: body.into_bytes(),

@@ -3,38 +3,37 @@
 use crate::call::Call;
 use crate::call::host::is_plain;
 use crate::reading::Reply;
-use crate::sync::LruMap;
-use crate::transport::TrustId;
+use crate::sync::BoundedMap;
 
 /// How many API keys are kept.
 const CAPACITY: usize = 256;
 
-/// API key and who vouches for the answers → API domain, for keys that were refused elsewhere.
-pub(super) struct DataCenters(LruMap<(String, TrustId), String>);
+/// API key → API domain, for the keys that were refused elsewhere.
+pub(crate) struct DataCenters(BoundedMap<String, String>);
 
 impl Default for DataCenters {
     fn default() -> Self {
-        DataCenters(LruMap::new(CAPACITY, |_| Some(0)))
+        DataCenters(BoundedMap::new(CAPACITY))
     }
 }
 
 impl DataCenters {
-    /// The API domain of a call, if it has been learned.
-    pub(super) fn of(&self, call: &Call, trust: TrustId) -> Option<String> {
-        self.0.get(&(call.api_key.clone()?, trust))
+    /// The API domain of a call, if it has been learned and the caller allows following.
+    pub(super) fn of(&self, call: &Call) -> Option<String> {
+        let api_key = call.api_key.as_ref().filter(|_| may_follow(call))?;
+        self.0.get(api_key)
     }
 
-    pub(super) fn learn(&self, call: &Call, trust: TrustId, domain: &str) {
+    pub(super) fn learn(&self, call: &Call, domain: &str) {
         if let Some(api_key) = &call.api_key {
-            let key = (api_key.clone(), trust);
-            self.0.update(key, |_| Some(domain.to_string()));
+            self.0.update(api_key.clone(), |_| Some(domain.to_string()));
         }
     }
 
     /// Forgets a data center that could not be reached.
-    pub(super) fn forget(&self, call: &Call, trust: TrustId) {
+    pub(super) fn forget(&self, call: &Call) {
         if let Some(api_key) = &call.api_key {
-            self.0.update((api_key.clone(), trust), |_| None);
+            self.0.update(api_key.clone(), |_| None);
         }
     }
 }
@@ -45,8 +44,7 @@ pub(super) fn named_by(refusal: &Reply, call: &Call) -> Option<String> {
     (may_follow(call) && is_gigyas(&domain)).then(|| domain.into_owned())
 }
 
-/// Whether the caller allows following; a host override is final.
-pub(super) fn may_follow(call: &Call) -> bool {
+fn may_follow(call: &Call) -> bool {
     call.follows_data_center && call.host_override.is_none()
 }
 

@@ -67,33 +67,30 @@ impl History {
         }
     }
 
-    /// The first fields of a log.
-    ///
-    /// * `params`: as they are shown.
-    fn head(&self, api_method: &str, api_key: &str, params: &str, user_key: &str) -> Log {
-        let call = &*self.call;
-        let mut log = Log::default();
-        log.text("apiMethod", api_method);
-        log.text("apiKey", api_key);
-        let proxy = call.proxy.as_deref().unwrap_or_default();
-        log.text("proxy", &address::host_and_port(proxy));
-        if let Some(timeout) = self.timeout {
-            log.raw("timeout", &format!("{:?}", timeout.as_secs_f64()));
-        }
-        log.raw("params", params);
-        if call.use_https {
-            log.raw("useHTTPS", "True");
-        }
-        log.text("userKey", user_key);
-        log
+    /// The API domain of an attempt.
+    fn domain<'a>(&'a self, attempt: &'a Attempt) -> &'a str {
+        attempt.domain.as_deref().unwrap_or(&self.call.api_domain)
     }
 
-    fn add_attempts(&self, log: &mut Log) {
-        if self.attempts.len() > 1 {
-            let came = self.attempts.iter().filter_map(|attempt| attempt.came);
-            let came: Vec<String> = came.map(Came::json).collect();
-            log.raw("attempts", &format!("[{}]", came.join(", ")));
-        }
+    /// Adds what was sent in an attempt.
+    ///
+    /// * `secrets`: what is not shown even of a whole log.
+    fn add_attempt(&self, attempt: &Attempt, secrets: &Secrets, log: &mut Log) -> Option<()> {
+        let target = self.call.target(self.domain(attempt)).ok()?;
+        let form = self
+            .call
+            .form(&self.call.credentials().ok()?, attempt.stamp);
+        let body = match &attempt.signature {
+            None => form.text,
+            Some(signature) => {
+                let base_string = target.base_string(&form);
+                log.text("baseString", &secrets.whole_text(&base_string));
+                form.signed(signature)
+            }
+        };
+        log.text("URL", &target.url);
+        log.text("postData", &secrets.whole_text(&body));
+        Some(())
     }
 
     /// The passwords of proxies, and the values of `Proxy-Authorization` that hold them.
@@ -106,7 +103,7 @@ impl History {
             let password = pair
                 .split_once(':')
                 .map(|(_, password)| password.to_string());
-            [Some(header.to_string()), password].into_iter().flatten()
+            password.into_iter().chain([header.to_string()])
         })
     }
 }
@@ -117,10 +114,8 @@ impl response::History for History {
     }
 
     fn has_param(&self, name: &str) -> bool {
-        self.call
-            .params
-            .get(name)
-            .is_some_and(|value| !value.is_null())
+        let value = self.call.params.get(name);
+        value.is_some_and(|value| !value.is_null())
     }
 
     fn hint(&self, reply: &Reply, outcome: Outcome) -> Option<String> {
@@ -135,71 +130,57 @@ impl response::History for History {
         let made = self.attempts.iter();
         let made = made.filter_map(|attempt| attempt.authorization.as_deref());
         let made = made.flat_map(|value| [value, value.trim_start_matches("Bearer ")]);
-        let made = made.map(str::to_string);
-        Secrets::new(
-            secrets_of_call(&self.call)
-                .chain(made)
-                .chain(self.proxy_secrets()),
-        )
+        let secrets = secrets_of_call(&self.call).chain(made.map(str::to_string));
+        Secrets::new(secrets.chain(self.proxy_secrets()))
     }
 
-    fn log(&self, secrets: &Secrets) -> Log {
-        let call = &*self.call;
-        let api_key = match call.api_key.as_deref() {
-            Some(key) if shows_api_key(call) => &secrets.text(key),
-            Some(_) => MASK,
-            None => "",
-        };
-        let mut log = self.head(
-            address::name(&call.api_method),
-            api_key,
-            &log::shown_params(&call.params, secrets),
-            &secrets.text(call.user_key.as_deref().unwrap_or_default()),
-        );
-        if let Some(last) = self.attempts.last() {
-            let domain = last.domain.as_deref().unwrap_or(&call.api_domain);
-            let url = call.target(domain).map(|(target, _)| target.url.clone());
-            log.text("URL", &url.unwrap_or_default());
-        }
-        self.add_attempts(&mut log);
-        log
-    }
-
-    fn full_log(&self, response_text: &str) -> String {
-        let call = &*self.call;
-        let never = call
-            .secret_key
-            .clone()
-            .into_iter()
-            .chain(self.proxy_secrets());
+    fn never_shown(&self) -> Secrets {
+        let secrets = self.call.secret_key.iter().cloned();
+        let secrets = secrets.chain(self.proxy_secrets());
         // A base string is encoded twice.
-        let secrets = Secrets::new(never.flat_map(|secret| [percent_encoded(&secret), secret]));
-        let shown = |text: &str| secrets.whole_text(text);
-        let mut log = self.head(
-            &shown(&call.api_method),
-            &shown(call.api_key.as_deref().unwrap_or_default()),
-            &shown(&log::all_params(&call.params)),
-            &shown(call.user_key.as_deref().unwrap_or_default()),
-        );
-        for attempt in &self.attempts {
-            let domain = attempt.domain.as_deref().unwrap_or(&call.api_domain);
-            let Ok((target, credentials)) = call.target(domain) else {
-                continue;
-            };
-            let form = call.form(&credentials, attempt.stamp);
-            let body = match &attempt.signature {
-                Some(signature) => {
-                    log.text("baseString", &shown(&target.base_string(&form)));
-                    form.signed(signature)
-                }
-                None => form.text,
-            };
-            log.text("URL", &target.url);
-            log.text("postData", &shown(&body));
+        Secrets::new(secrets.flat_map(|secret| [percent_encoded(&secret), secret]))
+    }
+
+    fn log(&self, secrets: &Secrets, whole: bool) -> Log {
+        let call = &*self.call;
+        let shown = |text: &str| match whole {
+            true => secrets.whole_text(text),
+            false => secrets.text(text),
+        };
+        let is_token = call.api_key.is_some() && !shows_api_key(call);
+        let [api_key, user_key, proxy] = [&call.api_key, &call.user_key, &call.proxy]
+            .map(|text| text.as_deref().unwrap_or_default());
+        let mut log = Log::default();
+        let (api_key, params) = match whole {
+            true => (shown(api_key), shown(&log::all_params(&call.params))),
+            false if is_token => (MASK.into(), log::shown_params(&call.params, secrets)),
+            false => (shown(api_key), log::shown_params(&call.params, secrets)),
+        };
+        log.text("apiMethod", address::name(&call.api_method));
+        log.text("apiKey", &api_key);
+        log.text("proxy", &address::host_and_port(proxy));
+        if let Some(timeout) = self.timeout {
+            log.raw("timeout", &format!("{:?}", timeout.as_secs_f64()));
         }
-        self.add_attempts(&mut log);
-        log.text("responseText", &shown(response_text));
-        log.0
+        log.raw("params", &params);
+        if call.use_https {
+            log.raw("useHTTPS", "True");
+        }
+        log.text("userKey", &shown(user_key));
+        if whole {
+            for attempt in &self.attempts {
+                self.add_attempt(attempt, secrets, &mut log);
+            }
+        } else if let Some(last) = self.attempts.last() {
+            let target = call.target(self.domain(last));
+            log.text("URL", target.as_ref().map_or("", |target| &target.url));
+        }
+        if self.attempts.len() > 1 {
+            let came = self.attempts.iter().filter_map(|attempt| attempt.came);
+            let came: Vec<String> = came.map(Came::json).collect();
+            log.raw("attempts", &format!("[{}]", came.join(", ")));
+        }
+        log
     }
 }
 

@@ -4,8 +4,8 @@ use crate::call::Call;
 use crate::error::GSException;
 use crate::error_codes::*;
 use crate::log::address;
-use crate::reading::{MAX_SIZE, Reply};
-use crate::transport::{Answer, TransportError, decode};
+use crate::reading::Reply;
+use crate::transport::{Answer, TransportError, body_text, unknown_coding};
 
 /// The HTTP status of a request that was refused because there were too many.
 const TOO_MANY_REQUESTS: u16 = 429;
@@ -13,27 +13,24 @@ const TOO_MANY_REQUESTS: u16 = 429;
 impl Reply {
     /// The reply for a server's answer.
     pub(super) fn of_answer(answer: Answer, call: &Call) -> Self {
-        let Answer { headers, body, .. } = answer;
+        let Answer {
+            headers,
+            body,
+            proxy_says,
+            ..
+        } = answer;
         let status = answer.status.as_u16();
         let reason = answer.status.canonical_reason();
         let reason = reason.unwrap_or("unknown status");
-        let (text, flaw) = match decode(&headers, &body) {
-            Err(why) => (lossy(&body), Some(why)),
-            Ok(decoded) => match String::from_utf8(decoded.unwrap_or(body)) {
-                Ok(text) => (text, None),
-                Err(error) => {
-                    let why = format!("it is not valid UTF-8: {}", error.utf8_error());
-                    (lossy(error.as_bytes()), Some(why))
-                }
-            },
-        };
+        let (text, flaw) = body_text(&headers, body);
         let failure = |text: String, message: String| Reply {
             code: NETWORK_OR_PROTOCOL_FAILURE,
             message,
             text,
             ..Default::default()
         };
-        let http_error = |text| failure(text, format!("HTTP Error {status}: {reason}"));
+        let proxy = proxy_says.unwrap_or_default();
+        let http_error = |text| failure(text, format!("HTTP Error {status}: {reason}{proxy}"));
         let read = |text| match call.rows_apart {
             true => Reply::read_page(text),
             false => Reply::read(text),
@@ -50,6 +47,10 @@ impl Reply {
             (_, Some(why)) => failure(text, format!("The response cannot be read: {why}")),
             (_, None) => match read(text) {
                 reply if status >= 400 && !reply.is_answer => http_error(reply.text),
+                reply if !reply.is_answer => Reply {
+                    message: reply.message + &unknown_coding(&headers),
+                    ..reply
+                },
                 reply => reply,
             },
         };
@@ -166,19 +167,4 @@ fn redirect(status: u16, reason: &str, location: Option<&str>) -> String {
          requests are not followed (is the API domain right?)",
         location.map_or("nowhere".into(), address::location)
     )
-}
-
-/// What a text cannot hold becomes U+FFFD, of three bytes each: it ends where it is too large.
-fn lossy(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        if text.len() + chunk.valid().len() + 3 > MAX_SIZE {
-            break;
-        }
-        text.push_str(chunk.valid());
-        if !chunk.invalid().is_empty() {
-            text.push(char::REPLACEMENT_CHARACTER);
-        }
-    }
-    text
 }

@@ -3,9 +3,6 @@
 use std::fmt;
 use std::io;
 
-use ureq::Error;
-
-use super::proxy::Proxy;
 use super::tls_error;
 
 /// A failure, by what it means for the request.
@@ -36,76 +33,21 @@ impl TransportError {
         }
     }
 
-    /// The same, naming the proxy.
-    pub(super) fn through(mut self, proxy: &Proxy) -> Self {
+    /// The same in other words.
+    pub(super) fn reword(mut self, reword: impl FnOnce(&str) -> String) -> Self {
         use TransportError::{Lost, NotSent, Timeout, Unanswered, Untouched};
         match &mut self {
-            NotSent(why) | Untouched(why) | Unanswered(why) | Lost(why) => {
-                why.push_str(&format!(" (through the proxy {proxy})"));
-            }
+            NotSent(why) | Untouched(why) | Unanswered(why) | Lost(why) => *why = reword(why),
             Timeout { .. } => {}
         }
         self
     }
 }
 
-impl From<Error> for TransportError {
-    fn from(error: Error) -> Self {
-        match error {
-            // When ureq itself reports a timeout, some of the request may have been sent.
-            Error::Timeout(_) => TransportError::Timeout { sent: true },
-            Error::Other(other) => match other.downcast::<TransportError>() {
-                Ok(error) => *error,
-                Err(other) => TransportError::Lost(other.to_string()),
-            },
-            Error::Io(error) if is_timeout(&error) => TransportError::Timeout { sent: true },
-            Error::Io(error) => TransportError::Lost(describe(&error)),
-            Error::BodyExceedsLimit(limit) => TransportError::Lost(format!(
-                "it is larger than the {} MB that are read",
-                limit / 1024 / 1024
-            )),
-            Error::LargeResponseHeader(..) => {
-                TransportError::Lost("its headers are too large".into())
-            }
-            Error::Protocol(error) => {
-                TransportError::Lost(format!("it is not proper HTTP ({error})"))
-            }
-            Error::BadUri(_)
-            | Error::Http(_)
-            | Error::HostNotFound
-            | Error::ConnectionFailed
-            | Error::TlsRequired => TransportError::NotSent(error.to_string()),
-            // Any other error, also of later versions, may have happened after the request.
-            error => TransportError::Lost(error.to_string()),
-        }
-    }
-}
-
-impl From<TransportError> for Error {
-    fn from(fault: TransportError) -> Self {
-        Error::Other(Box::new(fault))
-    }
-}
-
-impl fmt::Display for TransportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TransportError::Timeout { .. } => f.write_str("the time was up"),
-            TransportError::NotSent(why)
-            | TransportError::Untouched(why)
-            | TransportError::Unanswered(why)
-            | TransportError::Lost(why) => f.write_str(why),
-        }
-    }
-}
-
-impl std::error::Error for TransportError {}
-
-/// Whether an error is a timeout. Sockets return `WouldBlock` on Unix, `TimedOut` on
-/// Windows.
+/// Whether an error is a timeout. `WouldBlock` is none: no socket here waits in the kernel,
+/// and whatever else says EAGAIN (the start of a thread, say) has waited for nothing.
 pub(super) fn is_timeout(error: &io::Error) -> bool {
-    use io::ErrorKind::{TimedOut, WouldBlock};
-    matches!(error.kind(), TimedOut | WouldBlock)
+    error.kind() == io::ErrorKind::TimedOut
 }
 
 /// Whether the peer has ended the connection, in any way.

@@ -5,11 +5,13 @@
 //! ureq write the request and read the answer through a [`wire`]. A connection is made of
 //! a [`socket`], and of [`tls`] over it, twice through an https proxy.
 
+mod body;
 mod dial;
 mod error;
 mod pool;
 mod proxy;
 mod resolver;
+mod route;
 mod socket;
 mod tls;
 mod tls_error;
@@ -20,60 +22,29 @@ use std::io::Read;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, StatusCode};
 use ureq::config::Config;
-use ureq::unversioned::transport::LazyBuffers;
+use ureq::http::header::{self, HeaderMap};
+use ureq::http::{Method, Request, StatusCode, Uri};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, Error};
 
 use crate::error::GSException;
-use crate::pem::{ClientCert, Pem};
+use crate::pem::Pem;
 use crate::sync::lock;
+use body::{MAX_BODY, idle_life};
+pub(crate) use body::{body_text, unknown_coding};
 use dial::dial;
 pub(crate) use error::TransportError;
-use pool::{Connection, Key, Pool};
+use pool::{Moment, Pool};
 use proxy::Proxy;
 use resolver::Names;
+pub(crate) use route::{Route, Settings};
 pub(crate) use socket::Limits;
 use trust::Trust;
 #[allow(unused_imports)] // names the type
 pub(crate) use trust::TrustId;
-use wire::{Back, Handover, INPUT_SIZE, MAX_RECEIVED, OUTPUT_SIZE, Wire};
-
-/// The largest body that is read, in bytes, and the most that it may decode to.
-const MAX_BODY: u64 = 50 * 1024 * 1024;
-
-/// What a request needs of the transport.
-pub(crate) struct Settings<'a> {
-    pub(crate) https: bool,
-    /// The target, with `:port` if the URL has one.
-    pub(crate) host: &'a str,
-    /// Whether to ignore all proxies.
-    pub(crate) direct: bool,
-    /// The only CA certificates to trust, if not the default ones.
-    pub(crate) ca_certs: Option<&'a Pem>,
-    pub(crate) client_cert: Option<&'a ClientCert>,
-    /// The caller's proxy; if there is none, the environment decides.
-    pub(crate) proxy: Option<&'a str>,
-}
-
-/// The route to a target.
-pub(crate) struct Route {
-    key: Arc<Key>,
-    /// Who vouches for the answers; `None` over http.
-    pub(crate) trust: Option<TrustId>,
-    /// The value of `Proxy-Authorization` for requests in absolute form.
-    proxy_authorization: Option<HeaderValue>,
-    /// A possible cause if a fresh connection ends before an answer.
-    hint: &'static str,
-}
-
-impl Route {
-    /// The value of `Proxy-Authorization`: what no log may show.
-    pub(crate) fn proxy_authorization(&self) -> Option<&str> {
-        self.key.proxy.as_ref()?.authorization.as_deref()
-    }
-}
+use wire::{Exchange, SingleConnection};
 
 /// What came back.
 pub(crate) struct Answer {
@@ -83,6 +54,8 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// Whether it came over a reused connection.
     pub(crate) reused: bool,
+    /// For HTTP 407 to a plain request: which proxy refused it, and what it wants.
+    pub(crate) proxy_says: Option<String>,
 }
 
 /// State that all requests of a process share.
@@ -115,6 +88,7 @@ impl Transport {
     ///
     /// # Errors
     /// 400003 when they cannot be read.
+    #[allow(dead_code)] // for what is learned under a trust
     pub(crate) fn trust(&self, ca_certs: Option<&Pem>) -> Result<TrustId, GSException> {
         self.trust.id(ca_certs)
     }
@@ -122,49 +96,28 @@ impl Transport {
     /// # Errors
     /// 400003 for CA certificates, 400006 for a proxy or a client certificate
     /// that cannot be used.
-    pub(crate) fn route(&self, settings: &Settings) -> Result<Route, GSException> {
+    pub(crate) fn route(&self, settings: &Settings) -> Result<Arc<Route>, GSException> {
         let https = settings.https;
         let proxy = match settings.proxy {
             _ if settings.direct => None,
             Some(text) => Some(Proxy::parse(text)?),
             None => Proxy::of_environment(https, settings.host)?,
         };
-        let (trust, tls) = if https {
-            let client_cert = settings.client_cert;
-            let (trust, tls) = self.trust.config(settings.ca_certs, client_cert)?;
-            (Some(trust), Some(tls))
-        } else {
-            (None, None)
+        let tls = |is_used: bool, client_cert| match is_used {
+            false => Ok(None),
+            true => self.trust.config(settings.ca_certs, client_cert).map(Some),
         };
         // The trust anchors are those for the API; the client certificate is not sent.
-        let proxy_tls = if proxy.as_ref().is_some_and(|proxy| proxy.https) {
-            Some(self.trust.config(settings.ca_certs, None)?.1)
-        } else {
-            None
-        };
-        let proxy_authorization = proxy.as_ref().filter(|_| !https);
-        let proxy_authorization = proxy_authorization
-            .and_then(|proxy| proxy.authorization.as_deref())
-            .map(HeaderValue::from_str)
-            .transpose()
-            .map_err(|_| GSException::invalid("the proxy's user or password cannot be sent"))?;
-        let hint = match (https, settings.client_cert) {
-            (false, _) => " (is this an https port?)",
-            (true, Some(_)) => " (was the client certificate refused?)",
-            (true, None) => "",
-        };
-        Ok(Route {
-            key: Arc::new(Key {
-                https,
-                host: settings.host.to_string(),
-                proxy,
-                tls,
-                proxy_tls,
-            }),
-            trust,
-            proxy_authorization,
-            hint,
-        })
+        let proxy_tls = tls(proxy.as_ref().is_some_and(|proxy| proxy.https), None)?;
+        Ok(Arc::new(Route {
+            process: settings.process,
+            https,
+            host: settings.host.to_string(),
+            proxy,
+            tls: tls(https, settings.client_cert)?,
+            proxy_tls,
+            has_client_cert: settings.client_cert.is_some(),
+        }))
     }
 
     /// Posts a request once and reads the answer.
@@ -172,21 +125,21 @@ impl Transport {
     /// * `fresh`: whether to open a new connection even if one is idle.
     pub(crate) fn exchange(
         &self,
-        route: &Route,
+        route: &Arc<Route>,
         request: Request<&[u8]>,
         limits: Limits,
         fresh: bool,
     ) -> Result<Answer, TransportError> {
-        self.try_exchange(route, request, limits, fresh)
-            .map_err(|error| match &route.key.proxy {
-                Some(proxy) => error.through(proxy),
-                None => error,
-            })
+        let answer = self.try_exchange(route, request, limits, fresh);
+        answer.map_err(|error| match &route.proxy {
+            Some(proxy) => error.reword(|why| format!("{why} (through the proxy {proxy})")),
+            None => error,
+        })
     }
 
     fn try_exchange(
         &self,
-        route: &Route,
+        route: &Arc<Route>,
         mut request: Request<&[u8]>,
         limits: Limits,
         fresh: bool,
@@ -194,138 +147,82 @@ impl Transport {
         if limits.deadline <= Instant::now() {
             return Err(TransportError::Timeout { sent: false });
         }
-        let pooled = if fresh {
-            None
-        } else {
-            self.pool.check_out(&route.key)
-        };
+        // Check out or dial.
+        let pooled = Some(&self.pool).filter(|_| !fresh);
+        let pooled = pooled.and_then(|pool| pool.check_out(route, Moment::now()));
         let reused = pooled.is_some();
-        let mut connection = match pooled {
+        let connection = match pooled {
             Some(connection) => connection,
-            None => self.connect(route, limits)?,
-        };
-        connection.stream.socket().begin(limits, MAX_RECEIVED);
-        let is_absolute = route.key.proxy.is_some() && !route.key.https;
-        let absolute_form = is_absolute.then(|| format!("http://{}", route.key.host));
-        let back = Arc::<Mutex<Back>>::default();
-        let wire = Wire::new(
-            connection,
-            Arc::clone(&back),
-            reused,
-            route.hint,
-            absolute_form,
-        );
-        let agent = Agent::with_parts(self.config.clone(), Handover::new(wire), NoLookUp);
-
-        *request.method_mut() = Method::POST;
-        if let Some(value) = &route.proxy_authorization {
-            let headers = request.headers_mut();
-            headers.insert(header::PROXY_AUTHORIZATION, value.clone());
-        }
-        let answer = agent.run(request).map_err(|error| match error.into() {
-            TransportError::Lost(why) if !lock(&back).sent => {
-                TransportError::NotSent(format!("the request cannot be written: {why}"))
+            None => {
+                let user_agent = request.headers().get(header::USER_AGENT);
+                dial(&self.names, route, user_agent, limits)?
             }
-            error => error,
-        })?;
-        let (parts, mut body) = answer.into_parts();
-        // The status says all: what became of its body does not matter.
-        let is_rate_limit = parts.status == StatusCode::TOO_MANY_REQUESTS;
-        let length = body.content_length().unwrap_or(0);
-        if length > MAX_BODY && !is_rate_limit {
-            return Err(Error::BodyExceedsLimit(MAX_BODY).into());
+        };
+        let exchange = Arc::new(Mutex::new(Exchange::begin(connection, reused, limits)));
+
+        // Write the request and read the answer, both through a `Wire`: ureq does the one
+        // when it first needs the other.
+        *request.method_mut() = Method::POST;
+        let authorization = route
+            .plain_proxy()
+            .and_then(|proxy| proxy.authorization.clone());
+        if let Some(value) = authorization {
+            request
+                .headers_mut()
+                .insert(header::PROXY_AUTHORIZATION, value);
         }
-        let mut bytes = Vec::with_capacity(length.min(MAX_BODY) as usize);
-        let mut reader = body.with_config().limit(MAX_BODY).reader();
-        let read = reader.read_to_end(&mut bytes);
-        if let Some(error) = read.err().filter(|_| !is_rate_limit) {
+        let connector = SingleConnection(Arc::clone(&exchange));
+        let agent = Agent::with_parts(self.config.clone(), connector, NoLookUp);
+        let answer = agent.run(request);
+        drop(agent);
+        let failure = |error| lock(&exchange).failure_of(error);
+        let (head, body) = answer.map_err(failure)?.into_parts();
+        let mut bytes = Vec::new();
+        let read = read_body(body, &mut bytes).map_err(failure);
+        match read {
+            // The status says all: what became of the body does not matter.
+            _ if head.status == StatusCode::TOO_MANY_REQUESTS => {}
             // The status gives a hint about the missing body.
-            return Err(match TransportError::from(Error::from(error)) {
-                TransportError::Lost(why) if !parts.status.is_success() => {
-                    TransportError::Lost(format!("HTTP {} came, and then {why}", parts.status))
-                }
-                error => error,
-            });
+            Err(error) if !head.status.is_success() => {
+                let status = head.status;
+                return Err(error.reword(|why| format!("HTTP {status} came, and then {why}")));
+            }
+            read => read?,
         }
-        // These have no body, whatever their headers announce (RFC 9112, 6.3): should it
-        // come all the same, it would be taken for the next answer.
-        let may_serve = !matches!(parts.status.as_u16(), 204 | 304);
-        if let Some(connection) = lock(&back).connection.take().filter(|_| may_serve) {
-            self.pool.check_in(connection);
+
+        // Check in. ureq has let go of the exchange.
+        let exchange = Arc::into_inner(exchange).and_then(|exchange| exchange.into_inner().ok());
+        if let Some(exchange) = exchange.filter(|exchange| exchange.is_complete) {
+            let life = idle_life(head.status, &head.headers);
+            self.pool.check_in(exchange.connection, life, Moment::now());
         }
         Ok(Answer {
-            status: parts.status,
-            headers: parts.headers,
+            proxy_says: route.refusal_of_proxy(&head),
+            status: head.status,
+            headers: head.headers,
             body: bytes,
             reused,
         })
     }
-
-    fn connect(&self, route: &Route, limits: Limits) -> Result<Connection, TransportError> {
-        let connect = limits
-            .connect
-            .and_then(|time| Instant::now().checked_add(time));
-        let deadline = connect.map_or(limits.deadline, |at| at.min(limits.deadline));
-        let limits = Limits { deadline, ..limits };
-        let stream = dial(&self.names, &route.key, limits)?;
-        Ok(Connection {
-            stream,
-            key: Arc::clone(&route.key),
-            buffers: LazyBuffers::new(INPUT_SIZE, OUTPUT_SIZE),
-        })
-    }
 }
 
-/// Decodes a compressed body; returns `None` if it is not compressed.
-///
-/// # Errors
-/// What is wrong with the coding.
-pub(crate) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    let codings = headers.get_all(header::CONTENT_ENCODING).into_iter();
-    let codings = codings.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let codings = codings.map(|coding| coding.trim_ascii().to_ascii_lowercase());
-    let codings = codings.filter(|coding| !coding.is_empty() && coding != b"identity");
-    match Vec::from_iter(codings).as_slice() {
-        [] => Ok(None),
-        [coding] if coding == b"gzip" || coding == b"x-gzip" => {
-            let mut decoded = Vec::new();
-            let decoder = flate2::bufread::MultiGzDecoder::new(body);
-            let read = decoder.take(MAX_BODY + 1).read_to_end(&mut decoded);
-            read.map_err(|error| format!("its compressed body is damaged ({error})"))?;
-            if decoded.len() as u64 > MAX_BODY {
-                return Err(too_large(MAX_BODY));
-            }
-            Ok(Some(decoded))
-        }
-        [coding, ..] => {
-            // Any other text could be an echo, which a mask finds only as it came.
-            let is_name = coding.len() <= 10 && coding.iter().all(u8::is_ascii_alphanumeric);
-            let shown = String::from_utf8_lossy(if is_name { coding } else { b"unknown" });
-            Err(format!(
-                "its Content-Encoding is {shown:?}, and only gzip was asked for"
-            ))
-        }
+fn read_body(mut body: ureq::Body, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    let length = body.content_length().unwrap_or(0);
+    if length > MAX_BODY {
+        return Err(Error::BodyExceedsLimit(MAX_BODY));
     }
-}
-
-fn too_large(limit: u64) -> String {
-    format!(
-        "it is larger than the {} MB that are read",
-        limit / 1024 / 1024
-    )
+    bytes.reserve_exact(length as usize);
+    let mut reader = body.with_config().limit(MAX_BODY).reader();
+    reader.read_to_end(bytes)?;
+    Ok(())
 }
 
 /// ureq resolves addresses before it asks for a connection, which exists already.
 #[derive(Debug)]
 struct NoLookUp;
 
-impl ureq::unversioned::resolver::Resolver for NoLookUp {
-    fn resolve(
-        &self,
-        _: &http::Uri,
-        _: &Config,
-        _: ureq::unversioned::transport::NextTimeout,
-    ) -> Result<ureq::unversioned::resolver::ResolvedSocketAddrs, Error> {
+impl Resolver for NoLookUp {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         Ok(self.empty())
     }
 }
@@ -338,13 +235,24 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::time::Duration;
 
-    /// Posts to this plain http host.
+    fn with_lookup(
+        lookup: impl Fn(&str, u16) -> std::io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Transport {
+        Transport {
+            names: Arc::new(Names::new(lookup)),
+            ..Transport::default()
+        }
+    }
+
+    /// Posts to this plain http host, with this header.
     fn post(
         transport: &Transport,
         host: &str,
+        trace: &str,
         timeout: Duration,
     ) -> Result<Answer, TransportError> {
         let settings = Settings {
+            process: 0,
             https: false,
             host,
             direct: true,
@@ -355,6 +263,8 @@ mod tests {
         let route = transport.route(&settings).unwrap();
         let mut request = Request::new(&b"x"[..]);
         *request.uri_mut() = format!("http://{host}/").parse().unwrap();
+        let trace = trace.parse().unwrap();
+        request.headers_mut().insert("x-trace", trace);
         let limits = Limits {
             deadline: Instant::now() + timeout,
             connect: None,
@@ -364,8 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_connection_needs_no_lookup_nor_does_the_next_one() {
-        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+    fn a_reused_connection_needs_no_lookup() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         // Two answers on each connection, then the end.
@@ -379,37 +288,45 @@ mod tests {
                 }
             }
         });
-        let transport = Transport {
-            names: Names::with_lookup(|_, port| {
-                LOOKUPS.fetch_add(1, SeqCst);
-                Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
-            }),
-            ..Transport::default()
-        };
-        let reused = [false, true, false, true].map(|_| {
+        let lookups = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&lookups);
+        let transport = with_lookup(move |_, port| {
+            counter.fetch_add(1, SeqCst);
+            Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
+        });
+        let reused = [(); 4].map(|()| {
             let host = format!("reused.test:{port}");
-            let answer = post(&transport, &host, Duration::from_secs(60));
+            let answer = post(&transport, &host, "", Duration::from_secs(60));
             answer.unwrap().reused
         });
         server.join().unwrap();
         assert_eq!(reused, [false, true, false, true]);
-        assert_eq!(LOOKUPS.load(SeqCst), 1);
+        assert_eq!(lookups.load(SeqCst), 2, "one per connection");
     }
 
     #[test]
     fn a_stalled_lookup_ends_with_the_timeout() {
-        let transport = Transport {
-            names: Names::with_lookup(|_, _| {
-                loop {
-                    std::thread::park();
-                }
-            }),
-            ..Transport::default()
-        };
-        let outcome = post(&transport, "stalled.test", Duration::from_millis(100));
+        let transport = with_lookup(|_, _| {
+            loop {
+                std::thread::park();
+            }
+        });
+        let outcome = post(&transport, "stalled.test", "", Duration::from_millis(100));
         assert!(matches!(
             outcome,
             Err(TransportError::Timeout { sent: false })
         ));
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_written_was_not_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let long = "x".repeat(100 * 1024);
+        let outcome = post(&Transport::default(), &host, &long, Duration::from_secs(60));
+        let Err(TransportError::NotSent(why)) = outcome else {
+            panic!("it should be NotSent");
+        };
+        assert!(why.starts_with("the request cannot be written"), "{why}");
     }
 }

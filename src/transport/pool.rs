@@ -1,97 +1,207 @@
 //! Idle connections: the only ones of the process.
 //!
-//! A connection is in the pool, in use by one exchange, or closed. It is checked in when an
-//! answer has been read to its end. Before it is checked out it is probed: the peer must
-//! neither have sent anything since nor have closed it. The probe runs outside the lock and
-//! does not wait; a connection that fails it is dropped, and the next one is probed.
+//! A connection is in the pool, in use by one exchange, or closed.
+//!
+//! | event | what becomes of the connection |
+//! | --- | --- |
+//! | its answer has been read to its end | checked in, if the answer lets it serve again |
+//! | it is the 65th | the one that has been idle the longest is closed |
+//! | its time is up | closed, by a thread that ends when no connection is idle; if there is no thread to be had, at the next check-in |
+//! | the next request of its route | checked out, if its time is not up and it is quiet: the peer must neither have sent anything since nor have closed it |
+//!
+//! It is looked at outside the lock and without waiting; one that is not quiet is dropped, and
+//! the next one is looked at.
 
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
-use rustls::ClientConfig;
 use ureq::unversioned::transport::LazyBuffers;
 
 use crate::sync::lock;
 
-use super::proxy::Proxy;
-use super::socket::{MAX_LOOK, Stream};
+use super::route::Route;
+use super::socket::{MAX_IDLE_INPUT, Stream};
 
 /// How long a connection may be idle: less than the usual idle timeout of servers.
-const MAX_IDLE: Duration = Duration::from_secs(15);
+pub(super) const MAX_IDLE: Duration = Duration::from_secs(15);
 
 /// How many connections may be idle.
 const CAPACITY: usize = 64;
 
-/// Two requests with equal keys may share a connection.
-pub(super) struct Key {
-    pub(super) https: bool,
-    /// The target, with its port if the URL has one.
-    pub(super) host: String,
-    pub(super) proxy: Option<Proxy>,
-    /// Trust anchors and client certificate: one `Arc` per combination.
-    pub(super) tls: Option<Arc<ClientConfig>>,
-    /// The same for a connection to a proxy over TLS.
-    pub(super) proxy_tls: Option<Arc<ClientConfig>>,
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        let is_same = |ours: &Option<Arc<_>>, theirs: &Option<Arc<_>>| match (ours, theirs) {
-            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
-            (ours, theirs) => ours.is_none() && theirs.is_none(),
-        };
-        is_same(&self.tls, &other.tls)
-            && is_same(&self.proxy_tls, &other.proxy_tls)
-            && (self.https, &self.host, &self.proxy) == (other.https, &other.host, &other.proxy)
-    }
-}
+/// Room for headers: ureq takes up to 64 KB of them.
+const INPUT_SIZE: usize = 96 * 1024;
+/// Room for the longest line: a URI has up to 64 KB, the caller's headers 32 KB.
+const OUTPUT_SIZE: usize = 72 * 1024;
 
 /// A connection to a server, perhaps through a proxy.
 pub(super) struct Connection {
     pub(super) stream: Box<dyn Stream>,
-    pub(super) key: Arc<Key>,
+    pub(super) route: Arc<Route>,
+    /// Kept with the connection, so that they are not zeroed for each exchange.
     pub(super) buffers: LazyBuffers,
+}
+
+impl Connection {
+    pub(super) fn new(stream: Box<dyn Stream>, route: Arc<Route>) -> Self {
+        let buffers = buffers();
+        Connection {
+            stream,
+            route,
+            buffers,
+        }
+    }
+}
+
+/// Buffers for a connection; they take no memory until they are used.
+pub(super) fn buffers() -> LazyBuffers {
+    LazyBuffers::new(INPUT_SIZE, OUTPUT_SIZE)
+}
+
+/// A time by both clocks: the monotonic one may stand still while the machine sleeps, and
+/// the wall clock can be set.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    monotonic: Instant,
+    wall: SystemTime,
+}
+
+impl Moment {
+    pub(super) fn now() -> Self {
+        Moment {
+            monotonic: Instant::now(),
+            wall: SystemTime::now(),
+        }
+    }
+
+    /// The time since an earlier moment, by the clock that has gone further.
+    fn since(self, earlier: Moment) -> Duration {
+        let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);
+        let wall = self.wall.duration_since(earlier.wall).unwrap_or_default();
+        monotonic.max(wall)
+    }
+}
+
+struct Idle {
+    connection: Connection,
+    since: Moment,
+    life: Duration,
+}
+
+impl Idle {
+    fn has_expired(&self, now: Moment) -> bool {
+        now.since(self.since) >= self.life
+    }
 }
 
 /// The idle connections.
 #[derive(Default)]
-pub(super) struct Pool {
+pub(super) struct Pool(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// An idle connection expires sooner than the thread wakes up.
+    sooner: Condvar,
+}
+
+#[derive(Default)]
+struct State {
     /// The most recently used one is last.
-    idle: Mutex<Vec<(Connection, Instant)>>,
+    idle: Vec<Idle>,
+    /// When the thread that closes connections wakes up, if there is one.
+    wakes: Option<Instant>,
+}
+
+impl State {
+    /// Takes out the connections whose time is up, for the caller to close without the lock.
+    fn take_expired(&mut self, now: Moment) -> Vec<Idle> {
+        let all = std::mem::take(&mut self.idle).into_iter();
+        let (expired, kept) = all.partition(|idle| idle.has_expired(now));
+        self.idle = kept;
+        expired
+    }
 }
 
 impl Pool {
-    /// Takes the most recently used connection of this key that is still usable.
-    pub(super) fn check_out(&self, key: &Key) -> Option<Connection> {
+    /// Takes the most recently used connection of this route that is still usable.
+    pub(super) fn check_out(&self, route: &Route, now: Moment) -> Option<Connection> {
         loop {
-            let (found, _dropped) = self.take(key, Instant::now());
-            let mut connection = found?;
-            if connection.stream.is_quiet() {
-                return Some(connection);
+            let mut idle = self.take(route)?;
+            if !idle.has_expired(now) && idle.connection.stream.is_quiet() {
+                return Some(idle.connection);
             }
         }
     }
 
-    /// The candidate, and connections that are too old, which the caller closes without
-    /// holding the lock.
-    fn take(&self, key: &Key, now: Instant) -> (Option<Connection>, Vec<(Connection, Instant)>) {
-        let mut idle = lock(&self.idle);
-        let old = idle.partition_point(|(_, since)| *since + MAX_IDLE < now);
-        let old = idle.drain(..old).collect();
-        let found = idle.iter().rposition(|(idle, _)| *idle.key == *key);
-        let found = found.map(|at| idle.remove(at).0);
-        (found, old)
+    fn take(&self, route: &Route) -> Option<Idle> {
+        let idle = &mut lock(&self.0.state).idle;
+        let at = idle
+            .iter()
+            .rposition(|idle| *idle.connection.route == *route)?;
+        Some(idle.remove(at))
     }
 
     /// Keeps a connection whose answer has been read to its end.
-    pub(super) fn check_in(&self, mut connection: Connection) {
-        connection.stream.socket().may_come = MAX_LOOK;
-        let mut idle = lock(&self.idle);
-        let surplus = (idle.len() >= CAPACITY).then(|| idle.remove(0));
-        // The time is taken under the lock, so that the oldest stays first.
-        idle.push((connection, Instant::now()));
-        drop(idle);
-        drop(surplus);
+    ///
+    /// * `life`: how long it may be idle.
+    pub(super) fn check_in(&self, mut connection: Connection, life: Duration, now: Moment) {
+        connection.stream.socket().read_budget = MAX_IDLE_INPUT;
+        let mut state = lock(&self.0.state);
+        // What is closed is closed without the lock.
+        let mut closed = Vec::new();
+        if state.idle.len() >= CAPACITY {
+            closed.push(state.idle.remove(0));
+        }
+        let since = now;
+        state.idle.push(Idle {
+            connection,
+            since,
+            life,
+        });
+        let expires = now.monotonic + life;
+        match state.wakes {
+            Some(planned) if planned <= expires => {}
+            Some(_) => {
+                state.wakes = Some(expires);
+                self.0.sooner.notify_one();
+            }
+            None => {
+                let shared = Arc::clone(&self.0);
+                let thread = thread::Builder::new().name("gssdk-idle".into());
+                match thread.spawn(move || shared.close_expired()) {
+                    Ok(_) => state.wakes = Some(expires),
+                    Err(_) => closed.extend(state.take_expired(now)),
+                }
+            }
+        }
+        drop(state);
+        drop(closed);
+    }
+}
+
+impl Shared {
+    /// Closes connections when their time is up, until none is idle.
+    fn close_expired(&self) {
+        let mut state = lock(&self.state);
+        loop {
+            let now = Moment::now();
+            let expired = state.take_expired(now);
+            let left = |idle: &Idle| idle.life.saturating_sub(now.since(idle.since));
+            let next = state.idle.iter().map(left).min();
+            state.wakes = next.map(|left| now.monotonic + left);
+            drop(state);
+            drop(expired);
+            if next.is_none() {
+                return;
+            }
+            state = lock(&self.state);
+            // Somebody may have set it sooner in between.
+            let wakes = state.wakes.unwrap_or(now.monotonic);
+            let left = wakes.saturating_duration_since(Instant::now());
+            let waited = self.sooner.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 }
 
@@ -100,21 +210,23 @@ mod tests {
     use super::*;
     use crate::transport::socket::{Limits, Socket};
     use rustix::event::{PollFd, PollFlags, poll};
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
-    fn key(host: &str) -> Key {
-        Key {
-            https: false,
+    fn route(https: bool, host: &str) -> Route {
+        Route {
+            process: 0,
+            https,
             host: host.into(),
             proxy: None,
             tls: None,
             proxy_tls: None,
+            has_client_cert: false,
         }
     }
 
-    /// A connection of this key, its other end, and another handle of its own.
-    fn connection(key: Key) -> (Connection, TcpStream, TcpStream) {
+    /// A connection to this host, its other end, and another handle of its own.
+    fn connection(host: &str) -> (Connection, TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let handle = stream.try_clone().unwrap();
@@ -123,38 +235,43 @@ mod tests {
             connect: None,
             io: None,
         };
-        let connection = Connection {
-            stream: Box::new(Socket::new(stream, limits).unwrap()),
-            key: Arc::new(key),
-            buffers: LazyBuffers::new(1, 1),
-        };
+        let socket = Socket::new(stream, limits).unwrap();
+        let connection = Connection::new(Box::new(socket), Arc::new(route(false, host)));
         (connection, listener.accept().unwrap().0, handle)
     }
 
+    /// A connection of which the test's handle is the other end alone.
+    fn sole_connection(host: &str) -> (Connection, TcpStream) {
+        let (connection, peer, _) = connection(host);
+        (connection, peer)
+    }
+
+    fn idle_count(pool: &Pool) -> usize {
+        lock(&pool.0.state).idle.len()
+    }
+
     #[test]
-    fn only_requests_of_the_same_key_share_a_connection() {
-        let pool = Pool::default();
-        let (idle, _peer, _) = connection(key("a"));
-        pool.check_in(idle);
-        for other in [
-            key("b"),
-            Key {
-                https: true,
-                ..key("a")
-            },
-        ] {
-            assert!(pool.check_out(&other).is_none());
+    fn only_requests_of_the_same_route_share_a_connection() {
+        let (pool, now) = (Pool::default(), Moment::now());
+        let (mut idle, _peer) = sole_connection("a");
+        idle.stream.socket().read_budget = u64::MAX;
+        pool.check_in(idle, MAX_IDLE, now);
+        for other in [route(false, "b"), route(true, "a")] {
+            assert!(pool.check_out(&other, now).is_none());
         }
-        assert!(pool.check_out(&key("a")).is_some());
-        assert!(pool.check_out(&key("a")).is_none(), "and one at a time");
+        let same = route(false, "a");
+        let mut found = pool.check_out(&same, now).unwrap();
+        // The look at it may not read all that an exchange may.
+        assert_eq!(found.stream.socket().read_budget, MAX_IDLE_INPUT);
+        assert!(pool.check_out(&same, now).is_none(), "one at a time");
     }
 
     #[test]
     fn a_connection_that_ended_costs_itself_alone() {
-        let pool = Pool::default();
+        let (pool, now) = (Pool::default(), Moment::now());
         let peers = [(); 3].map(|()| {
-            let (idle, peer, handle) = connection(key("a"));
-            pool.check_in(idle);
+            let (idle, peer, handle) = connection("a");
+            pool.check_in(idle, MAX_IDLE, now);
             (peer, handle)
         });
         let [_alive, (mut chatty, its_data), (ended, its_end)] = peers;
@@ -164,24 +281,83 @@ mod tests {
         for handle in [its_data, its_end] {
             poll(&mut [PollFd::new(&handle, PollFlags::IN)], None).unwrap();
         }
-        assert!(pool.check_out(&key("a")).is_some());
-        assert!(lock(&pool.idle).is_empty());
+        assert!(pool.check_out(&route(false, "a"), now).is_some());
+        assert_eq!(idle_count(&pool), 0);
     }
 
     #[test]
-    fn idle_connections_are_bounded_in_number_and_age() {
+    fn idle_connections_are_bounded_in_number() {
+        let (pool, now) = (Pool::default(), Moment::now());
+        let peers = Vec::from_iter((0..CAPACITY + 3).map(|_| {
+            let (idle, peer) = sole_connection("a");
+            pool.check_in(idle, MAX_IDLE, now);
+            peer
+        }));
+        assert_eq!(idle_count(&pool), CAPACITY);
+        for mut oldest in peers.into_iter().take(3) {
+            assert_eq!(oldest.read(&mut [0]).unwrap(), 0, "closed");
+        }
+    }
+
+    /// A machine that sleeps may stop one clock, and people set the other.
+    #[test]
+    fn a_connection_is_too_old_by_the_clock_that_has_gone_further() {
+        let second = Duration::from_secs(1);
+        let life = 15 * second;
+        for (monotonic, wall, is_usable) in [
+            (life - second, life - second, true),
+            (life, Duration::ZERO, false),
+            (Duration::ZERO, life, false),
+            (life, life, false),
+        ] {
+            let (pool, since) = (Pool::default(), Moment::now());
+            let (idle, _peer) = sole_connection("a");
+            pool.check_in(idle, life, since);
+            let now = Moment {
+                monotonic: since.monotonic + monotonic,
+                wall: since.wall + wall,
+            };
+            let found = pool.check_out(&route(false, "a"), now);
+            assert_eq!(found.is_some(), is_usable, "{monotonic:?}, {wall:?}");
+            assert_eq!(idle_count(&pool), 0);
+        }
+        // A clock that was set back says nothing.
+        let (pool, since) = (Pool::default(), Moment::now());
+        let (idle, _peer) = sole_connection("a");
+        pool.check_in(idle, life, since);
+        let now = Moment {
+            wall: since.wall - 3_600 * second,
+            ..since
+        };
+        assert!(pool.check_out(&route(false, "a"), now).is_some());
+    }
+
+    #[test]
+    fn a_connection_is_closed_when_its_time_is_up_by_a_thread_that_ends() {
+        let (pool, now) = (Pool::default(), Moment::now());
+        let (long, _peer) = sole_connection("long");
+        pool.check_in(long, MAX_IDLE, now);
+        // The thread sleeps for the first already; this one's time is up sooner.
+        let (short, mut peer) = sole_connection("short");
+        pool.check_in(short, Duration::from_millis(50), now);
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0, "closed");
+        assert!(
+            pool.check_out(&route(false, "long"), Moment::now())
+                .is_some()
+        );
+
         let pool = Pool::default();
-        let _peers: Vec<_> = (0..CAPACITY + 3)
-            .map(|_| {
-                let (idle, peer, _) = connection(key("a"));
-                pool.check_in(idle);
-                peer
-            })
-            .collect();
-        assert_eq!(lock(&pool.idle).len(), CAPACITY);
-        let later = Instant::now() + MAX_IDLE + Duration::from_secs(1);
-        let (found, old) = pool.take(&key("a"), later);
-        assert!(found.is_none());
-        assert_eq!(old.len(), CAPACITY);
+        for _ in 0..2 {
+            let (idle, mut peer) = sole_connection("a");
+            pool.check_in(idle, Duration::from_millis(50), Moment::now());
+            assert!(lock(&pool.0.state).wakes.is_some());
+            assert_eq!(peer.read(&mut [0]).unwrap(), 0, "closed");
+            let started = Instant::now();
+            while Arc::strong_count(&pool.0) > 1 {
+                assert!(started.elapsed() < Duration::from_secs(60), "it ends");
+                thread::yield_now();
+            }
+            assert!(lock(&pool.0.state).wakes.is_none());
+        }
     }
 }

@@ -1,14 +1,27 @@
 //! Which proxy a request goes through: the caller's, or the environment's.
+//!
+//! | the target | a proxy that `set_proxy` names | one that the environment names |
+//! | --- | --- | --- |
+//! | loopback, by the host override `http://…` | not used | not looked at |
+//! | loopback otherwise | used | not looked at |
+//! | listed in `no_proxy` | used | not used |
+//! | any other | used | used, by the request's scheme |
+//!
+//! The environment is read as Python's `urllib` does: `https_proxy` or `http_proxy`, lower
+//! case first, then `all_proxy`; the first that is set decides, and an empty one means none.
+//! One that cannot be read is an error, never a direct connection.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-
 use percent_encoding::percent_decode_str;
+use ureq::http::HeaderValue;
 
 use crate::call::headers;
-use crate::call::host::{check_host, split_port};
+use crate::call::host::{check_host, is_loopback, split_port, without_brackets};
 use crate::error::GSException;
 use crate::log::address;
 
@@ -22,7 +35,7 @@ pub(super) struct Proxy {
     pub(super) host: String,
     pub(super) port: u16,
     /// The value of `Proxy-Authorization`.
-    pub(super) authorization: Option<String>,
+    pub(super) authorization: Option<HeaderValue>,
 }
 
 impl Proxy {
@@ -50,38 +63,30 @@ impl Proxy {
         check_host(address, "proxy address").map_err(|_| invalid("has no plain host and port"))?;
         let (host, port) = split_port(address);
         let port = port.and_then(|port| port.parse().ok());
-        let authorization = match user {
-            Some(user) => {
-                let (name, password) = user.split_once(':').unwrap_or((user, ""));
-                // A `%` that does not begin an escape stands for itself.
-                let mut basic: Vec<u8> = percent_decode_str(name).collect();
-                basic.push(b':');
-                basic.extend(percent_decode_str(password));
-                Some(format!("Basic {}", STANDARD.encode(basic)))
-            }
-            None => None,
-        };
-        if authorization
-            .as_ref()
-            .is_some_and(|value| value.len() > headers::MAX_SIZE)
-        {
-            return Err(invalid("has a user or password that is too long"));
-        }
+        let authorization = user.map(|user| {
+            let (name, password) = user.split_once(':').unwrap_or((user, ""));
+            // A `%` that does not begin an escape stands for itself.
+            let mut basic: Vec<u8> = percent_decode_str(name).collect();
+            basic.push(b':');
+            basic.extend(percent_decode_str(password));
+            HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(basic)))
+                .ok()
+                .filter(|value| value.len() <= headers::MAX_SIZE)
+                .ok_or_else(|| invalid("has a user or password that is too long"))
+        });
         Ok(Proxy {
             https,
             host: host.to_string(),
             port: port.unwrap_or(if https { 443 } else { 80 }),
-            authorization,
+            authorization: authorization.transpose()?,
         })
     }
 
-    /// The proxy that the environment names for a request, chosen as Python's `urllib`
-    /// does: `https_proxy` or `http_proxy` by the request's scheme, lower case first,
-    /// unless `no_proxy` lists the host. `all_proxy` is the fallback for both.
+    /// The proxy that the environment names for a request.
     ///
     /// * `host`: the target, with its port if the URL has one.
     pub(super) fn of_environment(https: bool, host: &str) -> Result<Option<Self>, GSException> {
-        Self::from_variables(https, host, cfg!(windows), |name| std::env::var(name).ok())
+        Self::from_variables(https, host, cfg!(windows), |name| std::env::var_os(name))
     }
 
     /// * `caseless`: whether `http_proxy` and `HTTP_PROXY` are the same variable.
@@ -89,27 +94,35 @@ impl Proxy {
         https: bool,
         host: &str,
         caseless: bool,
-        variable: impl Fn(&str) -> Option<String>,
+        variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Option<Self>, GSException> {
-        let names = if https {
-            ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
-        } else {
-            ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
+        if is_loopback(host) {
+            return Ok(None);
+        }
+        // The first of these that is set, and its text.
+        let first = |names: &[&'static str]| {
+            let set = |name: &&'static str| Some((*name, variable(name)?));
+            let Some((name, value)) = names.iter().find_map(set) else {
+                return Ok(("", String::new()));
+            };
+            let text = value.into_string().map_err(|_| {
+                GSException::invalid(format_args!("the variable {name} is not valid UTF-8"))
+            });
+            Ok((name, text?))
         };
         // A CGI program gets its caller's header `Proxy:` as HTTP_PROXY.
-        let is_trusted = |name| {
-            let callers = name == "HTTP_PROXY" || (caseless && name == "http_proxy");
-            !callers || variable("REQUEST_METHOD").is_none()
-        };
-        // The first variable that is set decides; if it is empty, no proxy is used.
-        let set = |name| Some((name, variable(name).filter(|_| is_trusted(name))?));
-        let found = names.into_iter().find_map(set);
-        let found = found.filter(|(_, value)| !value.is_empty());
-        let Some((name, text)) = found else {
+        let is_cgi = variable("REQUEST_METHOD").is_some();
+        let (name, text) = first(match (https, is_cgi) {
+            (true, _) => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+            (_, false) => &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
+            _ if caseless => &["all_proxy", "ALL_PROXY"],
+            _ => &["http_proxy", "all_proxy", "ALL_PROXY"],
+        })?;
+        if text.is_empty() {
             return Ok(None);
-        };
-        let exceptions = variable("no_proxy").or_else(|| variable("NO_PROXY"));
-        if exceptions.is_some_and(|exceptions| bypassed(host, &exceptions)) {
+        }
+        let (_, exceptions) = first(&["no_proxy", "NO_PROXY"])?;
+        if is_exempt(https, host, &exceptions) {
             return Ok(None);
         }
         match Self::parse(&text) {
@@ -119,6 +132,26 @@ impl Proxy {
                 format!("{} (from the variable {name})", error.error_message()),
             )),
         }
+    }
+
+    /// What a 407 of this proxy says about authentication.
+    ///
+    /// * `offers`: the values of `Proxy-Authenticate`.
+    pub(super) fn challenge<'a>(&self, offers: impl Iterator<Item = &'a str>) -> String {
+        // The scheme is the first word of a challenge (RFC 9110, 11.3).
+        let words = offers.flat_map(|value| value.split(','));
+        let words = words.filter_map(|challenge| challenge.split_ascii_whitespace().next());
+        let is_token = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let schemes = words.filter(|word| word.len() <= 32 && word.chars().all(is_token));
+        let mut offers = Vec::from_iter(schemes).join(", ");
+        if !offers.is_empty() {
+            offers = format!("it offers {offers}; ");
+        }
+        let says = match self.authorization {
+            Some(_) => "the user and password in the proxy's URL were refused",
+            None => "Basic, with user and password in the proxy's URL, is supported",
+        };
+        format!("({offers}{says})")
     }
 }
 
@@ -135,39 +168,107 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// Whether `no_proxy` lists the host: `*`, its name, a domain that it is in,
-/// with or without a leading dot and port.
-fn bypassed(host: &str, exceptions: &str) -> bool {
-    if exceptions.trim() == "*" {
-        return true;
-    }
-    let host = host.to_ascii_lowercase();
-    let (name, _) = split_port(&host);
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    exceptions.split(',').any(|exception| {
-        let exception = exception
-            .trim()
-            .trim_start_matches('.')
-            .to_ascii_lowercase();
-        !exception.is_empty()
-            && [host.as_str(), name, bare].iter().any(|host| {
-                host.strip_suffix(exception.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-            })
+/// Whether `no_proxy` lists the host, as curl, Go and Python read it: entries between commas
+/// or blanks, of any case, each perhaps with a port.
+///
+/// | entry | is |
+/// | --- | --- |
+/// | `*` | every host |
+/// | `gigya.com`, `.gigya.com`, `*.gigya.com` | the domain and all that is in it |
+/// | `10.0.0.1`, `::1`, `[::1]` | the address |
+/// | `10.0.0.0/8`, `fd00::/8` | each address of the network |
+fn is_exempt(https: bool, host: &str, exceptions: &str) -> bool {
+    let (name, port) = split_port(host);
+    let port = port.unwrap_or(if https { "443" } else { "80" });
+    let name = without_brackets(name).to_ascii_lowercase();
+    let address = name
+        .parse::<IpAddr>()
+        .ok()
+        .map(|address| address.to_canonical());
+    let is_separator = |c: char| c == ',' || c.is_ascii_whitespace();
+    exceptions.split(is_separator).any(|entry| {
+        let is_bare_address = entry.parse::<IpAddr>().is_ok();
+        let (pattern, its_port) = match split_port(entry) {
+            (pattern, Some(port)) if !is_bare_address && !entry.contains('/') => (pattern, port),
+            _ => (entry, port),
+        };
+        let pattern = pattern.to_ascii_lowercase();
+        let is_match = match (address, pattern.split_once('/')) {
+            (Some(address), Some((network, bits))) => is_in_network(address, network, bits),
+            (Some(address), None) if pattern != "*" => {
+                let entry = without_brackets(&pattern).parse::<IpAddr>();
+                entry.is_ok_and(|entry| entry.to_canonical() == address)
+            }
+            _ => {
+                let domain = pattern
+                    .strip_prefix('*')
+                    .unwrap_or(&pattern)
+                    .trim_matches('.');
+                let rest = name.strip_suffix(domain);
+                pattern == "*"
+                    || !domain.is_empty()
+                        && rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            }
+        };
+        is_match && its_port == port
     })
+}
+
+/// * `network`, `bits`: the sides of the `/` in CIDR notation.
+fn is_in_network(address: IpAddr, network: &str, bits: &str) -> bool {
+    let network = without_brackets(network).parse::<IpAddr>();
+    let (Ok(network), Ok(bits)) = (network, bits.parse::<u32>()) else {
+        return false;
+    };
+    let (width, difference) = match (network, address) {
+        (IpAddr::V4(network), IpAddr::V4(address)) => {
+            (32, u128::from(network.to_bits() ^ address.to_bits()))
+        }
+        (IpAddr::V6(network), IpAddr::V6(address)) => (128, network.to_bits() ^ address.to_bits()),
+        _ => return false,
+    };
+    // All 128 bits are more than can be shifted.
+    bits <= width && difference.checked_shr(width - bits).unwrap_or(0) == 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn chosen(https: bool, host: &str, variables: &[(&str, &str)]) -> Option<String> {
+    /// * `variables`: bytes, of which the character `\u{ff}` is one that is no UTF-8.
+    fn choose(
+        https: bool,
+        host: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<Option<Proxy>, GSException> {
         Proxy::from_variables(https, host, false, |name| {
             let found = variables.iter().find(|(variable, _)| *variable == name);
-            found.map(|(_, value)| value.to_string())
+            found.map(|(_, value)| os_string(value))
         })
-        .unwrap()
-        .map(|proxy| proxy.to_string())
+    }
+
+    #[cfg(unix)]
+    fn os_string(text: &str) -> OsString {
+        use std::os::unix::ffi::OsStringExt;
+        let bytes = text.chars().flat_map(|c| {
+            if c == '\u{ff}' {
+                vec![0xff]
+            } else {
+                c.to_string().into_bytes()
+            }
+        });
+        OsString::from_vec(bytes.collect())
+    }
+
+    #[cfg(not(unix))]
+    fn os_string(text: &str) -> OsString {
+        text.into()
+    }
+
+    fn chosen(https: bool, host: &str, variables: &[(&str, &str)]) -> Option<String> {
+        choose(https, host, variables)
+            .unwrap()
+            .map(|proxy| proxy.to_string())
     }
 
     #[test]
@@ -186,12 +287,18 @@ mod tests {
             assert_eq!(proxy.authorization, None);
         }
         let proxy = Proxy::parse("http://us%3aer:p%40s:s@proxy:1").unwrap();
-        let expected = format!("Basic {}", STANDARD.encode("us:er:p@s:s"));
-        assert_eq!(proxy.authorization, Some(expected));
+        let basic = |user: &str| {
+            let text = format!("Basic {}", STANDARD.encode(user));
+            Some(HeaderValue::from_str(&text).unwrap())
+        };
+        assert_eq!(proxy.authorization, basic("us:er:p@s:s"));
         // A `%` that does not begin an escape stands for itself.
         let proxy = Proxy::parse("http://us%er:100%4@proxy:1").unwrap();
-        let expected = format!("Basic {}", STANDARD.encode("us%er:100%4"));
-        assert_eq!(proxy.authorization, Some(expected));
+        assert_eq!(proxy.authorization, basic("us%er:100%4"));
+        // The last `@` ends the password, which may hold others.
+        let proxy = Proxy::parse("http://user:p@ss@proxy:1").unwrap();
+        assert_eq!(proxy.authorization, basic("user:p@ss"));
+        assert_eq!(proxy.host, "proxy");
     }
 
     #[test]
@@ -231,8 +338,8 @@ mod tests {
         assert_eq!(chosen(false, "h", &cgi), None);
         // If variable names are case-insensitive, http_proxy is the caller's header, too.
         let variable = |name: &str| match name.to_ascii_uppercase().as_str() {
-            "HTTP_PROXY" => Some("attacker:6".to_string()),
-            "REQUEST_METHOD" => Some("GET".to_string()),
+            "HTTP_PROXY" => Some("attacker:6".into()),
+            "REQUEST_METHOD" => Some("GET".into()),
             _ => None,
         };
         let chosen = Proxy::from_variables(false, "h", true, variable).unwrap();
@@ -240,24 +347,117 @@ mod tests {
     }
 
     #[test]
-    fn no_proxy_lists_hosts_and_domains() {
-        for (host, exceptions, bypass) in [
-            ("socialize.us1.gigya.com", "gigya.com", true),
-            ("socialize.us1.gigya.com", ".gigya.com", true),
-            ("socialize.us1.gigya.com", "x, US1.gigya.com ,y", true),
-            ("socialize.us1.gigya.com", "*", true),
-            ("socialize.us1.gigya.com", "igya.com", false),
-            ("socialize.us1.gigya.com", "", false),
-            ("127.0.0.1:8080", "127.0.0.1", true),
-            ("127.0.0.1:8080", "127.0.0.1:8080", true),
-            ("127.0.0.1:8080", "127.0.0.1:9090", false),
-            ("[::1]:8080", "::1", true),
+    fn loopback_looks_at_no_variable() {
+        let broken = [("all_proxy", "a b"), ("no_proxy", "\u{ff}")];
+        for host in [
+            "localhost",
+            "LOCALHOST:1",
+            "127.0.0.1:80",
+            "127.8.9.10",
+            "[::1]:443",
         ] {
-            assert_eq!(
-                bypassed(host, exceptions),
-                bypass,
-                "{host} in {exceptions:?}"
-            );
+            for https in [false, true] {
+                assert_eq!(chosen(https, host, &broken), None, "{host}");
+            }
         }
+        let proxy = [("all_proxy", "proxy:1")];
+        for host in [
+            "localhost.example",
+            "128.0.0.1",
+            "[::2]",
+            "127.0.0.1.example",
+        ] {
+            assert_eq!(chosen(true, host, &proxy), Some("proxy:1".into()), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_cannot_be_read_is_named() {
+        let mut unreadable = vec![" proxy:1", "proxy:1 ", "proxy:1\n", " ", "\tproxy:1"];
+        if cfg!(unix) {
+            unreadable.push("proxy\u{ff}:1");
+        }
+        for value in unreadable {
+            for (https, name) in [
+                (false, "http_proxy"),
+                (false, "HTTP_PROXY"),
+                (true, "https_proxy"),
+                (true, "HTTPS_PROXY"),
+                (false, "all_proxy"),
+                (true, "ALL_PROXY"),
+            ] {
+                let error = choose(https, "h", &[(name, value)]).unwrap_err();
+                assert_eq!(error.error_code(), 400_006, "{value:?}");
+                assert!(error.error_message().contains(name), "{error}");
+            }
+        }
+        if cfg!(unix) {
+            for name in ["no_proxy", "NO_PROXY"] {
+                let variables = [("all_proxy", "proxy:1"), (name, "a,\u{ff}")];
+                let error = choose(true, "h", &variables).unwrap_err();
+                assert!(error.error_message().contains(name), "{error}");
+            }
+        }
+        // What decides nothing is not looked at.
+        let not_used = [
+            ("http_proxy", ""),
+            ("HTTP_PROXY", " "),
+            ("no_proxy", "\u{ff}"),
+        ];
+        assert_eq!(chosen(false, "h", &not_used), None);
+    }
+
+    #[test]
+    fn no_proxy_lists_hosts_as_curl_go_and_python_read_it() {
+        let gigya = "socialize.us1.gigya.com";
+        for (host, exceptions, expected) in [
+            (gigya, "gigya.com", true),
+            (gigya, ".gigya.com", true),
+            (gigya, "*.gigya.com", true),
+            (gigya, "x, US1.gigya.com ,y", true),
+            (gigya, "x us1.gigya.com\ty", true),
+            (gigya, "*", true),
+            (gigya, "x,*", true),
+            (gigya, "x *", true),
+            (gigya, "igya.com", false),
+            (gigya, "*igya.com", false),
+            (gigya, "us1", false),
+            (gigya, "", false),
+            (gigya, ",. ,*.,", false),
+            (gigya, "gigya.com:443", true),
+            (gigya, "gigya.com:80", false),
+            (gigya, "*:443", true),
+            ("SOCIALIZE.US1.GIGYA.COM", "gigya.com", true),
+            ("gigya.com:8443", "gigya.com:8443", true),
+            ("gigya.com:8443", "gigya.com:443", false),
+            ("10.0.0.1:8080", "10.0.0.1", true),
+            ("10.0.0.1:8080", "10.0.0.1:8080", true),
+            ("10.0.0.1:8080", "10.0.0.1:9090", false),
+            ("10.0.0.1", "0.0.1", false),
+            ("10.0.0.1", "10.0.0.0/8", true),
+            ("10.0.0.1", "x 10.0.0.0/8", true),
+            ("10.0.0.1:81", "10.1.2.3/8", true),
+            ("10.0.0.1", "10.0.0.1/32", true),
+            ("10.0.0.1", "10.0.0.0/32", false),
+            ("10.0.0.1", "0.0.0.0/0", true),
+            ("10.0.0.1", "11.0.0.0/8", false),
+            ("10.0.0.1", "10.0.0.0/33", false),
+            ("10.0.0.1", "10.0.0.0/", false),
+            ("10.0.0.1", "::/0", false),
+            ("10.example", "10.0.0.0/8", false),
+            ("[fd00::1]:8080", "fd00::1", true),
+            ("[fd00::1]:8080", "FD00:0::1", true),
+            ("[fd00::1]:8080", "[fd00::1]", true),
+            ("[fd00::1]:8080", "[fd00::1]:8080", true),
+            ("[fd00::1]:8080", "[fd00::1]:80", false),
+            ("[fd00::1]", "fd00::/8", true),
+            ("[fd00::1]", "fe00::/8", false),
+            ("[fd00::1]", "::/0", true),
+            ("[fd00::1]", "::1", false),
+        ] {
+            let exempt = is_exempt(true, host, exceptions);
+            assert_eq!(exempt, expected, "{host} in {exceptions:?}");
+        }
+        assert!(is_exempt(false, "gigya.com", "gigya.com:80"));
     }
 }

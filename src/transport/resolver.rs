@@ -1,48 +1,46 @@
-//! Names → addresses, cached for a short time.
+//! Names → addresses, in the order in which to try them.
+//!
+//! The system's resolver knows no timeout, so it is asked in a thread: one look-up per name
+//! at a time, however many callers wait for it and however long it takes. If there is no
+//! thread to be had, the caller asks by itself.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::call::host::without_brackets;
 use crate::sync::lock;
 
-/// How long a lookup stays valid. The system's resolver does not report a time to live;
-/// that of Gigya's records is a minute.
-const LIFE_TIME: Duration = Duration::from_secs(30);
+/// How long the address that answered last is tried first: long enough for an outage, and
+/// about as long as RFC 6555, 4.2 says.
+const PREFERENCE: Duration = Duration::from_secs(600);
 
-/// How many names are kept.
+/// For how many names an address is preferred.
 const CAPACITY: usize = 64;
 
-/// Host and port.
+/// The most addresses of a name that are tried.
+const MAX_ADDRESSES: usize = 16;
+
+/// Host in lower case, and port.
 type Name = (String, u16);
+type Lookup = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
-fn name(host: &str, port: u16) -> Name {
-    (host.to_ascii_lowercase(), port)
-}
-
-type Addresses = Arc<[SocketAddr]>;
-type Lookup = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
-
-/// A caching resolver with at most one lookup per name in flight, no matter how many callers
-/// wait and how long it takes.
+/// The resolver.
 pub(super) struct Names {
-    lookup: Lookup,
-    state: Mutex<State>,
+    lookup: Box<Lookup>,
+    pending: Mutex<HashMap<Name, Arc<Pending>>>,
+    /// The address that answered last; the most recent one is last.
+    preferred: Mutex<Vec<(Name, SocketAddr, Instant)>>,
 }
 
-#[derive(Default)]
-struct State {
-    known: HashMap<Name, (Instant, Addresses)>,
-    under_way: HashMap<Name, Arc<Pending>>,
-}
-
-/// A lookup in flight; concurrent callers wait here for its outcome.
+/// A look-up in flight; those who wait for it wait here.
 #[derive(Default)]
 struct Pending {
-    found: Mutex<Option<Result<Addresses, String>>>,
+    found: Mutex<Option<Result<Vec<SocketAddr>, String>>>,
     done: Condvar,
 }
 
@@ -54,16 +52,14 @@ impl Default for Names {
 }
 
 impl Names {
-    fn new(lookup: Lookup) -> Self {
+    pub(super) fn new(
+        lookup: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Self {
         Names {
-            lookup,
-            state: Mutex::default(),
+            lookup: Box::new(lookup),
+            pending: Mutex::default(),
+            preferred: Mutex::default(),
         }
-    }
-
-    #[cfg(test)]
-    pub(super) fn with_lookup(lookup: Lookup) -> Arc<Self> {
-        Arc::new(Names::new(lookup))
     }
 
     /// The addresses of `host`, at least one, by `deadline`.
@@ -72,146 +68,228 @@ impl Names {
         host: &str,
         port: u16,
         deadline: Instant,
-    ) -> io::Result<Addresses> {
-        let literal = host.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(address) = literal.parse::<IpAddr>() {
-            return Ok(Arc::new([SocketAddr::new(address, port)]));
+    ) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = without_brackets(host).parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
         }
-
-        let name = name(host, port);
-        let pending = {
-            let mut state = lock(&self.state);
-            if let Some((since, addresses)) = state.known.get(&name) {
-                if since.elapsed() < LIFE_TIME {
-                    return Ok(addresses.clone());
-                }
+        let name = (host.to_ascii_lowercase(), port);
+        let mut is_first = false;
+        let pending = Arc::clone(lock(&self.pending).entry(name.clone()).or_insert_with(|| {
+            is_first = true;
+            Arc::default()
+        }));
+        if is_first {
+            let (names, key) = (Arc::clone(self), name.clone());
+            let thread = thread::Builder::new().name("gssdk-lookup".into());
+            if thread.spawn(move || names.look_up(&key)).is_err() {
+                self.look_up(&name);
             }
-            match state.under_way.get(&name) {
-                Some(pending) => Arc::clone(pending),
-                None => self.start_lookup(&mut state, name)?,
-            }
-        };
-
+        }
         let left = deadline.saturating_duration_since(Instant::now());
         let wait = pending
             .done
             .wait_timeout_while(lock(&pending.found), left, |found| found.is_none());
         let (found, _) = wait.unwrap_or_else(PoisonError::into_inner);
         match &*found {
-            Some(Ok(addresses)) => Ok(addresses.clone()),
+            Some(Ok(addresses)) => Ok(self.in_order(&name, addresses)),
             Some(Err(why)) => Err(io::Error::other(why.clone())),
             None => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
-    /// Drops a cached name, none of whose addresses could be reached.
-    pub(super) fn forget(&self, host: &str, port: u16) {
-        lock(&self.state).known.remove(&name(host, port));
-    }
-
-    /// Uses a separate thread, because the system's resolver has no timeout.
-    fn start_lookup(self: &Arc<Self>, state: &mut State, name: Name) -> io::Result<Arc<Pending>> {
-        let (names, key) = (Arc::clone(self), name.clone());
-        let thread = thread::Builder::new().name("gssdk-lookup".into());
-        thread.spawn(move || {
-            let found = std::panic::catch_unwind(|| (names.lookup)(&key.0, key.1));
-            names.finish_lookup(
-                key,
-                match found {
-                    Ok(Ok(addresses)) if addresses.is_empty() => Err("it has no address".into()),
-                    Ok(Ok(addresses)) => Ok(Addresses::from(addresses)),
-                    Ok(Err(error)) => Err(error.to_string()),
-                    Err(_) => Err("the look-up panicked".into()),
-                },
-            );
-        })?;
-        let pending = Arc::<Pending>::default();
-        state.under_way.insert(name, Arc::clone(&pending));
-        Ok(pending)
-    }
-
-    fn finish_lookup(&self, name: Name, found: Result<Addresses, String>) {
-        let mut state = lock(&self.state);
-        if let Some(pending) = state.under_way.remove(&name) {
-            *lock(&pending.found) = Some(found.clone());
+    /// Asks the system, and tells those who wait.
+    fn look_up(&self, name: &Name) {
+        let found = catch_unwind(AssertUnwindSafe(|| (self.lookup)(&name.0, name.1)));
+        let found = match found {
+            Ok(Ok(addresses)) if addresses.is_empty() => Err("it has no address".into()),
+            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("the look-up panicked".into()),
+        };
+        let pending = lock(&self.pending).remove(name);
+        if let Some(pending) = pending {
+            *lock(&pending.found) = Some(found);
             pending.done.notify_all();
         }
-        if let Ok(addresses) = found {
-            if state.known.len() >= CAPACITY {
-                state.known.clear();
-            }
-            state.known.insert(name, (Instant::now(), addresses));
+    }
+
+    /// IPv4 and IPv6 in turn (RFC 8305, 4), beginning with the system's first; before them
+    /// the one that answered last.
+    fn in_order(&self, name: &Name, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+        let preferred = lock(&self.preferred)
+            .iter()
+            .find(|(known, _, since)| known == name && since.elapsed() < PREFERENCE)
+            .map(|(_, address, _)| *address);
+        let mut of_family = [0, 0];
+        let ranks = addresses.iter().take(MAX_ADDRESSES).map(|address| {
+            let rank = &mut of_family[usize::from(address.is_ipv6())];
+            *rank += 1;
+            let is_preferred = Some(*address) == preferred;
+            (if is_preferred { 0 } else { *rank }, *address)
+        });
+        let mut ranked: Vec<(usize, SocketAddr)> = ranks.collect();
+        ranked.sort_by_key(|(rank, _)| *rank);
+        ranked.into_iter().map(|(_, address)| address).collect()
+    }
+
+    /// This address has answered: it comes first next time.
+    pub(super) fn prefer(&self, host: &str, port: u16, address: SocketAddr) {
+        let name = (host.to_ascii_lowercase(), port);
+        let mut preferred = lock(&self.preferred);
+        preferred.retain(|(known, ..)| *known != name);
+        if preferred.len() >= CAPACITY {
+            preferred.remove(0);
         }
+        preferred.push((name, address, Instant::now()));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::sync::mpsc::{Sender, channel};
 
     fn soon() -> Instant {
-        Instant::now() + Duration::from_secs(10)
+        Instant::now() + Duration::from_secs(60)
     }
 
-    #[test]
-    fn a_name_is_looked_up_once_until_it_is_forgotten() {
-        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
-        let names = Names::with_lookup(|_, port| {
-            LOOKUPS.fetch_add(1, Ordering::SeqCst);
-            Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// A resolver whose look-ups wait until they are told to go on, and their number.
+    fn waiting() -> (Arc<Names>, Sender<()>, Arc<AtomicUsize>) {
+        let (go, told) = channel();
+        let (told, lookups) = (Mutex::new(told), Arc::new(AtomicUsize::new(0)));
+        let counter = Arc::clone(&lookups);
+        let names = Names::new(move |_, _| {
+            counter.fetch_add(1, SeqCst);
+            let _ = told.lock().unwrap().recv();
+            Ok(addresses(&["127.0.0.1:80"]))
         });
-        for _ in 0..3 {
-            let found = names.resolve("Example.test", 80, soon()).unwrap();
-            assert_eq!(found[0].port(), 80);
-        }
-        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
-        names.forget("example.TEST", 80);
-        names.resolve("example.test", 80, soon()).unwrap();
-        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 2);
-        assert!(names.resolve("127.0.0.1", 80, soon()).is_ok());
-        assert!(names.resolve("[::1]", 80, soon()).is_ok());
-        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 2);
+        (Arc::new(names), go, lookups)
     }
 
     #[test]
-    fn a_stalled_lookup_times_out_and_is_not_started_twice() {
-        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
-        let names = Names::with_lookup(|_, _| {
-            LOOKUPS.fetch_add(1, Ordering::SeqCst);
-            loop {
-                thread::park();
+    fn a_name_is_looked_up_once_however_many_callers_wait() {
+        let (names, go, lookups) = waiting();
+        thread::scope(|scope| {
+            let callers = [(); 8].map(|()| scope.spawn(|| names.resolve("Busy.test", 80, soon())));
+            // All of them wait: each holds the look-up, and so does the table.
+            let holders = || {
+                lock(&names.pending)
+                    .values()
+                    .map(Arc::strong_count)
+                    .sum::<usize>()
+            };
+            while holders() < callers.len() + 1 {
+                thread::yield_now();
+            }
+            go.send(()).unwrap();
+            for caller in callers {
+                assert_eq!(
+                    caller.join().unwrap().unwrap(),
+                    addresses(&["127.0.0.1:80"])
+                );
             }
         });
-        for _ in 0..3 {
-            let deadline = Instant::now() + Duration::from_millis(20);
-            let error = names.resolve("stalled.test", 80, deadline).unwrap_err();
+        assert_eq!(lookups.load(SeqCst), 1);
+        // What was found is not kept.
+        drop(go);
+        names.resolve("busy.test", 80, soon()).unwrap();
+        assert_eq!(lookups.load(SeqCst), 2);
+    }
+
+    #[test]
+    fn a_dead_name_server_piles_up_no_threads() {
+        let (names, _go, lookups) = waiting();
+        for _ in 0..5 {
+            let deadline = Instant::now() + Duration::from_millis(10);
+            let error = names.resolve("dead.test", 80, deadline).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         }
-        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
+        assert!(lookups.load(SeqCst) <= 1);
+        assert_eq!(lock(&names.pending).len(), 1);
+    }
+
+    #[test]
+    fn an_address_needs_no_lookup() {
+        let (names, _go, lookups) = waiting();
+        for (host, address) in [("127.0.0.1", "127.0.0.1:80"), ("[::1]", "[::1]:80")] {
+            let found = names.resolve(host, 80, soon()).unwrap();
+            assert_eq!(found, addresses(&[address]));
+        }
+        assert_eq!(lookups.load(SeqCst), 0);
     }
 
     #[test]
     fn a_failed_lookup_says_why_and_is_tried_again() {
-        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
-        let names = Names::with_lookup(|_, _| {
-            LOOKUPS.fetch_add(1, Ordering::SeqCst);
-            Err(io::Error::other("no such host"))
-        });
-        for tries in 1..=2 {
-            let error = names.resolve("missing.test", 80, soon()).unwrap_err();
-            assert!(error.to_string().contains("no such host"));
-            assert_eq!(LOOKUPS.load(Ordering::SeqCst), tries);
+        for (outcome, words) in [
+            (0, "no such host"),
+            (1, "it has no address"),
+            (2, "the look-up panicked"),
+        ] {
+            let lookups = Arc::new(AtomicUsize::new(0));
+            let counter = Arc::clone(&lookups);
+            let names = Arc::new(Names::new(move |_, _| {
+                counter.fetch_add(1, SeqCst);
+                match outcome {
+                    0 => Err(io::Error::other("no such host")),
+                    1 => Ok(Vec::new()),
+                    _ => panic!("in the look-up"),
+                }
+            }));
+            for tries in 1..=2 {
+                let error = names.resolve("missing.test", 80, soon()).unwrap_err();
+                assert!(error.to_string().contains(words), "{error}");
+                assert_eq!(lookups.load(SeqCst), tries);
+            }
+            assert!(lock(&names.pending).is_empty());
         }
     }
 
     #[test]
-    fn a_lookup_that_panics_is_a_failed_one() {
-        let names = Names::with_lookup(|_, _| panic!("in the look-up"));
-        for _ in 0..2 {
-            let error = names.resolve("panics.test", 80, soon()).unwrap_err();
-            assert!(error.to_string().contains("panicked"), "{error}");
+    fn families_take_turns_and_the_one_that_answered_comes_first() {
+        let found = [
+            "[::1]:80",
+            "[::2]:80",
+            "[::3]:80",
+            "1.1.1.1:80",
+            "2.2.2.2:80",
+        ];
+        let names = Arc::new(Names::new(move |_, _| Ok(addresses(&found))));
+        let order = || names.resolve("Several.test", 80, soon()).unwrap();
+        let turns = [
+            "[::1]:80",
+            "1.1.1.1:80",
+            "[::2]:80",
+            "2.2.2.2:80",
+            "[::3]:80",
+        ];
+        assert_eq!(order(), addresses(&turns));
+        names.prefer("several.TEST", 80, "2.2.2.2:80".parse().unwrap());
+        let preferred = [
+            "2.2.2.2:80",
+            "[::1]:80",
+            "1.1.1.1:80",
+            "[::2]:80",
+            "[::3]:80",
+        ];
+        assert_eq!(order(), addresses(&preferred));
+        let other_port = names.resolve("several.test", 81, soon()).unwrap();
+        assert_eq!(other_port, addresses(&turns));
+        // One that is no longer there changes nothing.
+        names.prefer("several.test", 80, "3.3.3.3:80".parse().unwrap());
+        assert_eq!(order(), addresses(&turns));
+    }
+
+    #[test]
+    fn what_is_kept_of_names_is_bounded() {
+        let (names, ..) = waiting();
+        for i in 0..CAPACITY * 2 {
+            names.prefer(&format!("{i}.test"), 80, "1.1.1.1:80".parse().unwrap());
         }
-        assert!(lock(&names.state).under_way.is_empty());
+        assert_eq!(lock(&names.preferred).len(), CAPACITY);
     }
 }

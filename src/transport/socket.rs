@@ -1,8 +1,7 @@
 //! TCP with a deadline: the bottom of every connection.
 //!
-//! The socket is non-blocking. All waiting happens in [`Socket::wait`], until the socket can
-//! be read, written, or either. So no socket timeout is ever set, and a write that has to
-//! wait notices an early answer.
+//! The socket is non-blocking, and all waiting happens in [`Socket::wait`]. So no socket
+//! timeout is ever set, and a write that stalls notices an early answer.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -15,14 +14,14 @@ use rustix::io::Errno;
 const MAX_CONNECTING: u64 = 1024 * 1024;
 
 /// The most that is read from an idle connection: TLS session tickets.
-pub(super) const MAX_LOOK: u64 = 64 * 1024;
+pub(super) const MAX_IDLE_INPUT: u64 = 64 * 1024;
 
 /// A byte stream over another, down to the socket.
 pub(super) trait Stream: Read + Write + Send + Sync {
     fn socket(&mut self) -> &mut Socket;
 
     /// Whether the peer has neither ended the connection nor sent anything but TLS
-    /// session tickets. Does not wait, and reads no more than [`MAX_LOOK`].
+    /// session tickets. Does not wait, and reads no more than [`MAX_IDLE_INPUT`].
     fn is_quiet(&mut self) -> bool;
 }
 
@@ -40,24 +39,17 @@ pub(crate) struct Limits {
 /// A TCP connection that counts its bytes.
 pub(super) struct Socket {
     stream: TcpStream,
-    pub(super) limits: Limits,
+    limits: Limits,
     /// Bytes that the kernel has taken in this exchange.
     pub(super) sent: u64,
-    /// How many more bytes may come in this exchange.
-    pub(super) may_come: u64,
+    /// Bytes that may still be read in this exchange.
+    pub(super) read_budget: u64,
     /// Whether more may have come already, so that reading comes before waiting.
     more: bool,
-    mode: Mode,
-}
-
-/// What happens when an operation would have to wait.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Wait,
-    /// A write gives up with `WouldBlock` when data arrives first.
-    Watch,
-    /// Every operation gives up with `WouldBlock`.
-    Look,
+    /// Whether reads and writes give up with `WouldBlock` instead of waiting.
+    nonblocking: bool,
+    /// Whether a write that has to wait gives up with `WouldBlock` when data arrives first.
+    yield_to_input: bool,
 }
 
 impl Socket {
@@ -67,9 +59,10 @@ impl Socket {
             stream,
             limits,
             sent: 0,
-            may_come: MAX_CONNECTING,
+            read_budget: MAX_CONNECTING,
             more: false,
-            mode: Mode::Wait,
+            nonblocking: false,
+            yield_to_input: false,
         })
     }
 
@@ -78,20 +71,17 @@ impl Socket {
         self.stream.peer_addr()
     }
 
-    /// A new exchange begins.
-    ///
-    /// * `may_come`: the most bytes that are read in it.
-    pub(super) fn begin(&mut self, limits: Limits, may_come: u64) {
-        (self.limits, self.may_come, self.sent) = (limits, may_come, 0);
+    /// An exchange begins.
+    pub(super) fn begin(&mut self, limits: Limits, read_budget: u64) {
+        (self.limits, self.read_budget, self.sent) = (limits, read_budget, 0);
+        self.yield_to_input = true;
     }
 
     /// Waits until the socket can be read or written.
     fn wait(&self, interest: PollFlags) -> io::Result<PollFlags> {
-        let now = Instant::now();
-        let limit = self.limits.io.and_then(|io| now.checked_add(io));
-        let until = limit.map_or(self.limits.deadline, |limit| {
-            limit.min(self.limits.deadline)
-        });
+        let Limits { deadline, io, .. } = self.limits;
+        let limit = io.and_then(|io| Instant::now().checked_add(io));
+        let until = limit.map_or(deadline, |limit| limit.min(deadline));
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -110,48 +100,38 @@ impl Socket {
     }
 }
 
-/// Uses a stream whose writes give up when data arrives first.
-pub(super) fn watching<T>(stream: &mut dyn Stream, act: impl FnOnce(&mut dyn Stream) -> T) -> T {
-    in_mode(Mode::Watch, stream, act)
-}
-
 /// Uses a stream without waiting.
-pub(super) fn looking<T>(stream: &mut dyn Stream, act: impl FnOnce(&mut dyn Stream) -> T) -> T {
-    in_mode(Mode::Look, stream, act)
-}
-
-fn in_mode<T>(mode: Mode, stream: &mut dyn Stream, act: impl FnOnce(&mut dyn Stream) -> T) -> T {
-    stream.socket().mode = mode;
+pub(super) fn nonblocking<T>(stream: &mut dyn Stream, act: impl FnOnce(&mut dyn Stream) -> T) -> T {
+    stream.socket().nonblocking = true;
     let done = act(stream);
-    stream.socket().mode = Mode::Wait;
+    stream.socket().nonblocking = false;
     done
 }
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.may_come).unwrap_or(usize::MAX);
+        let most = usize::try_from(self.read_budget).unwrap_or(usize::MAX);
         if most == 0 && !buffer.is_empty() {
             return Err(io::Error::other("the peer sends without an end"));
         }
         let most = most.min(buffer.len());
         loop {
-            if !self.more && self.mode != Mode::Look {
+            if !self.nonblocking && !self.more {
                 self.wait(PollFlags::IN)?;
-            } else if self.limits.deadline <= Instant::now() && self.mode != Mode::Look {
+            }
+            // A peer that sends without a pause is never waited for.
+            if !self.nonblocking && self.limits.deadline <= Instant::now() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             match self.stream.read(&mut buffer[..most]) {
                 Ok(read) => {
-                    self.may_come -= read as u64;
+                    self.read_budget -= read as u64;
                     self.more = read == most;
                     return Ok(read);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.nonblocking => {
                     self.more = false;
-                    if self.mode == Mode::Look {
-                        return Err(error);
-                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -163,7 +143,7 @@ impl Read for Socket {
 /// `send` does not.
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut ready = PollFlags::empty();
+        let mut has_waited = false;
         loop {
             match self.stream.write(bytes) {
                 Ok(written) => {
@@ -172,21 +152,16 @@ impl Write for Socket {
                     return Ok(written);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // Not `contains`: IN is two bits on Windows, and one of them is set.
-                    if self.mode == Mode::Look || ready.intersects(PollFlags::IN) {
-                        return Err(error);
-                    }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.nonblocking => {
                     // Kernels may say that there is room, and take nothing all the same.
-                    let spurious = ready.intersects(PollFlags::OUT);
-                    let watched = if self.mode == Mode::Watch {
-                        PollFlags::OUT | PollFlags::IN
-                    } else {
-                        PollFlags::OUT
-                    };
-                    ready = self.wait(watched)?;
-                    if spurious {
+                    if std::mem::replace(&mut has_waited, true) {
                         std::thread::sleep(Duration::from_millis(1));
+                    }
+                    let mut interest = PollFlags::OUT;
+                    interest.set(PollFlags::IN, self.yield_to_input);
+                    // Not `contains`: IN is two bits on Windows, and one of them is set.
+                    if self.wait(interest)?.intersects(interest & PollFlags::IN) {
+                        return Err(error);
                     }
                 }
                 Err(error) => return Err(error),

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
-use super::socket::{Socket, Stream, looking};
+use super::socket::{Socket, Stream, nonblocking};
 
-/// TLS over another stream.
+/// TLS over another stream. Not `rustls::StreamOwned`: that writes before it reads, and so
+/// could not read an early answer while the rest of the request waits to be written.
 pub(super) struct Tls {
     connection: ClientConnection,
     below: Box<dyn Stream>,
-    /// An error in what was received, reported once everything before it has been read.
-    failure: Option<rustls::Error>,
 }
 
 impl Tls {
@@ -21,40 +20,17 @@ impl Tls {
     pub(super) fn handshake(
         config: &Arc<ClientConfig>,
         name: ServerName<'static>,
-        below: Box<dyn Stream>,
+        mut below: Box<dyn Stream>,
     ) -> io::Result<Self> {
-        let connection =
+        let mut connection =
             ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
-        let mut tls = Tls {
-            connection,
-            below,
-            failure: None,
-        };
-        while tls.connection.is_handshaking() {
-            tls.connection.complete_io(&mut tls.below)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut below)?;
         }
-        Ok(tls)
-    }
-
-    /// Reads what has been received, until nothing is left: session tickets are allowed. Only
-    /// rustls can tell them from an answer or a closure.
-    fn has_only_tickets(connection: &mut ClientConnection, below: &mut dyn Stream) -> bool {
-        loop {
-            match connection.process_new_packets() {
-                Ok(state) if !state.peer_has_closed() && state.plaintext_bytes_to_read() == 0 => {}
-                _ => return false,
-            }
-            match connection.read_tls(&mut &mut *below) {
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-                Ok(0) => return false,
-                Ok(_) => {}
-            }
-        }
+        Ok(Tls { connection, below })
     }
 }
 
-// `rustls::Stream` reads while it writes and writes while it reads. Here each does one
-// thing, so that an early answer to a request that is still being sent is noticed and read.
 impl Read for Tls {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
@@ -62,15 +38,14 @@ impl Read for Tls {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
             }
-            if let Some(failure) = &self.failure {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, failure.clone()));
-            }
+            // rustls repeats its error: it is reported once all before it has been read.
+            let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+            self.connection.process_new_packets().map_err(invalid)?;
             self.connection.read_tls(&mut self.below)?;
-            if let Err(failure) = self.connection.process_new_packets() {
-                self.failure = Some(failure);
+            if self.connection.process_new_packets().is_err() {
                 // Sends the alert if there is room for it: the connection is lost anyway.
                 let connection = &mut self.connection;
-                looking(&mut *self.below, |mut below| {
+                nonblocking(&mut *self.below, |mut below| {
                     connection.write_tls(&mut below).ok()
                 });
             }
@@ -97,10 +72,23 @@ impl Stream for Tls {
         self.below.socket()
     }
 
+    /// Reads what has been received, until nothing is left: session tickets are allowed. Only
+    /// rustls can tell them from an answer or a closure.
     fn is_quiet(&mut self) -> bool {
         let connection = &mut self.connection;
-        looking(&mut *self.below, |below| {
-            Self::has_only_tickets(connection, below)
+        nonblocking(&mut *self.below, |mut below| {
+            loop {
+                match connection.process_new_packets() {
+                    Ok(state)
+                        if !state.peer_has_closed() && state.plaintext_bytes_to_read() == 0 => {}
+                    _ => return false,
+                }
+                match connection.read_tls(&mut below) {
+                    Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+                    Ok(0) => return false,
+                    Ok(_) => {}
+                }
+            }
         })
     }
 }
@@ -133,7 +121,7 @@ mod tests {
             sent.send(tcp).unwrap();
         });
         let ca = Pem::from(certs::ca_pem().as_bytes());
-        let (_, config) = Trust::default().config(Some(&ca), None).unwrap();
+        let config = Trust::default().config(Some(&ca), None).unwrap();
         let limits = Limits {
             deadline: Instant::now() + Duration::from_secs(60),
             connect: None,
@@ -144,7 +132,7 @@ mod tests {
         let mut tls = Tls::handshake(&config, name, Box::new(socket)).unwrap();
         // The connection stays open.
         std::mem::forget(all_sent.recv().unwrap());
-        tls.socket().may_come = crate::transport::socket::MAX_LOOK;
+        tls.socket().read_budget = crate::transport::socket::MAX_IDLE_INPUT;
         tls
     }
 
@@ -153,7 +141,7 @@ mod tests {
         assert!(with_tickets(4).is_quiet());
         let mut flooded = with_tickets(1_000);
         assert!(!flooded.is_quiet());
-        let left = flooded.socket().may_come;
+        let left = flooded.socket().read_budget;
         assert!(
             left < 16 * 1024,
             "what is read is bounded: {left} of 64 KB left"

@@ -99,20 +99,19 @@ impl Trust {
         &self,
         ca_certs: Option<&Pem>,
         client_cert: Option<&ClientCert>,
-    ) -> Result<(TrustId, Arc<ClientConfig>), GSException> {
+    ) -> Result<Arc<ClientConfig>, GSException> {
         let anchors = self.anchors(ca_certs)?;
         let identity = client_cert
             .map(|client| self.identity(client))
             .transpose()?;
         let ids = identity.as_ref().map(|it| (it.cert.1.id, it.key.1.id));
-        let trust = TrustId::of(anchors.as_ref());
-        let wanted = (trust, ids);
+        let wanted = (TrustId::of(anchors.as_ref()), ids);
         let find = |kept: &mut Kept| {
             let config = most_recent(&mut kept.configs, |(key, _)| *key == wanted);
             config.map(|(_, config)| Arc::clone(config))
         };
         if let Some(config) = find(&mut lock(&self.0)) {
-            return Ok((trust, config));
+            return Ok(config);
         }
         // Built without the lock: others need not wait while certificates are parsed.
         let verifier = match ca_certs.zip(anchors) {
@@ -140,11 +139,10 @@ impl Trust {
         let config = Arc::new(config);
         let mut kept = lock(&self.0);
         // Another thread may have been faster.
-        let config = find(&mut kept).unwrap_or_else(|| {
+        Ok(find(&mut kept).unwrap_or_else(|| {
             keep(&mut kept.configs, (wanted, Arc::clone(&config)));
             config
-        });
-        Ok((trust, config))
+        }))
     }
 
     fn anchors(&self, ca_certs: Option<&Pem>) -> Result<Option<Content>, GSException> {

@@ -3,7 +3,7 @@
 
 pub use stand_in::*;
 
-use gssdk::{GSRequest, Params, json};
+use gssdk::{GSRequest, json};
 
 pub trait Aim {
     /// Points a request at the stand-in, over https if it speaks TLS.
@@ -14,7 +14,7 @@ pub trait Aim {
     fn by_address(&self, request: GSRequest) -> GSRequest;
 
     /// A signed request to the stand-in.
-    fn request(&self, method: &str, params: impl Params) -> GSRequest {
+    fn request(&self, method: &str, params: impl serde::Serialize) -> GSRequest {
         self.aim(GSRequest::new(API_KEY, SECRET, method, params))
     }
 

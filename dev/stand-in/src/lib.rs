@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod blackhole;
 pub mod certs;
 mod folder;
 pub mod proxy;
@@ -19,6 +20,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+pub use blackhole::Blackhole;
 pub use folder::Folder;
 pub use httpdate::fmt_http_date as http_date;
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
@@ -72,6 +74,10 @@ pub enum Fault {
     /// Send these bytes after the headers of a request, never read its body, and
     /// keep the connection.
     RefuseEarly(Vec<u8>),
+    /// The same, and end this side of the connection behind them.
+    RefuseEarlyAndEnd(Vec<u8>),
+    /// Send these bytes one by one after the headers of a request, and again before its answer.
+    Interim(Vec<u8>),
     /// Send the first text, then the second for ever.
     Endless(String, String),
 }
@@ -115,8 +121,6 @@ pub struct State {
     pub clock: AtomicI64,
     /// What `Date` says, if not the stand-in's time; empty: no such header.
     pub date: Mutex<Option<String>>,
-    /// What the `time` of an answer in JSON says, if not the stand-in's time.
-    pub time: Mutex<Option<String>>,
     /// The nonces of the requests executed: each exactly once.
     pub executed: Mutex<Vec<String>>,
     nonces: Mutex<HashSet<String>>,
@@ -354,6 +358,18 @@ fn serve(
                 stream.flush()?;
                 stall(stream)
             }
+            Fault::RefuseEarlyAndEnd(bytes) => {
+                stream.write_all(bytes)?;
+                stream.flush()?;
+                stream.tcp().shutdown(Shutdown::Write)?;
+                stall(stream)
+            }
+            Fault::Interim(bytes) => {
+                for byte in bytes {
+                    stream.write_all(&[*byte])?;
+                    stream.flush()?;
+                }
+            }
             _ => {}
         }
         let mut request = Received {
@@ -399,6 +415,10 @@ fn serve(
         let answer = api::answer(&request, https, client_cert, state);
         match fault {
             Fault::CloseAfterExecuting => return Ok(()),
+            Fault::Interim(bytes) => {
+                stream.write_all(&[bytes, answer].concat())?;
+                stream.flush()?;
+            }
             Fault::HalfAnswer => {
                 stream.write_all(&answer[..answer.len() - 10])?;
                 return stream.flush();

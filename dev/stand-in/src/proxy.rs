@@ -20,9 +20,11 @@ pub struct State {
     pub connections: AtomicUsize,
     /// The request lines of CONNECTs and of forwarded requests.
     pub requests: Mutex<Vec<String>>,
+    /// The same with their headers.
+    pub heads: Mutex<Vec<String>>,
     /// `Basic …` that is required.
     authorization: Option<String>,
-    /// Where every tunnel leads, whatever it is asked for.
+    /// Where every tunnel and every plain request leads, whatever it is asked for.
     redirect: Option<std::net::SocketAddr>,
     /// The answer that opens a tunnel, if not the usual one.
     opening: Option<Vec<u8>>,
@@ -136,6 +138,7 @@ fn read_head(stream: &mut impl Read) -> io::Result<String> {
 fn open(head: &str, stream: &mut impl Write, state: &State) -> io::Result<Option<TcpStream>> {
     let line = head.lines().next().unwrap_or_default();
     state.requests.lock().unwrap().push(line.to_string());
+    state.heads.lock().unwrap().push(head.to_string());
     if let Some(answer) = &state.answer {
         stream.write_all(answer)?;
         stream.flush()?;
@@ -155,10 +158,7 @@ fn open(head: &str, stream: &mut impl Write, state: &State) -> io::Result<Option
     }
     let target = line.split(' ').nth(1).unwrap_or_default();
     if line.starts_with("CONNECT ") {
-        let upstream = match state.redirect {
-            Some(address) => TcpStream::connect(address)?,
-            None => TcpStream::connect(target)?,
-        };
+        let upstream = connect(target, state)?;
         let usual = b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n";
         stream.write_all(state.opening.as_deref().unwrap_or(usual))?;
         stream.flush()?;
@@ -172,9 +172,16 @@ fn open(head: &str, stream: &mut impl Write, state: &State) -> io::Result<Option
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")?;
         return Ok(None);
     };
-    let mut upstream = TcpStream::connect(authority)?;
+    let mut upstream = connect(authority, state)?;
     upstream.write_all(head.as_bytes())?;
     Ok(Some(upstream))
+}
+
+fn connect(target: &str, state: &State) -> io::Result<TcpStream> {
+    match state.redirect {
+        Some(address) => TcpStream::connect(address),
+        None => TcpStream::connect(target),
+    }
 }
 
 fn serve(mut stream: TcpStream, state: &State) -> io::Result<()> {

@@ -228,7 +228,7 @@ impl<'a> Connection<'a> {
         let step = truth.step(id, at);
         step.reused = self.served > 0;
         step.host = header(&head, "host").to_string();
-        let act = world.plan.act(id, number);
+        let act = world.plan.act(id, at, number);
         step.act = Some(act.clone());
         drop(truth);
         let mut turn = Turn { id, at, act };

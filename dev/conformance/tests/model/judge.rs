@@ -38,9 +38,31 @@ fn rule(holds: bool, rule: Rule) -> Rule {
     if holds { rule } else { No }
 }
 
+/// Where requests go, as long as that is known.
+#[derive(Clone, Debug)]
+pub struct Domain {
+    pub own: String,
+    pub other: String,
+    /// Whether what is learned is kept for later calls.
+    pub https: bool,
+    /// What has been learned.
+    pub learned: Option<String>,
+}
+
+impl Domain {
+    fn named_at(&self, host: &str) -> &String {
+        match host.ends_with(self.other.as_str()) {
+            true => &self.own,
+            false => &self.other,
+        }
+    }
+}
+
 /// What is known of a call between two transmissions.
 #[derive(Default)]
 struct Call {
+    /// Where it goes, if not to the caller's domain.
+    domain: Option<String>,
     /// Whether a copy may have been executed.
     open: bool,
     /// Whether a copy of the present attempt may have been.
@@ -58,13 +80,45 @@ struct Call {
 }
 
 /// What is wrong with a send: `steps` is what happened, `got` what the caller was told.
-pub fn judge(send: &SendPlan, can_follow: bool, steps: &[Step], got: &Got) -> Vec<String> {
+///
+/// * `domain`: where it goes, if that is known.
+pub fn judge(
+    send: &SendPlan,
+    can_follow: bool,
+    domain: &mut Option<Domain>,
+    steps: &[Step],
+    got: &Got,
+) -> Vec<String> {
     let mut faults = invariants(send, steps, got);
-    let mut call = Call::default();
+    let mut call = Call {
+        domain: domain
+            .as_ref()
+            .filter(|_| send.follow)
+            .and_then(|domain| domain.learned.clone()),
+        ..Call::default()
+    };
     for (at, step) in steps.iter().enumerate() {
-        if let Err(fault) = call.take(send, can_follow, step, steps.get(at + 1)) {
+        if let Some(domain) = domain {
+            let host = call.domain.as_ref().unwrap_or(&domain.own);
+            if step.arrived && step.host != format!("accounts.{host}") {
+                faults.push(format!("copy {at} went to {}, not to {host}", step.host));
+            }
+        }
+        let mut domain = domain.as_mut();
+        let taken = call.take(
+            send,
+            can_follow,
+            domain.as_deref_mut(),
+            step,
+            steps.get(at + 1),
+        );
+        if let Err(fault) = taken {
             faults.push(format!("after copy {at}: {fault}"));
         }
+    }
+    // What was not sent, unseen, may have had something forgotten.
+    if call.fuzzy || got.code == 504_002 {
+        *domain = None;
     }
     if let Err(fault) = call.finish(send, steps, got) {
         faults.push(fault);
@@ -120,12 +174,16 @@ impl Call {
         &mut self,
         send: &SendPlan,
         can_follow: bool,
+        domain: Option<&mut Domain>,
         step: &Step,
         next: Option<&Step>,
     ) -> Result<(), String> {
         let before = (self.open, self.attempt_open);
         self.see(step);
         let (same, again, is_free) = self.rules(send, can_follow, step, before);
+        if let Some(domain) = domain.filter(|_| same != Must) {
+            self.route(send, can_follow && again != No, domain, step);
+        }
         let Some(next) = next else {
             let must = same == Must || again == Must;
             return if must && send.short.is_none() && !self.fuzzy {
@@ -175,6 +233,24 @@ impl Call {
         match &next.nonce {
             Some(nonce) if self.nonces.contains(nonce) => Err("not signed anew".into()),
             _ => Ok(()),
+        }
+    }
+
+    /// Where the next attempt goes, and later calls do.
+    fn route(&mut self, send: &SendPlan, follows: bool, domain: &mut Domain, step: &Step) {
+        let [.., moved] = self.used;
+        match step.view {
+            View::NotSent | View::Untouched if self.domain.take().is_some() => {
+                domain.learned = None;
+            }
+            View::Api(301_001, _) if send.follow && follows && !moved => {
+                let named = domain.named_at(&step.host).clone();
+                if domain.https {
+                    domain.learned = Some(named.clone());
+                }
+                self.domain = Some(named);
+            }
+            _ => {}
         }
     }
 

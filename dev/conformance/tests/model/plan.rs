@@ -43,6 +43,18 @@ pub struct Plan {
     pub proxied: bool,
     /// The sends of each thread, in order.
     pub threads: Vec<Vec<SendPlan>>,
+    /// What is done to the transmissions of the last send, whatever the seed says; what comes
+    /// after these is executed.
+    pub script: Vec<Item>,
+}
+
+/// What is done to a transmission that a script names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Item {
+    /// This, and whether it is executed where that is open.
+    Do(How, bool),
+    /// The connection is dropped before the handshake.
+    Absent,
 }
 
 /// One send, as its caller wants it.
@@ -85,7 +97,41 @@ impl Plan {
             tls12: rng.chance(300),
             proxied: rng.chance(500),
             threads,
+            script: Vec::new(),
         }
+    }
+
+    /// A world that does this to one send, the second one if a connection is to be idle.
+    pub fn of_script(seed: u64, flags: Flags, script: &[Item]) -> Self {
+        let send = |id, flags: Flags| SendPlan {
+            id,
+            signed: true,
+            idempotent: flags.idempotent,
+            retries: flags.retries,
+            follow: true,
+            short: None,
+            size: 0,
+            resets: 0,
+        };
+        let first = flags.warm.then(|| send(1, Flags::default()));
+        Plan {
+            seed,
+            https: script.contains(&Item::Absent),
+            tls12: false,
+            proxied: true,
+            threads: vec![first.into_iter().chain([send(2, flags)]).collect()],
+            script: script.to_vec(),
+        }
+    }
+
+    /// What is done to this transmission, if a script says so.
+    pub fn item(&self, id: usize, at: usize) -> Option<Item> {
+        let last = self.threads.last().and_then(|sends| sends.last());
+        let is_last = last.is_some_and(|send| send.id == id);
+        let none = self.script.is_empty();
+        let end = Item::Do(How::Execute(200), true);
+        let item = self.script.get(at).filter(|_| is_last).copied();
+        (!none).then(|| item.unwrap_or(end))
     }
 
     /// Whether a single thread sends, so that whatever happens belongs to its present send,
@@ -99,7 +145,7 @@ impl Plan {
         all.find(|send| send.id == id).expect("a known id")
     }
 
-    /// What the server does to a connection.
+    /// What the server does to a connection of a world without a script.
     pub fn meeting(&self, number: usize, short: bool) -> Meeting {
         let mut rng = Rng::new(self.seed, 1_000_000 + number as u64);
         if !self.is_calm() || rng.chance(930) {
@@ -120,8 +166,30 @@ impl Plan {
 
     /// What the server does to a copy of a send.
     ///
-    /// * `number`: of this copy, from 0.
-    pub fn act(&self, id: usize, number: usize) -> Act {
+    /// * `at`: how many transmissions came before it.
+    /// * `number`: how many of them arrived.
+    pub fn act(&self, id: usize, at: usize, number: usize) -> Act {
+        if let Some(item) = self.item(id, at) {
+            let (how, executes) = match item {
+                Item::Do(how, executes) => (how, executes),
+                Item::Absent => (How::Execute(200), true),
+            };
+            // Whoever will not be there cannot keep a connection.
+            let leaves = self.item(id, at + 1) == Some(Item::Absent);
+            return Act {
+                how,
+                executes,
+                notes_nonce: false,
+                frame: Frame::Length,
+                after: if leaves {
+                    After::SaysClose
+                } else {
+                    After::Keep
+                },
+                interim: 0,
+                retry_after: false,
+            };
+        }
         let send = self.send(id);
         let stream = 2_000_000 + id as u64 * 1000 + number as u64;
         let mut rng = Rng::new(self.seed, stream);
@@ -211,6 +279,15 @@ fn send(rng: &mut Rng, id: usize, https: bool, calm: bool) -> SendPlan {
             _ => 0,
         },
     }
+}
+
+/// How the send of a script is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flags {
+    /// Whether a connection is idle by then.
+    pub warm: bool,
+    pub idempotent: bool,
+    pub retries: u32,
 }
 
 /// How a connection ends.

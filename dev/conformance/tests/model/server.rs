@@ -257,7 +257,12 @@ fn accept(world: &Arc<World>, listener: &TcpListener) {
         let handle = tcp.try_clone().expect("another handle");
         let id = truth.current;
         let mut meeting = Meeting::Welcome;
-        if world.plan.is_calm() && world.plan.send(id).resets == 0 {
+        let at = truth.steps.get(&id).map_or(0, Vec::len);
+        if let Some(item) = world.plan.item(id, at) {
+            if item == Item::Absent {
+                meeting = Meeting::Drop(End::Fin);
+            }
+        } else if world.plan.is_calm() && world.plan.send(id).resets == 0 {
             meeting = world
                 .plan
                 .meeting(number, world.plan.send(id).short.is_some());

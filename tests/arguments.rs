@@ -1,0 +1,459 @@
+//! What parameters and keys may be, and what of them goes on the wire.
+#![cfg(feature = "client")]
+
+use std::collections::{BTreeMap, HashMap};
+
+use gssdk::*;
+use serde::Serialize;
+use serde::ser::{SerializeSeq, Serializer};
+
+mod support;
+use support::*;
+
+const SUM: &str = "Required parameter is missing";
+
+fn with(params: impl Serialize) -> GSRequest {
+    GSRequest::new("key", "c2VjcmV0", "x.y", params)
+}
+
+fn with_value(value: impl Serialize) -> GSRequest {
+    let mut request = with(());
+    request.set_param("x", value);
+    request
+}
+
+/// The form that would be posted, by name; values percent-encoded.
+fn form(request: &GSRequest) -> BTreeMap<String, Vec<String>> {
+    let prepared = request.prepare().unwrap();
+    let mut form: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for pair in prepared.body().split('&') {
+        let (name, value) = pair.split_once('=').unwrap();
+        form.entry(name.to_string())
+            .or_default()
+            .push(value.to_string());
+    }
+    form
+}
+
+/// What is sent for a parameter, `None` if nothing is.
+fn sent(request: &GSRequest, name: &str) -> Option<String> {
+    let values = form(request).remove(name)?;
+    assert_eq!(values.len(), 1, "{name}");
+    values.into_iter().next()
+}
+
+/// Error 400006 of `prepare` and of `send`, both times.
+fn refusal(request: &GSRequest) -> String {
+    let error = request.prepare().unwrap_err();
+    for error in [
+        error.clone(),
+        request.send().into_result().unwrap_err(),
+        error,
+    ] {
+        assert_eq!(error.error_code(), 400_006, "{error}");
+        assert_eq!(error.outcome(), Outcome::NotSent);
+    }
+    request.send().get_error_message().to_string()
+}
+
+#[derive(Serialize, Clone)]
+struct Account<'a> {
+    #[serde(rename = "UID")]
+    uid: &'a str,
+    profile: Option<Profile>,
+    data: Option<Value>,
+    #[serde(rename = "isActive")]
+    is_active: bool,
+}
+
+#[derive(Serialize, Clone)]
+struct Profile {
+    age: u8,
+    tags: Vec<String>,
+}
+
+#[test]
+fn whatever_serializes_to_an_object_is_parameters() {
+    let account = Account {
+        uid: "abc",
+        profile: Some(Profile {
+            age: 42,
+            tags: vec!["a".into(), "é".into()],
+        }),
+        data: None,
+        is_active: true,
+    };
+    let json = json!({"UID": "abc", "profile": {"age": 42, "tags": ["a", "é"]}, "isActive": true});
+    let map = json.as_object().unwrap().clone();
+    let hash_map: HashMap<String, Value> = map.clone().into_iter().collect();
+    let text = json.to_string();
+    let expected = [
+        ("UID", "abc"),
+        (
+            "profile",
+            "%7B%22age%22%3A%2042%2C%20%22tags%22%3A%20%5B%22a%22%2C%20%22%5Cu00e9%22%5D%7D",
+        ),
+        ("isActive", "True"),
+    ];
+    let requests = [
+        with(&account),
+        with(account.clone()),
+        with(Some(&account)),
+        with(Box::new(account)),
+        with(&json),
+        with(Some(&json)),
+        with(Some(json.clone())),
+        with(json),
+        with(&map),
+        with(map),
+        with(&hash_map),
+        with(hash_map.iter().collect::<HashMap<_, _>>()),
+        with(hash_map),
+        with(&text),
+        with(text.as_str()),
+        with(Some(&text)),
+        with(json!(text)),
+        with(format!("\u{feff} {text}\r\n")),
+    ];
+    for request in requests {
+        for (name, value) in expected {
+            assert_eq!(sent(&request, name).as_deref(), Some(value));
+        }
+        assert_eq!(sent(&request, "data"), None);
+    }
+}
+
+#[test]
+fn what_is_none_or_null_is_no_parameters() {
+    let none: Option<Value> = None;
+    for request in [
+        with(()),
+        with(&none),
+        with(none),
+        with(Value::Null),
+        with(None::<&str>),
+        with(json!({})),
+        with("{}"),
+        with(f64::NAN),
+    ] {
+        assert!(request.get_params().is_empty());
+        assert!(request.prepare().is_ok());
+    }
+}
+
+#[test]
+fn parameters_that_are_no_object_are_refused() {
+    for (request, words) in [
+        (with([1]), "not an array"),
+        (with(("a", 1)), "not an array"),
+        (with(vec![("a", 1)]), "not an array"),
+        (with(1), "not a number"),
+        (with(true), "not a boolean"),
+        (with("a=1"), "or the text of one"),
+        (with("null"), "or the text of one"),
+        (with("\"{}\""), "or the text of one"),
+        (with('{'), "not valid JSON"),
+        (with("{} {}"), "not valid JSON"),
+    ] {
+        let message = refusal(&request);
+        assert!(message.contains(words), "{message:?} should say {words:?}");
+    }
+}
+
+#[test]
+fn an_absent_value_leaves_its_parameter_out_and_takes_it_away() {
+    let request = with(json!({"a": null, "b": 1}));
+    assert_eq!(
+        (sent(&request, "a"), sent(&request, "b").as_deref()),
+        (None, Some("1"))
+    );
+
+    let mut request = with(json!({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}));
+    request.set_param("a", None::<&str>);
+    request.set_param("b", json!({"x": 1}).get("nowhere"));
+    request.set_param("c", ());
+    request.set_params(json!({"d": null, "f": 6}));
+    request.set_param("e", f64::NAN);
+    let left: Vec<_> = request.get_params().iter().collect();
+    assert_eq!(left, [(&"f".to_string(), &json!(6))]);
+}
+
+#[test]
+fn values_are_what_serde_json_makes_of_them() {
+    let owned = String::from("a b");
+    for (request, expected) in [
+        (with_value("{\"a\": 1}"), "%7B%22a%22%3A%201%7D"), // a text is sent as it is
+        (with_value("{\"a\":1}"), "%7B%22a%22%3A1%7D"),
+        (with_value(&owned), "a%20b"),
+        (with_value(Some(&owned)), "a%20b"),
+        (with_value(json!(owned)), "a%20b"),
+        (with_value(json!(owned).to_string()), "%22a%20b%22"),
+        (with_value('c'), "c"),
+        (with_value(u64::MAX), "18446744073709551615"),
+        (with_value(i64::MIN), "-9223372036854775808"),
+        (with_value(u128::from(u64::MAX)), "18446744073709551615"),
+        (with_value(1e16), "1e%2B16"),
+        (with_value(-0.0), "-0.0"),
+        (with_value(0.5f32), "0.5"),
+        (
+            with_value([f64::NAN, f64::INFINITY]),
+            "%5Bnull%2C%20null%5D",
+        ),
+        (
+            with_value(json!({"a": f64::NAN})),
+            "%7B%22a%22%3A%20null%7D",
+        ),
+        (with_value([(1, "a")]), "%5B%5B1%2C%20%22a%22%5D%5D"),
+        (with_value(BTreeMap::from([(7, 8)])), "%7B%227%22%3A%208%7D"),
+        (with_value(Some(Some([true]))), "%5Btrue%5D"),
+    ] {
+        assert_eq!(sent(&request, "x").as_deref(), Some(expected));
+    }
+    let single = serde_json::to_value(0.1f32).unwrap();
+    assert_eq!(sent(&with_value(0.1f32), "x"), Some(single.to_string()));
+    let raw = serde_json::value::RawValue::from_string(r#"{"a":[1.50]}"#.into()).unwrap();
+    assert_eq!(
+        sent(&with_value(&raw), "x").as_deref(),
+        Some("%7B%22a%22%3A%20%5B1.5%5D%7D")
+    );
+    assert_eq!(sent(&with(&raw), "a").as_deref(), Some("%5B1.5%5D"));
+}
+
+#[test]
+fn what_serde_json_refuses_is_refused_from_then_on() {
+    let tuples = HashMap::from([((1, 2), 3)]);
+    let message = refusal(&with(&tuples));
+    assert!(message.contains("key must be a string"), "{message}");
+    assert!(refusal(&with_value(vec![tuples.clone()])).contains("\"x\""));
+
+    let mut request = with(());
+    request.set_params(&tuples);
+    refusal(&request);
+    request.set_params(json!({"a": 1}));
+    request.set_param("x", 1);
+    refusal(&request);
+    refusal(&request.clone());
+    assert_eq!(request.get_params().len(), 2);
+
+    let mut big = vec![with_value(u128::MAX), with_value(i128::MIN)];
+    big.push(with(r#"{"a": 98765432109876543210}"#));
+    let raw = |text: &str| serde_json::value::RawValue::from_string(text.into()).unwrap();
+    big.push(with_value(raw("98765432109876543210")));
+    big.push(with_value(vec![BTreeMap::from([(
+        "a",
+        raw("-9223372036854775809"),
+    )])]));
+    for request in big {
+        if cfg!(feature = "arbitrary_precision") {
+            assert!(request.prepare().is_ok());
+        } else {
+            refusal(&request);
+        }
+    }
+}
+
+/// A list that serializes each element inside the one before.
+#[derive(Serialize)]
+struct List(Vec<Option<Box<List>>>);
+
+struct Endless;
+
+impl Serialize for Endless {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut seq = serializer.serialize_seq(None)?;
+        seq.serialize_element(&Endless)?;
+        seq.end()
+    }
+}
+
+#[test]
+fn no_depth_overflows_the_stack() {
+    let deep = |depth: usize| {
+        let mut value = json!(1);
+        for level in 0..depth {
+            value = if level % 2 == 0 {
+                Value::Array(vec![value])
+            } else {
+                Value::Object(Map::from_iter([("a".to_string(), value)]))
+            };
+        }
+        value
+    };
+    for depth in [1, 100, 400, 499] {
+        assert!(with_value(deep(depth)).prepare().is_ok(), "{depth}");
+        assert!(with(json!({"a": deep(depth)})).prepare().is_ok(), "{depth}");
+    }
+    for depth in [501, 3_000] {
+        for request in [with_value(deep(depth)), with(json!({"a": deep(depth)}))] {
+            let message = refusal(&request);
+            assert!(message.contains("500 levels"), "{message}");
+        }
+    }
+    let mut list = List(vec![]);
+    for _ in 0..3_000 {
+        list = List(vec![Some(Box::new(list))]);
+    }
+    refusal(&with_value(&list));
+    refusal(&with_value(Endless));
+    refusal(&with(BTreeMap::from([("a", Endless)])));
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        for depth in [130, 100_000] {
+            let deep = open.repeat(depth) + "99999999999999999999" + &close.repeat(depth);
+            refusal(&with(format!(r#"{{"a": {deep}}}"#)));
+            let open_ended = open.repeat(depth);
+            refusal(&with(format!(r#"{{"a": {open_ended}"#)));
+            // A text as a value is only a text.
+            assert!(with_value(&deep).prepare().is_ok());
+        }
+    }
+}
+
+#[test]
+fn names_that_serde_json_reserves_are_refused_or_sent_as_they_are() {
+    for name in ["Number", "RawValue"] {
+        for prefix in ["$", "\\u0024"] {
+            let name = format!("{prefix}serde_json::private::{name}");
+            for value in [
+                "\"1\"",
+                "\"[1]\"",
+                "1",
+                "\"99999999999999999999\"",
+                "\"[\"",
+                "{}",
+            ] {
+                refusal(&with(format!(r#"{{"{name}": {value}}}"#)));
+                refusal(&with(format!(r#"{{"a": [{{"{name}": {value}}}]}}"#)));
+            }
+        }
+        // In a map it is a name like any other.
+        let map = BTreeMap::from([(format!("$serde_json::private::{name}"), "[1]")]);
+        let encoded =
+            format!("%7B%22%24serde_json%3A%3Aprivate%3A%3A{name}%22%3A%20%22%5B1%5D%22%7D");
+        assert_eq!(sent(&with_value(&map), "x"), Some(encoded.clone()));
+        assert_eq!(sent(&with_value(json!(map)), "x"), Some(encoded));
+    }
+}
+
+// The SDK's own parameters -------------------------------------------------------
+
+/// Parameters, among them forgeries of those that the SDK sends.
+fn forged(names: &[&str]) -> Value {
+    let mut params = json!({"UID": UID, "uid": UID, "status": "fine"});
+    for name in names.iter().chain(&["sdk", "httpStatusCodes"]) {
+        params[name] = json!("forged");
+    }
+    params
+}
+
+/// Sends, and checks that of each parameter the SDK's own went out, and nothing beside it.
+fn check_own(api: &StandIn, names: &[&str], make: impl Fn(Value) -> GSRequest) {
+    let response = api.aim(make(forged(names))).send();
+    assert_eq!(response.get_error_code(), 0, "{names:?} {response}");
+    let form = api.last().form();
+    for name in names.iter().chain(&["sdk", "httpStatusCodes"]) {
+        let values: Vec<_> = form.iter().filter(|(found, _)| found == name).collect();
+        assert_eq!(values.len(), 1, "{name}: {form:?}");
+        assert_ne!(values[0].1, "forged", "{name}");
+    }
+}
+
+#[test]
+fn the_sdks_own_parameters_replace_the_callers_for_every_kind_of_credentials() {
+    let api = StandIn::tls();
+    let (status, account) = ("socialize.setStatus", "accounts.getAccountInfo");
+    check_own(&api, &["apiKey", "sig", "nonce", "timestamp"], |params| {
+        GSRequest::new(API_KEY, SECRET, status, params)
+    });
+    check_own(
+        &api,
+        &["apiKey", "userKey", "sig", "nonce", "timestamp"],
+        |params| GSRequest::new(API_KEY, USER_SECRET, status, params).user_key(USER_KEY),
+    );
+    check_own(&api, &["oauth_token"], |params| {
+        GSRequest::new(TOKEN, None, account, params)
+    });
+    check_own(&api, &["oauth_token", "userKey"], |params| {
+        GSRequest::new(TOKEN, None, account, params).user_key(USER_KEY)
+    });
+    check_own(
+        &api,
+        &["oauth_token", "sig", "nonce", "timestamp"],
+        |params| GSRequest::with_session(SESSION_TOKEN, SESSION_SECRET, account, params),
+    );
+    check_own(&api, &["apiKey"], |params| {
+        GSRequest::anonymous(API_KEY, "accounts.getJWTPublicKey", params)
+    });
+    if let Some(key) = rsa::RsaKey::generate() {
+        *api.state.bearer_key_der.lock().unwrap() = key.public_der();
+        check_own(&api, &["apiKey"], |params| {
+            GSRequest::with_private_key(API_KEY, USER_KEY, key.pkcs8.as_str(), account, params)
+        });
+    }
+    let ca = certs::ca();
+    let config = certs::server_config(&certs::server(), Some(&ca.pem));
+    let identity = ca.issue(certs::client_params("us"));
+    check_own(&StandIn::with_tls(config), &["apiKey"], |params| {
+        GSRequest::new(API_KEY, None, account, params)
+            .client_cert(identity.cert.as_bytes(), identity.key.as_bytes())
+    });
+}
+
+// Secrets of which nothing is left ------------------------------------------------
+
+const BLANK: [&str; 6] = [" ", "\n", "\r\n\t ", "!!", "=", "\u{feff}"];
+
+#[test]
+fn nothing_is_signed_with_an_empty_key() {
+    let api = StandIn::plain();
+    let missing = |error: GSException, words: &str| {
+        assert_eq!(error.error_code(), 400_002, "{error}");
+        assert_eq!(error.error_message(), SUM);
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    for blank in BLANK {
+        let keys = |secret: &str| GSRequest::new(API_KEY, secret, "socialize.setStatus", ());
+        let session = GSRequest::with_session(SESSION_TOKEN, blank, "socialize.setStatus", ());
+        for request in [keys(blank), keys(blank).user_key(USER_KEY), session] {
+            let request = api.aim(request);
+            missing(request.prepare().unwrap_err(), "base64");
+            let response = request.send();
+            assert_eq!(response.outcome(), Outcome::NotSent);
+            missing(response.into_result().unwrap_err(), "base64");
+        }
+        for secret in [blank, ""] {
+            missing(
+                SigUtils::calc_signature("text", secret).unwrap_err(),
+                "secret key",
+            );
+            missing(
+                SigUtils::get_dynamic_session_signature("glt", 300, secret).unwrap_err(),
+                "secret key",
+            );
+            let user =
+                SigUtils::get_dynamic_session_signature_user_signed("glt", 300, "AKey", secret);
+            missing(user.unwrap_err(), "secret key");
+            let signature =
+                GSRequest::get_oauth1_signature(secret, "POST", "http://x/y", false, &Map::new());
+            missing(signature.unwrap_err(), "secret key");
+            // HMAC-SHA1 with an empty key.
+            let now = (SigUtils::current_time_millis() / 1000).to_string();
+            for forged in ["", "+9sdGxiqbAgyS31ktx+3Y3BpDh0="] {
+                assert!(!SigUtils::validate_user_signature(
+                    "uid", &now, secret, forged
+                ));
+                assert!(!SigUtils::validate_friend_signature(
+                    "uid", &now, "friend", secret, forged
+                ));
+                assert!(!SigUtils::validate_webhook_signature(b"", secret, forged));
+            }
+        }
+    }
+    for secret in ["", " "] {
+        let request = GSRequest::with_session(SESSION_TOKEN, secret, "socialize.setStatus", ());
+        missing(request.send().into_result().unwrap_err(), "secret");
+    }
+    assert_eq!(api.connections(), 0);
+    // An empty secret of `new` is absent: the first argument is an access token.
+    let token = GSRequest::new(TOKEN, "", "accounts.getAccountInfo", ());
+    assert!(token.prepare().unwrap().body().contains("oauth_token="));
+}
