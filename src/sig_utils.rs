@@ -492,12 +492,4 @@ mod tests {
             assert!(!verify(&bad), "{bad:?}");
         }
     }
-
-    #[test]
-    fn an_empty_secret_validates_nothing() {
-        for secret in ["", "====", "!!"] {
-            let forged = calc_signature("1_uid", secret).unwrap();
-            assert!(!verify(&[b"1_uid"], secret, &forged), "{secret:?}");
-        }
-    }
 }
