@@ -182,6 +182,31 @@ fn a_page_that_came_instead_of_an_answer_is_quoted() {
         assert!(!said.contains("abc"), "{said}");
     }
     assert!(!error_of("a page").to_string().contains("a page"));
+    // Compressed, and damaged.
+    api.fault(Fault::RawKeep(
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\n\x1f\x8bx\xffgarbl"
+            .to_vec(),
+    ));
+    let said = api
+        .set_status()
+        .send()
+        .into_result()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains("damaged") && !said.contains("garbl"),
+        "{said}"
+    );
+    // The data of JSON that is not the API's stay readable.
+    api.fault(raw("502 Bad Gateway", "", r#"{"message":"abc"}"#));
+    let response = api.set_status().send();
+    assert_eq!(response.get_error_message(), "HTTP Error 502: Bad Gateway");
+    assert_eq!(response.get_str("message"), Some("abc"));
+    assert!(
+        response
+            .get_log()
+            .ends_with(r#"responseText='{"message": "***"}'"#)
+    );
 }
 
 #[test]

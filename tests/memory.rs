@@ -10,8 +10,12 @@ use support::*;
 
 /// The most memory that this process has had, in MB.
 fn peak() -> usize {
+    memory("VmHWM:")
+}
+
+fn memory(name: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let line = status.lines().find(|line| line.starts_with(name));
     let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
     kilobytes.unwrap().parse::<usize>().unwrap() / 1024
 }
@@ -22,20 +26,25 @@ fn gzip(unit: &[u8], times: usize) -> Fault {
 
 /// `times` the unit between two texts.
 fn gzip_between(start: &str, unit: &[u8], times: usize, end: &str) -> Fault {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    Fault::Raw(answer("200 OK", &gzip_bytes(start, unit, times, end)))
+}
+
+fn gzip_bytes(start: &str, unit: &[u8], times: usize, end: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(start.as_bytes()).unwrap();
     for _ in 0..times {
         encoder.write_all(unit).unwrap();
     }
     encoder.write_all(end.as_bytes()).unwrap();
-    let body = encoder.finish().unwrap();
-    let mut answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+    encoder.finish().unwrap()
+}
+
+fn answer(status: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
         body.len()
-    )
-    .into_bytes();
-    answer.extend_from_slice(&body);
-    Fault::Raw(answer)
+    );
+    [head.as_bytes(), body].concat()
 }
 
 /// Sends a request that is answered so, and returns the message and how many MB
@@ -126,4 +135,15 @@ fn no_answer_costs_more_than_it_may() {
     assert_eq!(rows.map(Result::unwrap).collect::<Vec<_>>(), [1, 2]);
     let grown = peak() - before;
     assert!(grown < 150, "a page of many fields took {grown} MB");
+
+    // Of the answers of a call, one is kept: the last.
+    let api = StandIn::plain();
+    let page = answer("503 Busy", &gzip_bytes("", &[b'x'; 1024 * 1024], 43, ""));
+    (0..3).for_each(|_| api.fault(Fault::Raw(page.clone())));
+    let before = memory("VmRSS:");
+    let response = api.set_status().idempotent(true).retries(2).send();
+    let grown = memory("VmRSS:") - before;
+    assert_eq!(response.get_response_text().len(), 43 * 1024 * 1024);
+    assert_eq!(api.received().len(), 3);
+    assert!(grown < 80, "three answers of 43 MB keep {grown} MB");
 }

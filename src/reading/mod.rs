@@ -138,7 +138,8 @@ impl Reply {
     /// an answer of the API is none.
     pub(crate) fn page(&self) -> Option<&str> {
         let text = json::trimmed(&self.text);
-        let is_page = !text.contains(['<', '{']) || xml::read(text) == Err(xml::HTML);
+        let is_page = !text.contains(['<', '{', char::REPLACEMENT_CHARACTER])
+            || xml::read(text) == Err(xml::HTML);
         (self.status.is_some() && self.kind == Kind::Other && is_page).then_some(text)
     }
 }

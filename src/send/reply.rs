@@ -30,7 +30,7 @@ impl Reply {
             ..Default::default()
         };
         let proxy = proxy_says.unwrap_or_default();
-        let http_error = |text| failure(text, format!("HTTP Error {status}: {reason}{proxy}"));
+        let http_error = format!("HTTP Error {status}: {reason}{proxy}");
         let read = |text| match call.rows_apart {
             true => Reply::read_page(text),
             false => Reply::read(text),
@@ -43,10 +43,13 @@ impl Reply {
                 let location = location.and_then(|at| std::str::from_utf8(at.as_bytes()).ok());
                 failure(text, redirect(status, reason, location))
             }
-            (400.., Some(_)) => http_error(text),
+            (400.., Some(_)) => failure(text, http_error),
             (_, Some(why)) => failure(text, format!("The response cannot be read: {why}")),
             (_, None) => match read(text) {
-                reply if status >= 400 && !reply.is_answer => http_error(reply.text),
+                reply if status >= 400 && !reply.is_answer => Reply {
+                    message: http_error,
+                    ..reply
+                },
                 reply if !reply.is_answer => Reply {
                     message: reply.message + &unknown_coding(&headers),
                     ..reply
