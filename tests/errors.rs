@@ -131,6 +131,23 @@ fn no_error_of_the_network_ends_a_question_with_a_period() {
     }
 }
 
+#[test]
+fn an_error_names_an_address_once() {
+    let mut plain = GSRequest::new("key", SECRET, "x.y", ());
+    plain.set_host_override("127.0.0.1:1");
+    let mut by_proxy = plain.clone();
+    by_proxy.set_proxy("http://127.0.0.1:2");
+    for (request, address) in [
+        (plain.clone(), "127.0.0.1:1"),
+        (plain.use_https(true), "127.0.0.1:1"),
+        (by_proxy.clone(), "127.0.0.1:2"),
+        (by_proxy.use_https(true), "127.0.0.1:2"),
+    ] {
+        let said = request.send().into_result().unwrap_err().to_string();
+        assert_eq!(said.matches(address).count(), 1, "{said}");
+    }
+}
+
 // Pages -----------------------------------------------------------------------
 
 #[test]

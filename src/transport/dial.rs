@@ -79,7 +79,13 @@ fn tcp(
         Socket::new(stream, limits)
     });
     connected.map_err(|error| {
-        let what = format_args!("connecting to {role}{host}:{port} failed");
+        let what = format!("connecting to {role}{host}:{port} failed");
+        // Where the host is an address, it has been named.
+        let said = error.to_string();
+        let error = match said.strip_prefix(&format!("{host}:{port}: ")) {
+            Some(why) => io::Error::other(why.to_string()),
+            None => error,
+        };
         TransportError::before_sending(what, &error)
     })
 }

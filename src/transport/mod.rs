@@ -132,7 +132,13 @@ impl Transport {
     ) -> Result<Answer, TransportError> {
         let answer = self.try_exchange(route, request, limits, fresh);
         answer.map_err(|error| match &route.proxy {
-            Some(proxy) => error.reword(|why| format!("{why} (through the proxy {proxy})")),
+            Some(proxy) => error.reword(|why| {
+                if why.contains(&proxy.to_string()) {
+                    why.to_string()
+                } else {
+                    format!("{why} (through the proxy {proxy})")
+                }
+            }),
             None => error,
         })
     }
