@@ -33,8 +33,8 @@
 //! | check what Gigya signed: users, friends, webhooks | [`sig_utils`] |
 //! | know what an error means | [`GSException`], [`Outcome`], [`error_codes`] |
 //! | check an `id_token`, a webhook 2.0, an extension | [`jwt_utils`] |
-//! | fetch every result of a search | [`search_all`], [docs/bulk.md][bulk] |
-//! | port a longer script, test your own code | [docs/porting.md][porting] |
+//! | fetch every result of a search | [`search_all`], and `docs/bulk.md` of this package |
+//! | port a longer script, test your own code | `docs/porting.md` |
 //!
 //! Requests block. They may be sent from any thread, and all threads share
 //! connections. Nothing here panics on bad input, waits without a limit, or shows
@@ -67,9 +67,6 @@
 //! size), and a `warn!` for events that no return value reports: a clock corrected by
 //! more than a minute, a request sent again. Neither contains secrets. Dependencies log
 //! on their own: at `trace!` level they show headers.
-//!
-//! [bulk]: https://github.com/gssdk/gssdk-rust/blob/main/docs/bulk.md
-//! [porting]: https://github.com/gssdk/gssdk-rust/blob/main/docs/porting.md
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 // The front page links to the whole crate, even when only a part of it is built.
@@ -153,4 +150,6 @@ mod documents {
     mod porting {}
     #[doc = include_str!("../docs/bulk.md")]
     mod bulk {}
+    #[doc = include_str!("../SECURITY.md")]
+    mod security {}
 }

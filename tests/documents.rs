@@ -167,3 +167,48 @@ fn the_readme_is_short() {
     let lines = read("README.md").lines().count();
     assert!(lines <= 150, "{lines} lines");
 }
+
+/// The Rust blocks of a document.
+fn rust_blocks(text: &str) -> Vec<&str> {
+    let blocks = text.split("```rust").skip(1);
+    let blocks = blocks.filter_map(|rest| rest.split_once('\n')?.1.split("```").next());
+    blocks.collect()
+}
+
+/// What compiles, as doctests, is what the reader sees: a block can be pasted into an empty
+/// main.rs, or into a `main` that returns a `Result`.
+#[test]
+fn no_line_of_a_rust_block_is_hidden() {
+    let mut blocks = 0;
+    for document in DOCUMENTS {
+        for block in rust_blocks(&read(document)) {
+            let hidden = block.lines().find(|line| {
+                let line = line.trim_start();
+                line == "#" || line.starts_with("# ")
+            });
+            assert_eq!(hidden, None, "{document}");
+            // Of several blocks on a page, each begins with what it needs.
+            let imports = block.contains("use gssdk::") || block.contains("gssdk::GSRequest");
+            assert!(imports, "{document}: {block}");
+            blocks += 1;
+        }
+    }
+    assert!(blocks >= 15, "{blocks}");
+}
+
+#[test]
+fn no_address_is_invented() {
+    let sources = ["Cargo.toml", "src/lib.rs", "cli/Cargo.toml"];
+    for document in DOCUMENTS.iter().chain(&sources) {
+        let text = read(document);
+        let own = [
+            "github.com/gssdk",
+            "gssdk.rs",
+            "docs.rs/gssdk",
+            "crates.io/crates/gssdk",
+        ];
+        for address in own {
+            assert!(!text.contains(address), "{document} names {address}");
+        }
+    }
+}
