@@ -1,7 +1,8 @@
 //! Every row of the tables in README.md and docs/porting.md, as a program writes it: it
 //! compiles. Nothing is sent.
 #![cfg(feature = "client")]
-#![allow(dead_code, unused_variables)]
+#![allow(dead_code, unused_variables, unused_must_use, for_loops_over_fallibles)]
+#![allow(clippy::to_string_in_format_args)]
 
 use std::collections::HashMap;
 use std::time::Duration;
