@@ -14,7 +14,7 @@ use ureq::http::HeaderValue;
 use crate::call::host::{split_port, without_brackets};
 
 use super::error::{TransportError, describe, is_timeout};
-use super::pool::Connection;
+use super::pool::{Connection, buffers};
 use super::proxy::Proxy;
 use super::resolver::Names;
 use super::route::Route;
@@ -56,7 +56,11 @@ pub(super) fn dial(
     if let Some(config) = &route.tls {
         stream = secure(config, stream, "", host)?;
     }
-    Ok(Connection::new(stream, Arc::clone(route)))
+    Ok(Connection {
+        stream,
+        route: Arc::clone(route),
+        buffers: buffers(),
+    })
 }
 
 fn tcp(
@@ -90,13 +94,6 @@ fn tcp(
     })
 }
 
-/// What a thread that connects says.
-enum Report {
-    /// It runs: from now on the next address is waited with.
-    Begun,
-    Ended(SocketAddr, io::Result<TcpStream>),
-}
-
 /// Connects to the address that answers first (RFC 8305, 5): the next one is tried after
 /// [`ATTEMPT_DELAY`], or as soon as one fails, while the earlier ones go on.
 ///
@@ -118,9 +115,9 @@ fn race(addresses: &[SocketAddr], deadline: Instant) -> io::Result<(SocketAddr, 
                     let limit = limit.max(Duration::from_millis(1));
                     move || {
                         // Nobody listens any more if another address was faster.
-                        let _ = report.send(Report::Begun);
-                        let ended = TcpStream::connect_timeout(&address, limit);
-                        let _ = report.send(Report::Ended(address, ended));
+                        let _ = report.send(None);
+                        let outcome = TcpStream::connect_timeout(&address, limit);
+                        let _ = report.send(Some((address, outcome)));
                     }
                 };
                 let is_last = failures.len() + 1 == addresses.len();
@@ -132,9 +129,10 @@ fn race(addresses: &[SocketAddr], deadline: Instant) -> io::Result<(SocketAddr, 
         }
         let until = next_at.map_or(deadline, |at| at.min(deadline));
         match reports.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Report::Begun) => next_at = Some(Instant::now() + ATTEMPT_DELAY),
-            Ok(Report::Ended(address, Ok(stream))) => return Ok((address, stream)),
-            Ok(Report::Ended(address, Err(error))) => {
+            // The attempt runs: from now on the next one is waited with.
+            Ok(None) => next_at = Some(Instant::now() + ATTEMPT_DELAY),
+            Ok(Some((address, Ok(stream)))) => return Ok((address, stream)),
+            Ok(Some((address, Err(error)))) => {
                 all_timed_out &= is_timeout(&error);
                 failures.push(format!("{address}: {}", describe(&error)));
                 next_at = Some(Instant::now());

@@ -36,7 +36,7 @@ use body::{MAX_BODY, idle_life};
 pub(crate) use body::{body_text, unknown_coding};
 use dial::dial;
 pub(crate) use error::TransportError;
-use pool::{Moment, Pool};
+use pool::{Pool, now};
 use proxy::Proxy;
 use resolver::Names;
 pub(crate) use route::{Route, Settings};
@@ -154,7 +154,7 @@ impl Transport {
         }
         // Check out or dial.
         let pooled = Some(&self.pool).filter(|_| !fresh);
-        let pooled = pooled.and_then(|pool| pool.check_out(route, Moment::now()));
+        let pooled = pooled.and_then(|pool| pool.check_out(route, now()));
         let reused = pooled.is_some();
         let connection = match pooled {
             Some(connection) => connection,
@@ -199,7 +199,7 @@ impl Transport {
         let exchange = Arc::into_inner(exchange).and_then(|exchange| exchange.into_inner().ok());
         if let Some(exchange) = exchange.filter(|exchange| exchange.is_complete) {
             let life = idle_life(head.status, &head.headers);
-            self.pool.check_in(exchange.connection, life, Moment::now());
+            self.pool.check_in(exchange.connection, life, now());
         }
         Ok(Answer {
             proxy_says: route.refusal_of_proxy(&head),

@@ -42,44 +42,23 @@ pub(super) struct Connection {
     pub(super) buffers: LazyBuffers,
 }
 
-impl Connection {
-    pub(super) fn new(stream: Box<dyn Stream>, route: Arc<Route>) -> Self {
-        let buffers = buffers();
-        Connection {
-            stream,
-            route,
-            buffers,
-        }
-    }
-}
-
 /// Buffers for a connection; they take no memory until they are used.
 pub(super) fn buffers() -> LazyBuffers {
     LazyBuffers::new(INPUT_SIZE, OUTPUT_SIZE)
 }
 
-/// A time by both clocks: the monotonic one may stand still while the machine sleeps, and
-/// the wall clock can be set.
-#[derive(Clone, Copy)]
-pub(super) struct Moment {
-    monotonic: Instant,
-    wall: SystemTime,
+/// A time by the monotonic clock, which may stand still while the machine sleeps, and by the
+/// wall clock, which people set.
+pub(super) type Moment = (Instant, SystemTime);
+
+pub(super) fn now() -> Moment {
+    (Instant::now(), SystemTime::now())
 }
 
-impl Moment {
-    pub(super) fn now() -> Self {
-        Moment {
-            monotonic: Instant::now(),
-            wall: SystemTime::now(),
-        }
-    }
-
-    /// The time since an earlier moment, by the clock that has gone further.
-    fn since(self, earlier: Moment) -> Duration {
-        let monotonic = self.monotonic.saturating_duration_since(earlier.monotonic);
-        let wall = self.wall.duration_since(earlier.wall).unwrap_or_default();
-        monotonic.max(wall)
-    }
+/// The time between two moments, by the clock that has gone further.
+fn between(since: Moment, now: Moment) -> Duration {
+    let wall = now.1.duration_since(since.1).unwrap_or_default();
+    wall.max(now.0.saturating_duration_since(since.0))
 }
 
 struct Idle {
@@ -90,7 +69,7 @@ struct Idle {
 
 impl Idle {
     fn has_expired(&self, now: Moment) -> bool {
-        now.since(self.since) >= self.life
+        between(self.since, now) >= self.life
     }
 }
 
@@ -159,7 +138,7 @@ impl Pool {
             since,
             life,
         });
-        let expires = now.monotonic + life;
+        let expires = now.0 + life;
         match state.wakes {
             Some(planned) if planned <= expires => {}
             Some(_) => {
@@ -185,11 +164,11 @@ impl Shared {
     fn close_expired(&self) {
         let mut state = lock(&self.state);
         loop {
-            let now = Moment::now();
+            let now = self::now();
             let expired = state.take_expired(now);
-            let left = |idle: &Idle| idle.life.saturating_sub(now.since(idle.since));
+            let left = |idle: &Idle| idle.life.saturating_sub(between(idle.since, now));
             let next = state.idle.iter().map(left).min();
-            state.wakes = next.map(|left| now.monotonic + left);
+            state.wakes = next.map(|left| now.0 + left);
             drop(state);
             drop(expired);
             if next.is_none() {
@@ -197,7 +176,7 @@ impl Shared {
             }
             state = lock(&self.state);
             // Somebody may have set it sooner in between.
-            let wakes = state.wakes.unwrap_or(now.monotonic);
+            let wakes = state.wakes.unwrap_or(now.0);
             let left = wakes.saturating_duration_since(Instant::now());
             let waited = self.sooner.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -236,7 +215,11 @@ mod tests {
             io: None,
         };
         let socket = Socket::new(stream, limits).unwrap();
-        let connection = Connection::new(Box::new(socket), Arc::new(route(false, host)));
+        let connection = Connection {
+            stream: Box::new(socket),
+            route: Arc::new(route(false, host)),
+            buffers: buffers(),
+        };
         (connection, listener.accept().unwrap().0, handle)
     }
 
@@ -252,7 +235,7 @@ mod tests {
 
     #[test]
     fn only_requests_of_the_same_route_share_a_connection() {
-        let (pool, now) = (Pool::default(), Moment::now());
+        let (pool, now) = (Pool::default(), super::now());
         let (mut idle, _peer) = sole_connection("a");
         idle.stream.socket().read_budget = u64::MAX;
         pool.check_in(idle, MAX_IDLE, now);
@@ -268,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_ended_costs_itself_alone() {
-        let (pool, now) = (Pool::default(), Moment::now());
+        let (pool, now) = (Pool::default(), super::now());
         let peers = [(); 3].map(|()| {
             let (idle, peer, handle) = connection("a");
             pool.check_in(idle, MAX_IDLE, now);
@@ -287,7 +270,7 @@ mod tests {
 
     #[test]
     fn idle_connections_are_bounded_in_number() {
-        let (pool, now) = (Pool::default(), Moment::now());
+        let (pool, now) = (Pool::default(), super::now());
         let peers = Vec::from_iter((0..CAPACITY + 3).map(|_| {
             let (idle, peer) = sole_connection("a");
             pool.check_in(idle, MAX_IDLE, now);
@@ -310,31 +293,25 @@ mod tests {
             (Duration::ZERO, life, false),
             (life, life, false),
         ] {
-            let (pool, since) = (Pool::default(), Moment::now());
+            let (pool, since) = (Pool::default(), super::now());
             let (idle, _peer) = sole_connection("a");
             pool.check_in(idle, life, since);
-            let now = Moment {
-                monotonic: since.monotonic + monotonic,
-                wall: since.wall + wall,
-            };
+            let now = (since.0 + monotonic, since.1 + wall);
             let found = pool.check_out(&route(false, "a"), now);
             assert_eq!(found.is_some(), is_usable, "{monotonic:?}, {wall:?}");
             assert_eq!(idle_count(&pool), 0);
         }
         // A clock that was set back says nothing.
-        let (pool, since) = (Pool::default(), Moment::now());
+        let (pool, since) = (Pool::default(), super::now());
         let (idle, _peer) = sole_connection("a");
         pool.check_in(idle, life, since);
-        let now = Moment {
-            wall: since.wall - 3_600 * second,
-            ..since
-        };
+        let now = (since.0, since.1 - 3_600 * second);
         assert!(pool.check_out(&route(false, "a"), now).is_some());
     }
 
     #[test]
     fn a_connection_is_closed_when_its_time_is_up_by_a_thread_that_ends() {
-        let (pool, now) = (Pool::default(), Moment::now());
+        let (pool, now) = (Pool::default(), super::now());
         let (long, _peer) = sole_connection("long");
         pool.check_in(long, MAX_IDLE, now);
         // The thread sleeps for the first already; this one's time is up sooner.
@@ -342,14 +319,14 @@ mod tests {
         pool.check_in(short, Duration::from_millis(50), now);
         assert_eq!(peer.read(&mut [0]).unwrap(), 0, "closed");
         assert!(
-            pool.check_out(&route(false, "long"), Moment::now())
+            pool.check_out(&route(false, "long"), super::now())
                 .is_some()
         );
 
         let pool = Pool::default();
         for _ in 0..2 {
             let (idle, mut peer) = sole_connection("a");
-            pool.check_in(idle, Duration::from_millis(50), Moment::now());
+            pool.check_in(idle, Duration::from_millis(50), super::now());
             assert!(lock(&pool.0.state).wakes.is_some());
             assert_eq!(peer.read(&mut [0]).unwrap(), 0, "closed");
             let started = Instant::now();

@@ -201,10 +201,11 @@ impl Exchange {
         }
         while !self.final_answer {
             let bytes = input.input();
-            let passed = match &mut self.interim_line {
+            let passed = match (&mut self.interim_line, bytes) {
+                (_, []) => return Ok(()),
                 // Only the blank line that ends a 1xx response matters; its headers are
                 // ignored.
-                Some(is_blank) => {
+                (Some(is_blank), _) => {
                     let end = bytes.iter().position(|byte| {
                         let ends = *byte == b'\n' && *is_blank;
                         *is_blank = *byte == b'\n' || (*is_blank && *byte == b'\r');
@@ -215,22 +216,16 @@ impl Exchange {
                     }
                     end.map_or(bytes.len(), |at| at + 1)
                 }
-                None if matches!(bytes, [b'\r' | b'\n', ..]) => 1,
-                None => match is_interim(bytes) {
-                    None => return Ok(()),
-                    Some(true) => {
-                        self.interim_line = Some(false);
-                        continue;
-                    }
-                    Some(false) => {
-                        self.final_answer = true;
-                        break;
-                    }
-                },
+                (None, [b'\r' | b'\n', ..]) => 1,
+                (None, _) => {
+                    let Some(is_interim) = is_interim(bytes) else {
+                        return Ok(());
+                    };
+                    self.final_answer = !is_interim;
+                    self.interim_line = is_interim.then_some(false);
+                    0
+                }
             };
-            if passed == 0 {
-                return Ok(());
-            }
             input.input_consume(passed);
             self.interim += passed;
             if self.interim > MAX_INTERIM {
@@ -250,7 +245,6 @@ impl Exchange {
         let why = match error {
             Error::Io(error) => describe(&error),
             Error::BodyExceedsLimit(_) => too_large(),
-            Error::LargeResponseHeader(..) => "its headers are too large".into(),
             Error::Protocol(error) => format!("it is not proper HTTP ({error})"),
             error => error.to_string(),
         };
