@@ -7,6 +7,7 @@
 mod api;
 mod blackhole;
 pub mod certs;
+pub mod demo;
 mod folder;
 pub mod proxy;
 pub mod rsa;
@@ -143,6 +144,8 @@ pub struct State {
     pub updated: Mutex<Vec<String>>,
     /// How long each answer takes.
     pub latency: Mutex<Duration>,
+    /// Accounts that remember what is set, instead of those that are only counted.
+    pub demo: Mutex<Option<demo::Accounts>>,
 }
 
 pub struct StandIn {
@@ -163,6 +166,14 @@ impl StandIn {
 
     pub fn with_tls(config: Arc<ServerConfig>) -> Self {
         Self::start(Some(config))
+    }
+
+    /// With TLS, and accounts that can be searched and changed, for as long as one likes.
+    pub fn demo(accounts: usize) -> Self {
+        let stand_in = Self::tls();
+        stand_in.forget_requests();
+        *stand_in.state.demo.lock().unwrap() = Some(demo::Accounts::new(accounts));
+        stand_in
     }
 
     fn start(tls: Option<Arc<ServerConfig>>) -> Self {
