@@ -26,10 +26,7 @@ fn main() {
         println!("pages of 100 ms and 1 MB, each read {who}: {each:.1?} a page");
     }
     // glibc keeps what is freed of blocks below a threshold that grows by itself.
-    for (who, threshold) in [
-        ("glibc as it is", None),
-        ("freed memory returned", Some("131072")),
-    ] {
+    for (who, threshold) in [("glibc as it is", None), ("freed memory returned", Some("131072"))] {
         let [small, large] = [1_000, 8_000].map(|size| {
             let (_, peak) = export(Duration::ZERO, size, Duration::ZERO, threshold);
             ((ROWS * size) as f64 / 1e6, peak)
@@ -88,12 +85,7 @@ fn export(
 }
 
 fn rows_of(size: usize) -> Vec<String> {
-    let row = |i| {
-        format!(
-            r#"{{"UID":"uid-{i:04}","data":{{"text":"{}"}}}}"#,
-            "x".repeat(size)
-        )
-    };
+    let row = |i| format!(r#"{{"UID":"uid-{i:04}","data":{{"text":"{}"}}}}"#, "x".repeat(size));
     (0..ROWS).map(row).collect()
 }
 
@@ -115,9 +107,7 @@ fn serve(stream: TcpStream, latency: Duration, size: usize) {
         let mut form = vec![0; length];
         requests.read_exact(&mut form).expect("a form");
         let form = String::from_utf8(form).expect("a form");
-        let page = form
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("cursorId="));
+        let page = form.split('&').find_map(|pair| pair.strip_prefix("cursorId="));
         let page: usize = page.map_or(1, |page| page.parse().expect("a cursor"));
         let next = match page < PAGES {
             true => format!(r#","nextCursorId":"{}""#, page + 1),
@@ -130,9 +120,6 @@ fn serve(stream: TcpStream, latency: Duration, size: usize) {
         thread::sleep(latency);
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
         let answer = [head, body].concat();
-        requests
-            .get_mut()
-            .write_all(answer.as_bytes())
-            .expect("an answer");
+        requests.get_mut().write_all(answer.as_bytes()).expect("an answer");
     }
 }

@@ -24,10 +24,7 @@ fn main() {
     let ca = ca.to_str().expect("a plain name");
     measure("gigya --version", &["--version"]);
     measure("gigya call, http", &[&call[..], &[&plain_host]].concat());
-    measure(
-        "gigya call, https",
-        &[&call[..], &[&tls_host, "--ca-certs", ca]].concat(),
-    );
+    measure("gigya call, https", &[&call[..], &[&tls_host, "--ca-certs", ca]].concat());
 }
 
 fn measure(name: &str, args: &[&str]) {
@@ -46,9 +43,5 @@ fn measure(name: &str, args: &[&str]) {
         .collect();
     times.sort();
     let at = |share: usize| times[(RUNS - 1) * share / 100].as_secs_f64() * 1e3;
-    println!(
-        "{name:20} median {:.2} ms, 90 % below {:.2} ms",
-        at(50),
-        at(90)
-    );
+    println!("{name:20} median {:.2} ms, 90 % below {:.2} ms", at(50), at(90));
 }

@@ -1,119 +1,136 @@
-//! Why a command ends, and with which exit code.
+//! Why a command ends, with which exit code, and in which words.
 //!
 //! | code | when |
 //! | --- | --- |
-//! | 0 | good; also when the reader of a pipe has seen enough, as in `gigya export \| head` |
-//! | 1 | refused by the API, forged, some lines failed, nothing could be sent, a disk is full |
-//! | 2 | usage: a missing key or file, a bad option, a parameter that the SDK refuses |
-//! | 3 | the outcome is unknown: the API may have executed the request |
-//! | 130 | Ctrl-C or SIGTERM, after the line under way |
+//! | 0 | done; also when the reader of a pipe has seen enough, as in `gigya export \| head` |
+//! | 1 | refused: an API error of `call`, a call that could not be sent, an export that ended early, lines of an update that were refused, a signature forged or expired |
+//! | 2 | usage, keys, input, malformed; a parameter that the SDK refuses; an update that was stopped by what fails every line |
+//! | 3 | the outcome is unknown: the API may have executed the request; lines of an update are left; nothing could be checked |
+//! | 4 | start again: the cursor of an export has expired |
+//! | 129, 130, 143 | SIGHUP, Ctrl-C, SIGTERM, after what was under way |
 //!
-//! An error of the SDK becomes 3 if its outcome is `Unknown`, 2 if it was refused on this
-//! side before anything was sent, and 1 otherwise. An update with failed lines exits with
-//! 1, also if the outcome of some of them is unknown: its results say which.
+//! An export only reads: it never exits with 3.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use gssdk::{GSException, Outcome, error_codes};
+use crate::prelude::*;
 
-pub enum Failure {
-    /// Everything has been said already.
-    Silent(u8),
-    /// How the command was called.
-    Usage(String),
-    /// Refused or failed.
-    Refused(String),
-    Api(GSException),
+/// An exit code, and what is said unless it has been said already.
+#[derive(Debug)]
+pub struct Failure(pub u8, pub String);
+
+macro_rules! usage {
+    ($($text:tt)*) => { $crate::failure::Failure(2, format!($($text)*)) };
 }
+pub(crate) use usage;
+
+macro_rules! refused {
+    ($($text:tt)*) => { $crate::failure::Failure(1, format!($($text)*)) };
+}
+pub(crate) use refused;
 
 impl Failure {
-    pub fn usage(why: impl Into<String>) -> Self {
-        Failure::Usage(why.into())
-    }
-
-    pub fn refused(why: impl Into<String>) -> Self {
-        Failure::Refused(why.into())
-    }
-
-    /// A file that cannot be opened or created.
-    pub fn file(path: &std::path::Path, error: io::Error) -> Self {
-        Failure::Usage(format!("{}: {error}", path.display()))
-    }
-
-    /// Prints the message to standard error.
     pub fn report(self) -> ExitCode {
-        let (code, why) = match self {
-            Failure::Silent(code) => return ExitCode::from(code),
-            Failure::Usage(why) => (2, format!("{why}\nFor more information, try '--help'.")),
-            Failure::Refused(why) => (1, why),
-            Failure::Api(error) => (code_of(&error), error.to_string()),
-        };
-        // Where nobody can be told, the exit code still says it.
-        let _ = writeln!(io::stderr(), "gigya: {why}");
+        let Failure(code, why) = self;
+        let hint = if code == 2 { "\nFor more information, try '--help'." } else { "" };
+        if !why.is_empty() {
+            note!("gigya: {why}{hint}");
+        }
         ExitCode::from(code)
     }
 }
 
-pub fn code_of(error: &GSException) -> u8 {
-    /// Refused before anything was sent: a parameter is missing, a file of certificates
-    /// cannot be used, a parameter is invalid.
-    const USAGE: [i64; 3] = [
-        error_codes::MISSING_REQUIRED_PARAMETER,
-        error_codes::UNIQUE_IDENTIFIER_EXISTS,
-        error_codes::INVALID_PARAMETER_VALUE,
-    ];
-    match error.outcome() {
-        Outcome::Unknown => 3,
-        Outcome::NotSent if USAGE.contains(&error.error_code()) => 2,
-        _ => 1,
-    }
+/// For a file that cannot be opened, read or made.
+pub fn at(path: &Path) -> impl FnOnce(io::Error) -> Failure + use<> {
+    let path = path.display().to_string();
+    move |error| usage!("{path}: {error}")
 }
 
 impl From<GSException> for Failure {
     fn from(error: GSException) -> Self {
-        Failure::Api(error)
+        let refused = if is_usage(&error) { 2 } else { 1 };
+        let code = if error.outcome() == Outcome::Unknown { 3 } else { refused };
+        Failure(code, words(&error))
     }
 }
 
 /// Of reading and writing, once files are open.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure::Silent(0),
-            _ => Failure::Refused(error.to_string()),
-        }
+        let is_read_enough = error.kind() == io::ErrorKind::BrokenPipe;
+        if is_read_enough { Failure(0, String::new()) } else { refused!("{error}") }
     }
+}
+
+/// Whether the SDK refused it: a parameter is missing, a file of certificates cannot be used,
+/// a parameter is invalid.
+pub fn is_usage(error: &GSException) -> bool {
+    let codes = [400_002, 400_003, error_codes::INVALID_PARAMETER_VALUE];
+    error.outcome() == Outcome::NotSent && codes.contains(&error.error_code())
+}
+
+/// What an error means and what to do, in the words of the command line.
+pub fn words(error: &GSException) -> String {
+    let mut text = format!("{} (error {}", said(error), error.error_code());
+    text += &error.call_id().map_or(String::new(), |id| format!(", call id {id}"));
+    text += ")";
+    let details = error.error_details().unwrap_or_default();
+    if !text.contains(details) {
+        text += &format!("; {details}");
+    }
+    for invalid in error.validation_errors().iter().take(5) {
+        let field = |name| invalid.get(name).and_then(Value::as_str).unwrap_or_default();
+        text += &format!("; {}: {}", field("fieldName"), field("message"));
+    }
+    if error.outcome() == Outcome::Unknown {
+        text += "; the outcome is unknown: the API may have executed the call";
+    }
+    text + &advice(error).map_or(String::new(), |advice| format!("; {advice}"))
+}
+
+/// The message alone. Where the SDK names a function of its own, there is an option.
+pub fn said(error: &GSException) -> String {
+    let said = error.error_message();
+    // The outcome is said in other words; what a proxy could have been given, was.
+    let ends = [" The outcome is", " (it offers ", " (user and password go "];
+    let said = ends.iter().fold(said, |said, end| said.split(*end).next().unwrap_or(said));
+    let said = said.replace(" ca_certs", " --ca-certs");
+    let response = error.response().filter(|response| response.get_data().is_empty());
+    let page = response.map_or("", GSResponse::get_response_text);
+    if page.trim_start().starts_with(['{', '[']) {
+        return said;
+    }
+    // A page that came instead of an answer.
+    let page: String = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    let page: String = page.chars().take(200).collect();
+    if page.is_empty() { said } else { format!("{said}: \"{page}\"") }
+}
+
+/// What to do about the errors that users of the command line meet.
+fn advice(error: &GSException) -> Option<String> {
+    use error_codes::*;
+    let advice = match error.error_code() {
+        INVALID_DATA_CENTER => {
+            let domain = error.response()?.get_str("apiDomain")?;
+            return Some(format!("this API key is served there: --domain {domain}"));
+        }
+        INVALID_API_KEY => "is --api-key or GIGYA_API_KEY whole, and of this --domain?",
+        INVALID_SIGNATURE => "is --secret-key or GIGYA_SECRET_KEY that of this key or --user-key?",
+        PERMISSION_DENIED => "check the permissions of --user-key or GIGYA_USER_KEY",
+        UNAUTHORIZED_USER => "check the UID, and --user-key if one is given",
+        REQUEST_HAS_EXPIRED => "check this machine's clock",
+        API_RATE_LIMIT_EXCEEDED => "it was not executed: wait, or let --retries N repeat it",
+        GENERAL_SERVER_ERROR | TIMEOUT | 409_030 => "--idempotent and --retries N repeat it",
+        _ if error.error_message().contains("HTTP 407") => {
+            "check user and password in HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+        }
+        _ => return None,
+    };
+    Some(advice.into())
 }
 
 /// Writes to standard output, where a reader may have gone away.
 pub fn print(text: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(text)?;
-    Ok(out.flush()?)
-}
-
-/// Prints what the SDK logs: a line per try, and warnings.
-pub fn log_to_stderr() {
-    static LOGGER: Logger = Logger;
-    if log::set_logger(&LOGGER).is_ok() {
-        log::set_max_level(log::LevelFilter::Debug);
-    }
-}
-
-struct Logger;
-
-impl log::Log for Logger {
-    fn enabled(&self, metadata: &log::Metadata) -> bool {
-        // The crates below log headers.
-        metadata.target().starts_with("gssdk")
-    }
-
-    fn log(&self, record: &log::Record) {
-        if self.enabled(record.metadata()) {
-            let _ = writeln!(io::stderr(), "{}: {}", record.level(), record.args());
-        }
-    }
-
-    fn flush(&self) {}
+    io::stdout().write_all(text)?;
+    Ok(io::stdout().flush()?)
 }

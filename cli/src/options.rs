@@ -1,13 +1,14 @@
-//! The command line.
+//! The command line. What stands behind the options of `--help` is in `help/`.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use clap::{Arg, ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueHint};
 
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use crate::prelude::{Duration, PathBuf};
 
-/// The Gigya (SAP Customer Data Cloud) API from the command line.
+/// The Gigya (SAP Customer Data Cloud) API from the command line
 #[derive(Parser)]
-#[command(name = "gigya", bin_name = "gigya", version, propagate_version = true, after_help = AFTER_HELP)]
+#[command(name = "gigya", bin_name = "gigya", version, max_term_width = 100)]
+#[command(propagate_version = true, after_long_help = include_str!("help/gigya.txt"))]
+#[command(after_help = "Common options, variables, exit codes: gigya --help")]
 pub struct Cli {
     #[command(flatten)]
     pub common: Common,
@@ -15,92 +16,102 @@ pub struct Cli {
     pub command: Command,
 }
 
-const AFTER_HELP: &str = "\
-Exit codes:
-  0    good
-  1    refused by the API, forged, some lines failed, or nothing could be sent
-  2    usage: a missing key or file, or a bad option
-  3    the outcome is unknown: the API may have executed the request
-  130  interrupted by Ctrl-C
+/// The whole command line.
+pub fn command() -> clap::Command {
+    let hint = |arg: Arg| match arg.get_value_names() {
+        Some([name]) if ["FILE", "FOLDER"].contains(&name.as_str()) => {
+            arg.value_hint(ValueHint::AnyPath)
+        }
+        _ if arg.get_action().takes_values() => arg.value_hint(ValueHint::Other),
+        _ => arg,
+    };
+    let common =
+        |arg: Arg| if is_common(&arg) { arg.global(true).hide_short_help(true) } else { arg };
+    each(Cli::command(), &hint).mut_args(common)
+}
 
-Examples:
-  export GIGYA_API_KEY=... GIGYA_USER_KEY=... GIGYA_API_DOMAIN=eu1.gigya.com
-  gigya call accounts.getAccountInfo UID=abc --secret-key ~/.gigya-secret
-  gigya call accounts.getAccountInfo UID=abc --demo";
+/// The same; the common options stand in the help of `gigya` alone.
+pub fn command_with_help() -> clap::Command {
+    let mut command = command();
+    command.build();
+    let hide = |arg: Arg| if is_common(&arg) { arg.hide(true) } else { arg };
+    command.mut_subcommands(|sub| each(sub, &hide))
+}
+
+fn each(command: clap::Command, change: &dyn Fn(Arg) -> Arg) -> clap::Command {
+    command.mut_args(change).mut_subcommands(|sub| each(sub, change))
+}
+
+fn is_common(arg: &Arg) -> bool {
+    let common = Common::augment_args(clap::Command::new("common"));
+    common.get_arguments().any(|known| known.get_id() == arg.get_id())
+}
 
 /// The options of every command.
 #[derive(Args)]
+#[command(next_help_heading = "Common options")]
 pub struct Common {
     /// The site's API key [env: GIGYA_API_KEY]
-    #[arg(long, global = true, value_name = "KEY", help_heading = "Keys")]
+    #[arg(long, help_heading = "Keys", value_name = "KEY")]
     pub api_key: Option<String>,
 
-    /// A file with the secret key, or - for standard input [env: GIGYA_SECRET_KEY, the key itself]
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        help_heading = "Keys",
-        allow_hyphen_values = true
-    )]
+    /// A file with the secret key, or - to ask or read standard input [env: GIGYA_SECRET_KEY, the key itself]
+    #[arg(long, help_heading = "Keys", value_name = "FILE", allow_hyphen_values = true)]
     pub secret_key: Option<String>,
 
     /// The key of the user or application that the secret belongs to [env: GIGYA_USER_KEY]
-    #[arg(long, global = true, value_name = "KEY", help_heading = "Keys")]
+    #[arg(long, help_heading = "Keys", value_name = "KEY")]
     pub user_key: Option<String>,
 
     /// A file with an RSA private key, or - for standard input [env: GIGYA_PRIVATE_KEY, PEM text or a file]
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        help_heading = "Keys",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, help_heading = "Keys", value_name = "FILE", allow_hyphen_values = true)]
+    #[arg(conflicts_with = "secret_key")]
     pub private_key: Option<String>,
 
+    /// Read api_key, secret_key or secret_key_file, user_key and domain from gigya/NAME.toml in the configuration folder, as ~/.config; its owner alone may read it
+    #[arg(long, help_heading = "Keys", value_name = "NAME")]
+    pub profile: Option<String>,
+
     /// The data center, such as eu1.gigya.com [env: GIGYA_API_DOMAIN] [default: us1.gigya.com]
-    #[arg(
-        long,
-        visible_alias = "api-domain",
-        global = true,
-        help_heading = "Everywhere"
-    )]
+    #[arg(long, visible_alias = "api-domain")]
     pub domain: Option<String>,
 
     /// Send to this host instead, a gateway or a test server; http:// only to loopback [env: GIGYA_HOST]
-    #[arg(
-        long,
-        global = true,
-        value_name = "HOST[:PORT]",
-        help_heading = "Everywhere"
-    )]
+    #[arg(long, value_name = "HOST[:PORT]")]
     pub host: Option<String>,
 
     /// Trust the CA certificates of this PEM file, and no others [env: GIGYA_CA_CERTS]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    #[arg(long, value_name = "FILE")]
     pub ca_certs: Option<PathBuf>,
 
     /// The proxy, host:port; one with a password in HTTPS_PROXY, which nobody else can read
-    #[arg(long, global = true, help_heading = "Everywhere")]
+    #[arg(long)]
     pub proxy: Option<String>,
 
-    /// How long a call may take: with export one attempt of a page, with update all attempts of a line
-    #[arg(long, global = true, value_name = "SECONDS", help_heading = "Everywhere",
-          value_parser = seconds, allow_hyphen_values = true)]
+    /// How long a call may take: with export one attempt of a page, with update all attempts of a line without the pauses
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_hyphen_values = true)]
     pub timeout: Option<Duration>,
 
     /// Use a stand-in for the API on this machine, with keys and accounts that are made up
-    #[arg(long, global = true, help_heading = "Everywhere")]
+    #[arg(long, conflicts_with_all = ["api_key", "secret_key", "user_key", "private_key"])]
+    #[arg(conflicts_with_all = ["profile", "domain", "host", "ca_certs", "proxy"])]
     pub demo: bool,
 
-    /// Print the log of each request to standard error, without secrets
-    #[arg(long, global = true, help_heading = "Everywhere")]
+    /// Print the log of each request to standard error, with times and without values
+    #[arg(long)]
     pub log: bool,
 
-    /// Print JSON, as on a pipe, also on a terminal
-    #[arg(long, global = true, help_heading = "Everywhere")]
+    /// Print JSON, as on a pipe, also on a terminal; with update, a line per result
+    #[arg(long)]
     pub json: bool,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Say more: a line per try of a call
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub verbose: bool,
 }
 
 #[derive(Subcommand)]
@@ -111,59 +122,30 @@ pub enum Command {
     Export(ExportOptions),
     /// Change many accounts: a call per line of a file, at a given rate
     Update(UpdateOptions),
-    /// Log a user in, with a second factor if need be, and show the account
-    #[command(after_help = "\
-Asks for the login, the password and perhaps the code of an authenticator app; reads
-them from standard input, one per line, if that is not a terminal. Without a secret key
-the calls are anonymous, as those of an app are.
-
-Examples:
-  gigya login
-  gigya login --demo      # joe; 'correct horse', or 'battery staple' with the code 917364")]
-    Login,
     /// Check what Gigya signed: a user, a webhook, an id_token, an extension's call
-    #[command(after_help = "\
-Prints {\"valid\": true, \"claims\": ...} on a pipe, and exits with 1 if it is forged or expired.
-
-Examples:
-  gigya call socialize.getUserInfo uid=abc | gigya verify user
-  gigya verify webhook --jwt \"$X_GIGYA_SIG_JWT\" < body.json
-  gigya verify jwt < id_token.txt
-  gigya verify extension < body.json")]
+    #[command(after_long_help = include_str!("help/verify.txt"))]
     Verify {
         #[command(subcommand)]
         what: Verify,
     },
     /// Start a stand-in for the API, say which variables to set, and run until Ctrl-C
-    #[command(after_help = "\
-Examples:
-  gigya demo > demo.sh &  # once it says that it runs, in the same shell:
-  . ./demo.sh
-  gigya call accounts.getAccountInfo UID=joe")]
+    #[command(after_long_help = include_str!("help/demo.txt"))]
     Demo,
-    /// Print a script that completes commands and options in a shell
-    #[command(after_help = "\
-Examples:
-  gigya completions bash > ~/.local/share/bash-completion/completions/gigya
-  gigya completions zsh > ~/.zfunc/_gigya
-  gigya completions fish > ~/.config/fish/completions/gigya.fish")]
+    /// Print a script that completes commands, options and files in a shell
+    #[command(after_long_help = include_str!("help/completions.txt"))]
     Completions { shell: clap_complete::Shell },
+    /// Write a man page per command into a folder
+    #[command(hide = true)]
+    Man { folder: PathBuf },
 }
 
 #[derive(Args)]
-#[command(after_help = "\
-Without a secret key or a private key it refuses to send, but for --anonymous.
-
-Examples:
-  gigya call accounts.getAccountInfo UID=abc include=profile,data
-  gigya call accounts.setAccountInfo UID=abc 'data={\"plan\": \"b\"}'
-  gigya call accounts.login loginID=joe --params password.json
-  gigya call accounts.getScreenSets --anonymous")]
+#[command(after_long_help = include_str!("help/call.txt"))]
 pub struct CallOptions {
     /// Namespace and name, as in accounts.getAccountInfo
     pub method: String,
 
-    /// A parameter; a VALUE that is a JSON object, array, number or boolean is sent as such, everything else as text
+    /// A parameter; NAME=@FILE reads it from a file, a.b=VALUE is the field b of a
     #[arg(value_name = "NAME=VALUE")]
     pub params: Vec<String>,
 
@@ -174,59 +156,63 @@ pub struct CallOptions {
     /// Send the API key alone, unsigned
     #[arg(long)]
     pub anonymous: bool,
+
+    /// How often the call is sent again where there were too many calls; with --idempotent after any failure that may pass
+    #[arg(long, default_value_t = 0)]
+    pub retries: u32,
+
+    /// Executing the call twice does no harm
+    #[arg(long)]
+    pub idempotent: bool,
 }
 
-pub const QUERY: &str = "SELECT * FROM accounts LIMIT 1000";
-
 #[derive(Args)]
-#[command(after_help = "\
-A JSON line is the account as the API wrote it: every digit, key order and escape. FILE is
-written as FILE.part and renamed once it is whole; FILE.cursor says where to resume. The
-API forgets a cursor after some minutes. LIMIT is the size of a page.
-
-Examples:
-  gigya export --out accounts.jsonl
-  gigya export --out accounts.jsonl --resume      # after Ctrl-C, a crash, a power cut
-  gigya export --out accounts.csv --fields UID,profile.email,data.plan
-  gigya export --query 'SELECT UID FROM accounts WHERE data.plan = \"b\" LIMIT 1000' | wc -l")]
+#[command(after_long_help = include_str!("help/export.txt"))]
 pub struct ExportOptions {
     /// Where to write; - is standard output, the default
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
-    /// CSV of these fields instead of JSON lines
-    #[arg(long, value_name = "A,B.C", value_delimiter = ',', value_parser = trimmed)]
+    /// CSV of these fields instead of JSON lines; with --typed each may have its type, as in data.tags:json
+    #[arg(long, value_name = "A,B.C", value_delimiter = ',')]
     pub fields: Option<Vec<String>>,
 
-    /// Which accounts, and which of their fields
-    #[arg(long, default_value = QUERY)]
-    pub query: String,
+    /// Write the types of the first page's values into the first line, so that gigya update gives back what was taken
+    #[arg(long, requires = "fields")]
+    pub typed: bool,
+
+    /// Begin with a BOM, and put ' before texts that Excel would run: = + - @
+    #[arg(long, requires = "fields")]
+    pub excel: bool,
+
+    /// Which accounts, and which of their fields [default: SELECT * FROM accounts LIMIT 1000]
+    #[arg(long)]
+    pub query: Option<String>,
+
+    /// The search; all but the first need a --query
+    #[arg(long, default_value = "accounts.search")]
+    #[arg(value_parser = ["accounts.search", "ds.search", "audit.search", "ids.search"])]
+    pub method: String,
+
+    /// End after so many accounts
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
 
     /// How often a page that did not come is asked for again
     #[arg(long, default_value_t = 5)]
     pub retries: u32,
 
-    /// Go on where an export to the same FILE with the same options has ended
+    /// Begin anew, also where an export to the same FILE could go on
     #[arg(long, requires = "out")]
+    pub restart: bool,
+
+    /// Does nothing more: an export goes on by itself
+    #[arg(long, requires = "out", conflicts_with = "restart")]
     pub resume: bool,
 }
 
 #[derive(Args)]
-#[command(after_help = "\
-Each JSON line is an object whose fields are the parameters of a call; they are sent as
-they are written. In CSV the first line names them: profile.email is the field email of
-profile. A cell that is a JSON object, array, number or boolean is sent as such, unless
-its column is among --text; an empty cell is left out.
-
-Prints a line per result: {\"line\", \"UID\", \"code\", \"outcome\", \"callId\", \"message\"}. Exits
-with 1 if any line failed or its outcome is Unknown. Such a line may have been executed:
-look before you feed it in again, unless that does no harm.
-
-Examples:
-  gigya update changes.jsonl --rate 100
-  gigya update changes.jsonl.failed               # what was left
-  gigya update plans.csv --text profile.zip --idempotent
-  gigya export | jq -c 'select(.data.plan == \"a\") | {UID, data: {plan: \"b\"}}' | gigya update -")]
+#[command(after_long_help = include_str!("help/update.txt"))]
 pub struct UpdateOptions {
     /// JSON lines or CSV; - for standard input
     pub file: PathBuf,
@@ -235,37 +221,49 @@ pub struct UpdateOptions {
     #[arg(long, default_value = "accounts.setAccountInfo")]
     pub method: String,
 
-    /// Calls per second, of all threads together
+    /// Calls per second
     #[arg(long, default_value = "100", value_parser = rate, allow_hyphen_values = true)]
     pub rate: f64,
 
-    /// How many calls at a time
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: u16,
-
-    /// How often a line is sent again after a refusal for too many calls or if it was not sent; with --idempotent after any failure that may pass
+    /// How often a line is sent again that was not executed, with --idempotent after any failure that may pass; and how many probes in a row may fail
     #[arg(long, default_value_t = 5)]
     pub retries: u32,
 
-    /// Send a line again also if it may have been executed: setting the same twice does no harm
+    /// Send lines again also if they may have been executed, here or in an earlier run
     #[arg(long)]
     pub idempotent: bool,
 
-    /// Where lines go that failed or may have; one of an earlier run becomes FILE.old [default: the input's name and .failed]
-    #[arg(long, value_name = "FILE")]
-    pub failures: Option<PathBuf>,
+    /// Send lines again that the API refused in an earlier run
+    #[arg(long)]
+    pub retry_failed: bool,
 
-    /// Begin at this line of the input, and add to the failures of the run before
-    #[arg(long, value_name = "LINE", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    pub from_line: u64,
+    /// Where it says what became of each line [default: FILE.journal]
+    #[arg(long, value_name = "FILE")]
+    pub journal: Option<PathBuf>,
+
+    /// Send only the lines whose UID belongs to this part, as 2/4; each has a journal of its own
+    #[arg(long, value_name = "I/N", value_parser = part)]
+    pub part: Option<(u64, u64)>,
 
     /// What the input is [default: as its name or its first line says]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
 
-    /// Columns of CSV that are text, whatever they look like
-    #[arg(long, value_name = "A,B.C", value_delimiter = ',', value_parser = trimmed)]
-    pub text: Vec<String>,
+    /// What separates the cells of CSV: a character, or tab [default: ,]
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    pub delimiter: Option<u8>,
+
+    /// Leave out broken lines, instead of sending nothing
+    #[arg(long)]
+    pub skip_broken: bool,
+
+    /// The method has no key: no order is kept, and lines need no UID
+    #[arg(long)]
+    pub no_key: bool,
+
+    /// Check the input, print the first three calls and how many there are, and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -277,13 +275,7 @@ pub enum Format {
 #[derive(Subcommand)]
 pub enum Verify {
     /// The signature of a user, with the secret key
-    #[command(after_help = "\
-What is not given as an option is read from FILE or standard input: a JSON object with
-UID, signatureTimestamp and UIDSignature.
-
-Examples:
-  gigya verify user --uid abc --timestamp 1700000000 --signature 'K5bD...='
-  gigya call socialize.getUserInfo uid=abc | gigya verify user")]
+    #[command(after_long_help = include_str!("help/verify-user.txt"))]
     User {
         /// The UID
         #[arg(long)]
@@ -304,10 +296,7 @@ Examples:
     /// A webhook: its body from standard input or a file, byte by byte as it came
     #[command(
         group = ArgGroup::new("proof").required(true).args(["jwt", "signature"]),
-        after_help = "\
-Examples:
-  gigya verify webhook --jwt \"$X_GIGYA_SIG_JWT\" < body.json
-  gigya verify webhook --signature \"$X_GIGYA_SIG_HMAC_SHA1\" --file body.json    # version 1")]
+        after_long_help = include_str!("help/verify-webhook.txt"))]
     Webhook {
         /// The header x-gigya-sig-jwt (webhooks 2.0)
         #[arg(long, value_name = "TOKEN")]
@@ -319,11 +308,7 @@ Examples:
         source: Source,
     },
     /// An id_token
-    #[command(after_help = "\
-Examples:
-  gigya verify jwt < id_token.txt
-  gigya verify jwt --file id_token.txt --keys keys.json    # without a network
-  gigya call accounts.getJWTPublicKey V2=true --anonymous > keys.json")]
+    #[command(after_long_help = include_str!("help/verify-jwt.txt"))]
     Jwt {
         /// The token [default: from --file or standard input]
         #[arg(conflicts_with = "file")]
@@ -332,9 +317,7 @@ Examples:
         source: Source,
     },
     /// An extension's call: its body, {"jws": "..."}, from standard input or a file
-    #[command(after_help = "\
-Examples:
-  gigya verify extension --file body.json")]
+    #[command(after_long_help = include_str!("help/verify-extension.txt"))]
     Extension {
         #[command(flatten)]
         source: Source,
@@ -352,25 +335,27 @@ pub struct Source {
     pub keys: Option<PathBuf>,
 }
 
-/// The longest timeout: a day.
-const LONGEST: f64 = 24.0 * 3600.0;
-
+/// Up to a day.
 fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if seconds > 0.0 => Ok(Duration::from_secs_f64(seconds.min(LONGEST))),
-        Ok(_) => Err("it must be above 0".into()),
-        Err(_) => Err("it is not a number of seconds".into()),
-    }
+    rate(text).map(|seconds| Duration::from_secs_f64(seconds.min(24.0 * 3600.0)))
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
-        Ok(_) => Err("it must be above 0".into()),
-        Err(_) => Err("it is not a number of calls per second".into()),
-    }
+    let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
+    number.ok_or_else(|| "it is not a number above 0".into())
 }
 
-fn trimmed(text: &str) -> Result<String, String> {
-    Ok(text.trim().to_string())
+fn part(text: &str) -> Result<(u64, u64), String> {
+    let numbers = text.split_once('/');
+    let numbers = numbers.and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
+    let numbers = numbers.filter(|(part, of)| (1..=*of).contains(part) && *of <= 1000);
+    numbers.ok_or_else(|| "it is I/N, as in 2/4: the second of four parts".into())
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [byte @ (b'\t' | b'!'..=b'~')] if !b"\".:".contains(byte) => Ok(*byte),
+        _ => Err("it is one character, as ; or tab".into()),
+    }
 }

@@ -1,150 +1,168 @@
-//! `FILE.part`: one export at a time writes it, and renames it once it is whole.
+//! Where an export writes, and what it keeps beside its file until that is whole.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `FILE.part` | what has been exported |
+//! | `FILE.cursor` | which page comes next, how long `FILE.part` was when that page began, and what was asked for |
+//!
+//! `FILE.part` is on disk up to that length before the checkpoint says so, and the
+//! checkpoint is replaced in one step. To go on, what follows that length is dropped and
+//! the page asked for again: each account is there exactly once, whenever the process was
+//! killed. One export at a time has these files: it holds `FILE.part`. A pipe, a device and
+//! standard output have no such files.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::BufWriter;
 
-use crate::export::BUFFER;
+use crate::files::{is_at, open_alone, with};
+use crate::journal::difference;
+use crate::prelude::*;
 
-/// What a symbolic link leads to, be it there or not; `None` where that is something which a
-/// process has open, as with `/dev/stdout`. For links that lead in a circle `fs::metadata`
-/// has failed before.
-pub fn target(path: &Path) -> Option<PathBuf> {
-    let mut path = path.to_path_buf();
-    while let Ok(target) = fs::read_link(&path) {
-        if path.starts_with("/proc") {
-            return None;
-        }
-        path.pop();
-        path.push(target);
-    }
-    (!path.starts_with("/dev/fd")).then_some(path)
+#[derive(Serialize, Deserialize)]
+pub struct Checkpoint {
+    pub cursor: String,
+    pub bytes: u64,
+    pub rows: u64,
+    /// The columns of CSV with their types.
+    pub columns: Option<Vec<String>>,
+    /// What was asked for.
+    pub asked: Value,
 }
 
 pub struct Part {
-    path: PathBuf,
-    file: BufWriter<File>,
-    written: u64,
+    out: BufWriter<Box<dyn Write>>,
+    pub written: u64,
+    /// Of a regular file.
+    files: Option<Files>,
+}
+
+struct Files {
+    out: PathBuf,
+    part: PathBuf,
+    cursor: PathBuf,
+    file: File,
 }
 
 impl Part {
-    /// Opens the file with what is in it, or creates it; `None` if another export has it.
-    /// However that export ends, the system then releases the file.
-    pub fn open(path: &Path) -> io::Result<Option<Self>> {
-        Ok(open_alone(path)?.map(|file| Part {
-            path: path.to_path_buf(),
-            file: BufWriter::with_capacity(BUFFER, file),
-            written: 0,
-        }))
+    /// What is written there cannot be gone on with.
+    pub fn stream(out: impl Write + 'static) -> Self {
+        let out: Box<dyn Write> = Box::new(out);
+        Part { out: BufWriter::with_capacity(1 << 18, out), written: 0, files: None }
     }
 
-    /// Goes on after so many bytes, and drops what follows them.
-    pub fn go_on_after(&mut self, bytes: u64) -> io::Result<()> {
-        let file = self.file.get_mut();
-        file.set_len(bytes)?;
-        self.written = file.seek(SeekFrom::Start(bytes))?;
-        Ok(())
-    }
-
-    /// How many bytes it has, once the buffer is flushed.
-    pub fn written(&self) -> u64 {
-        self.written
+    /// `FILE.part`, and where to go on if it is there and was asked for the same.
+    pub fn file(
+        out: &Path,
+        asked: &Value,
+        restart: bool,
+    ) -> Result<(Self, Option<Checkpoint>), Failure> {
+        let (part, cursor) = (with(out, ".part"), with(out, ".cursor"));
+        let file = open_alone(&part, 0o666).map_err(at(&part))?;
+        let running = || usage!("{}: another export to this file is running", out.display());
+        let mut file = file.ok_or_else(running)?;
+        // What is left of a process that was killed while it replaced the checkpoint.
+        remove(&with(&cursor, ".new"))?;
+        if let (true, Ok(there)) = (cfg!(unix), fs::metadata(out)) {
+            // May be read by whom the old file may be read.
+            file.set_permissions(there.permissions())?;
+        }
+        let checkpoint = if restart { None } else { checkpoint(&cursor, &part, asked)? };
+        let written = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.bytes);
+        if written == 0 {
+            remove(&cursor)?;
+        }
+        file.set_len(written)?;
+        file.seek(SeekFrom::Start(written))?;
+        let stream = Self::stream(file.try_clone()?);
+        let files = Some(Files { out: out.to_path_buf(), part, cursor, file });
+        Ok((Part { written, files, ..stream }, checkpoint))
     }
 
     pub fn write(&mut self, text: &[u8]) -> io::Result<()> {
         self.written += text.len() as u64;
-        self.file.write_all(text)
+        self.out.write_all(text)
     }
 
     pub fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.out.flush()
     }
 
-    /// Returns when everything is on disk.
-    pub fn sync(&mut self) -> io::Result<()> {
-        self.file.flush()?;
-        self.file.get_ref().sync_all()
+    /// A page begins: what has come before it is kept, and the checkpoint replaced.
+    pub fn keep(&mut self, checkpoint: Checkpoint) -> io::Result<()> {
+        let Some(files) = &self.files else { return Ok(()) };
+        self.out.flush()?;
+        files.file.sync_all()?;
+        let new = with(&files.cursor, ".new");
+        let mut file = File::create(&new)?;
+        write!(file, "{}", json!(checkpoint))?;
+        file.sync_all()?;
+        fs::rename(new, &files.cursor)
     }
 
-    /// Whether the file has what was written, as far as its name and its length tell.
-    pub fn is_whole(&self) -> io::Result<bool> {
-        let file = self.file.get_ref();
-        Ok(is_at(file, &self.path)? && file.metadata()?.len() == self.written)
+    /// The file that the same command goes on with.
+    pub fn kept(&self) -> Option<&Path> {
+        let files = self.files.as_ref().filter(|files| files.cursor.exists());
+        files.map(|files| files.part.as_path())
     }
 
-    /// May be read by whom `out` may be read, if that is there.
-    pub fn protect_as(&self, out: &Path) -> io::Result<()> {
-        match fs::metadata(out) {
-            Ok(there) if cfg!(unix) => self.file.get_ref().set_permissions(there.permissions()),
-            _ => Ok(()),
+    /// All has come: the file takes its place in one step.
+    ///
+    /// * `short`: why it must not.
+    pub fn finish(mut self, short: Option<String>) -> Result<(), Failure> {
+        self.out.flush()?;
+        let Some(Files { out, part, cursor, file, .. }) = self.files else {
+            return short.map_or(Ok(()), |why| Err(refused!("{why}")));
+        };
+        file.sync_all()?;
+        let is_whole = is_at(&file, &part)? && file.metadata()?.len() == self.written;
+        // What is not whole cannot be gone on with, either. The next export to this file may
+        // have begun meanwhile: all that it loses is where to go on before its next page.
+        let (name, part_name) = (out.display(), part.display());
+        if short.is_some() || !is_whole {
+            remove(&cursor)?;
         }
-    }
-
-    /// Replaces `out` in one step.
-    pub fn becomes(self, out: &Path) -> io::Result<()> {
-        fs::rename(&self.path, out)
+        match short {
+            _ if !is_whole => {
+                Err(refused!("{part_name} is not what was written: it was changed by another"))
+            }
+            Some(why) => Err(refused!("{why}; they are in {part_name}, and {name} is as it was")),
+            None => {
+                fs::rename(&part, &out).map_err(at(&out))?;
+                Ok(remove(&cursor)?)
+            }
+        }
     }
 }
 
-#[cfg(unix)]
-fn open_alone(path: &Path) -> io::Result<Option<File>> {
-    use rustix::fs::{FlockOperation, OFlags, flock};
-    use rustix::io::Errno;
-    use std::os::unix::fs::OpenOptionsExt;
-    loop {
-        // What another program cuts off leaves no hole: the file ends up too short.
-        let mut options = OpenOptions::new();
-        options.append(true).create(true);
-        // Nobody else's file by way of a link, and no waiting for a pipe's reader.
-        options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
-        let file = options.open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("is not a regular file: remove it"));
-        }
-        // Where a file system has no locks, nothing tells exports apart.
-        if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+fn checkpoint(cursor: &Path, part: &Path, asked: &Value) -> Result<Option<Checkpoint>, Failure> {
+    let there = fs::metadata(part).map_or(0, |part| part.len());
+    let (name, part) = (cursor.display(), part.display());
+    let text = match fs::read_to_string(cursor) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if there > 0 {
+                say!("gigya: {part} has no {name} to go on with: exporting from the beginning");
+            }
             return Ok(None);
         }
-        // Another export may have renamed it before the lock was free.
-        if is_at(&file, path)? {
-            return Ok(Some(file));
-        }
-    }
-}
-
-/// Whether this file has this name.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let named = match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        named => named?,
+        text => text.map_err(at(cursor))?,
     };
-    let opened = file.metadata()?;
-    Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino()))
-}
-
-#[cfg(windows)]
-fn open_alone(path: &Path) -> io::Result<Option<File>> {
-    use std::os::windows::fs::OpenOptionsExt;
-    /// Others may read, rename and remove it, but not write.
-    const SHARED: u32 = 1 | 4;
-    const ERROR_SHARING_VIOLATION: i32 = 32;
-    let file = OpenOptions::new()
-        // Windows does not shorten a file that was opened to append.
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .share_mode(SHARED)
-        .open(path);
-    match file {
-        Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(None),
-        file => file.map(Some),
+    let Ok(checkpoint) = serde_json::from_str::<Checkpoint>(&text) else {
+        return Err(usage!("{name} is damaged: --restart begins anew"));
+    };
+    if let Some(what) = difference(&checkpoint.asked, asked) {
+        let way_on = "give the same, or --restart to begin anew";
+        return Err(usage!("{name} is of an export with another {what}: {way_on}"));
     }
+    if there < checkpoint.bytes {
+        say!("gigya: {part} is shorter than {name} says: exporting from the beginning");
+        return Ok(None);
+    }
+    Ok(Some(checkpoint))
 }
 
-/// Whether this name is there: the standard library cannot tell of which file.
-#[cfg(windows)]
-fn is_at(_: &File, path: &Path) -> io::Result<bool> {
-    path.try_exists()
+/// Removes a file, if it is there.
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }

@@ -1,95 +1,135 @@
-//! `gigya verify`: what Gigya signed. Exits with 1 if it is forged or expired.
+//! `gigya verify`: what Gigya signed.
+//!
+//! | verdict | exit code |
+//! | --- | --- |
+//! | valid | 0 |
+//! | forged, or for another site, user, body or purpose | 1 |
+//! | signed, but expired | 1, in words of its own |
+//! | malformed: not what Gigya signs at all | 2 |
+//! | not checked: the site's keys could not be fetched, or the given ones lack its key | 3 |
 
-use std::io::{self, IsTerminal};
-use std::path::Path;
-use std::time::Duration;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-use gssdk::*;
-
-use crate::failure::{self, Failure};
-use crate::options::{Common, Source, Verify};
-use crate::progress::note;
-use crate::site::{self, Signed, Site, secret_key};
+use crate::prelude::*;
+use crate::site::secret_key;
 
 /// How long the site's keys are waited for, if `--timeout` does not say it.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-pub fn run(common: &Common, what: &Verify) -> Result<(), Failure> {
+const WRONG: &str = "not valid: ";
+const MALFORMED: &str = "malformed: ";
+
+/// The claims.
+fn verify(common: &Common, what: &Verify) -> Result<Map, Failure> {
+    let read = |source: &Source, what| site::read(common, source.file.as_deref(), what);
     match what {
-        Verify::User {
-            uid,
-            timestamp,
-            signature,
-            expiration,
-            file,
-        } => {
+        Verify::User { uid, timestamp, signature, expiration, file } => {
             let options = [
                 ("UID", "--uid", uid),
                 ("signatureTimestamp", "--timestamp", timestamp),
                 ("UIDSignature", "--signature", signature),
             ];
-            let [uid, timestamp, signature] = user(common, options, file.as_deref())?;
-            let secret = secret_key(common)?;
-            let is_good = SigUtils::validate_user_signature_with_expiration(
-                &uid,
-                &timestamp,
-                &secret,
-                &signature,
-                *expiration,
-            );
-            let why =
-                "the signature is not of this user, timestamp and secret key, or it has expired";
-            show(common, signature_alone(is_good, why))
+            let user = user(common, options, file.as_deref())?;
+            verify_user(&user, &secret_key(common)?, *expiration)
         }
-        Verify::Webhook {
-            jwt: None,
-            signature,
-            source,
-        } => {
-            let secret = secret_key(common)?;
-            let body = site::read(common, source.file.as_deref(), "the body")?;
+        Verify::Webhook { jwt: None, signature, source } => {
+            let (secret, body) = (secret_key(common)?, read(source, "the body")?);
             let signature = signature.as_deref().unwrap_or_default();
-            let is_good = SigUtils::validate_webhook_signature(&body, &secret, signature);
+            let is_valid = SigUtils::validate_webhook_signature(&body, &secret, signature);
+            is_signature(signature)?;
             let why = "the signature is not of this body and secret key";
-            show(common, signature_alone(is_good, why))
+            if is_valid { Ok(Map::new()) } else { Err(refused!("{WRONG}{why}")) }
         }
-        Verify::Webhook {
-            jwt: Some(jwt),
-            source,
-            ..
-        } => {
+        Verify::Webhook { jwt: Some(jwt), source, .. } => {
             let site = Site::open(common, Signed::IfPossible)?;
-            let body = site::read(common, source.file.as_deref(), "the body")?;
-            let keys = keys(&site, source)?;
-            let jwt = jwt.trim();
-            let claims = JwtUtils::validate_webhook_with_keys(&body, jwt, &site.api_key, &keys);
-            show(common, claims)
+            let (body, jwt) = (read(source, "the body")?, jwt.trim());
+            verify_token(&site, source, jwt, |keys| {
+                JwtUtils::validate_webhook_with_keys(&body, jwt, &site.api_key, keys)
+            })
         }
         Verify::Jwt { token, source } => {
             let site = Site::open(common, Signed::IfPossible)?;
             let token = match token {
                 Some(token) => token.clone().into_bytes(),
-                None => site::read(common, source.file.as_deref(), "the token")?,
+                None => read(source, "the token")?,
             };
             let token = String::from_utf8_lossy(&token);
             let token = token.trim_start_matches('\u{feff}').trim();
             if token.is_empty() {
-                return Err(Failure::usage(
-                    "there is no token: give one, --file FILE, or standard input",
-                ));
+                return Err(usage!("there is no token: give one, --file FILE, or standard input"));
             }
-            let keys = keys(&site, source)?;
-            let claims = JwtUtils::validate_signature_with_keys(token, &site.api_key, &keys);
-            show(common, claims)
+            verify_token(&site, source, token, |keys| {
+                JwtUtils::validate_signature_with_keys(token, &site.api_key, keys)
+            })
         }
         Verify::Extension { source } => {
             let site = Site::open(common, Signed::IfPossible)?;
-            let body = site::read(common, source.file.as_deref(), "the body")?;
-            let keys = keys(&site, source)?;
-            let payload = JwtUtils::validate_extension_with_keys(&body, &site.api_key, &keys);
-            show(common, payload)
+            let body = read(source, "the body")?;
+            let fields: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let jws = fields.get("jws").and_then(Value::as_str).unwrap_or_default();
+            verify_token(&site, source, jws, |keys| {
+                JwtUtils::validate_extension_with_keys(&body, &site.api_key, keys)
+            })
         }
     }
+}
+
+fn verify_user(user: &[String; 3], secret: &str, expiration: u64) -> Result<Map, Failure> {
+    let [uid, timestamp, signature] = user.each_ref().map(|text| text.trim());
+    let signed: u64 = timestamp
+        .parse()
+        .map_err(|_| usage!("{MALFORMED}the timestamp {timestamp:?} is not seconds since 1970"))?;
+    is_signature(signature)?;
+    let is_valid = |most| {
+        SigUtils::validate_user_signature_with_expiration(uid, timestamp, secret, signature, most)
+    };
+    if is_valid(expiration) {
+        return Ok(Map::new());
+    }
+    if !is_valid(u64::MAX) {
+        return Err(refused!("{WRONG}the signature is not of this user, timestamp and secret key"));
+    }
+    let now = SigUtils::current_time_millis() / 1000;
+    let (age, way) = match now.checked_sub(signed) {
+        Some(age) => (age, "old: it has expired"),
+        None => (signed - now, "ahead of this machine's clock"),
+    };
+    let allowed = format!("{expiration} s are allowed");
+    Err(refused!("{WRONG}the signature is genuine, but {age} s {way}; {allowed}"))
+}
+
+/// Whether a text can be the base64 of an HMAC-SHA1.
+fn is_signature(text: &str) -> Result<(), Failure> {
+    let bytes = STANDARD.decode(text.trim()).unwrap_or_default();
+    let why = "the signature is not the base64 of 20 bytes";
+    if bytes.len() == 20 { Ok(()) } else { Err(usage!("{MALFORMED}{why}")) }
+}
+
+fn verify_token(
+    site: &Site,
+    source: &Source,
+    token: &str,
+    verify: impl FnOnce(&Value) -> Result<Map, GSException>,
+) -> Result<Map, Failure> {
+    let parts = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let parts: Option<Vec<Vec<u8>>> = parts.collect();
+    let map = |part: &[u8]| serde_json::from_slice::<Map>(part).ok();
+    let header = match parts.as_deref() {
+        Some([header, payload, _]) => map(header).filter(|_| map(payload).is_some()),
+        _ => None,
+    };
+    let why = "this is not a token: three parts of base64url, joined by dots";
+    let header = header.ok_or_else(|| usage!("{MALFORMED}{why}"))?;
+    let (keys, kid) = (keys(site, source)?, header.get("kid"));
+    let list = keys.get("keys").and_then(Value::as_array);
+    let is_ours = |key: &Value| key.get("kid") == kid;
+    let has_key = list.map_or(is_ours(&keys), |list| list.iter().any(is_ours));
+    if source.keys.is_some() && kid.is_some() && !has_key {
+        let why = "nothing was verified: its key (kid) is not in the file of --keys";
+        return Err(Failure(3, why.into()));
+    }
+    verify(&keys).map_err(|error| refused!("{WRONG}{}", error.error_message()))
 }
 
 /// UID, timestamp and signature: from options, and what is not there from a JSON object.
@@ -100,83 +140,63 @@ fn user(
 ) -> Result<[String; 3], Failure> {
     let missing = options.iter().any(|(_, _, value)| value.is_none());
     let reads = missing && (file.is_some() || !io::stdin().is_terminal());
-    let read = match reads {
-        true => site::read(common, file, "the user")?,
-        false => Vec::new(),
-    };
+    let read = if reads { site::read(common, file, "the user")? } else { Vec::new() };
     let read: Value = serde_json::from_slice(&read).unwrap_or_default();
-    let mut values = [const { String::new() }; 3];
-    let mut absent = Vec::new();
-    for ((name, option, value), found) in options.into_iter().zip(&mut values) {
+    let mut absent = String::new();
+    let user = options.map(|(name, option, value)| {
         let text = match read.get(name) {
             Some(Value::String(text)) => Some(text.clone()),
             Some(Value::Number(number)) => Some(number.to_string()),
             _ => None,
         };
-        match value.clone().or(text) {
-            Some(value) => *found = value,
-            None => absent.push(format!("{option} is missing")),
+        let value = value.clone().or(text);
+        if value.is_none() {
+            absent += &format!("{option} is missing, ");
         }
+        value.unwrap_or_default()
+    });
+    match absent.is_empty() {
+        true => Ok(user),
+        false => Err(usage!("{absent}or a JSON object with it on standard input or as --file")),
     }
-    if !absent.is_empty() {
-        return Err(Failure::Usage(format!(
-            "{}: give it, or a JSON object with UID, signatureTimestamp and UIDSignature on standard input or as --file",
-            absent.join(", ")
-        )));
-    }
-    Ok(values)
 }
 
 /// The site's public keys, from a file or from the site.
 fn keys(site: &Site, source: &Source) -> Result<Value, Failure> {
     let Some(file) = &source.keys else {
-        let request = site.request("accounts.getJWTPublicKey", json!({"V2": true}));
-        let request = request.idempotent(true).retries(2);
-        let answer = site.send_within(&request, TIMEOUT).into_result();
-        return match answer {
+        let params = Map::from_iter([("V2".into(), true.into())]);
+        let request = site.request("accounts.getJWTPublicKey", params);
+        let response = request.idempotent(true).retries(2).send_timeout(site.timeout(TIMEOUT));
+        site.log(&response);
+        return match response.into_result() {
             Ok(answer) => Ok(Value::Object(answer.get_data().clone())),
+            Err(error) if failure::is_usage(&error) => Err(error.into()),
             Err(error) => {
-                note!("gigya: nothing was verified: the site's keys could not be fetched");
-                Err(error.into())
+                Err(Failure(3, format!("nothing was verified: no keys: {}", words(&error))))
             }
         };
     };
-    let text = std::fs::read(file).map_err(|error| Failure::file(file, error))?;
-    match serde_json::from_slice(&text) {
-        Ok(keys @ Value::Object(_)) => Ok(keys),
-        _ => Err(Failure::Usage(format!(
-            "{}: not a JSON object of keys, as accounts.getJWTPublicKey returns it",
-            file.display()
-        ))),
-    }
-}
-
-fn signature_alone(is_good: bool, why: &str) -> Result<Map, GSException> {
-    match is_good {
-        true => Ok(Map::new()),
-        false => Err(GSException::new(error_codes::INVALID_SIGNATURE, why)),
-    }
+    let text = fs::read(file).map_err(at(file))?;
+    let keys = serde_json::from_slice(&text).ok().filter(Value::is_object);
+    keys.ok_or_else(|| usage!("{}: not a JSON object of keys", file.display()))
 }
 
 /// Prints the claims, or why there are none.
-fn show(common: &Common, claims: Result<Map, GSException>) -> Result<(), Failure> {
-    let is_json = common.json || !io::stdout().is_terminal();
-    let text = match &claims {
-        Ok(claims) if !is_json && claims.is_empty() => "Good.\n".to_string(),
-        Ok(claims) if !is_json => format!("Good.\n{:#}\n", Value::Object(claims.clone())),
+pub fn run(common: &Common, what: &Verify) -> Result<(), Failure> {
+    let (verdict, is_json) = (verify(common, what), common.json || !io::stdout().is_terminal());
+    let reason = |why: &str| {
+        let why = why.strip_prefix(WRONG).or_else(|| why.strip_prefix(MALFORMED))?;
+        Some(json!({"valid": false, "reason": why}).to_string() + "\n")
+    };
+    let text = match &verdict {
+        Ok(claims) if !is_json && claims.is_empty() => "Valid.\n".to_string(),
+        Ok(claims) if !is_json => format!("Valid.\n{:#}\n", Value::Object(claims.clone())),
         Ok(claims) if claims.is_empty() => format!("{}\n", json!({"valid": true})),
         Ok(claims) => format!("{}\n", json!({"valid": true, "claims": claims})),
-        Err(error) if is_json => {
-            let why = error.error_message();
-            format!("{}\n", json!({"valid": false, "reason": why}))
-        }
+        Err(Failure(_, why)) if is_json => reason(why).unwrap_or_default(),
         Err(_) => String::new(),
     };
-    let printed = failure::print(text.as_bytes());
-    // Forged, expired or not a token at all: it is not good.
-    if let Err(error) = claims {
-        let why = error.error_message();
-        return Err(Failure::Refused(format!("not valid: {why}")));
-    }
-    printed
+    let printed = print(text.as_bytes());
+    // The exit code tells it, whether anybody reads this or not.
+    verdict.and(printed)
 }

@@ -27,9 +27,7 @@ fn held<'a>(api: &'a StandIn, out: &Path) -> (Child, MutexGuard<'a, usize>) {
 
 /// The lines of an export of so many accounts.
 fn lines(accounts: usize) -> String {
-    (0..accounts)
-        .map(|i| format!("{{\"UID\":\"uid-{i}\",\"i\":{i}}}\n"))
-        .collect()
+    (0..accounts).map(|i| format!("{{\"UID\":\"uid-{i}\",\"i\":{i}}}\n")).collect()
 }
 
 #[test]
@@ -42,7 +40,7 @@ fn an_export_that_is_killed_and_resumed_has_each_account_once() {
     let folder = Folder::new();
     let out = folder.path().join("accounts.jsonl");
     let part = folder.path().join("accounts.jsonl.part");
-    let export = || at(&api, &["export", "--out", text(&out), "--resume"]);
+    let export = || at(&api, &["export", "--out", text(&out)]);
     // About so many bytes per account.
     let whole = accounts * 25;
     let length = || std::fs::metadata(&part).map_or(0, |file| file.len() as usize);
@@ -91,10 +89,7 @@ fn an_export_writes_csv_of_the_fields_that_are_asked_for() {
         ,,é,,,,\"\"\"\\ud800\"\"\"\n";
     assert_eq!(ran.out, csv);
     assert_eq!(ran.said, "3 accounts exported.\n");
-    assert_eq!(
-        at(&api, &["export", "--fields", "UID,,n"]).run().code,
-        Some(2)
-    );
+    assert_eq!(at(&api, &["export", "--fields", "UID,,n"]).run().code, Some(2));
 }
 
 #[test]
@@ -123,26 +118,17 @@ fn an_export_to_a_file_and_to_standard_output_are_the_same() {
     let out = folder.path().join("accounts.jsonl");
     let to_file = at(&api, &["export", "--out", text(&out), "--json"]).run();
     assert_eq!(to_file.code, Some(0), "{to_file:?}");
-    assert_eq!(
-        to_file.json(),
-        [json!({"file": text(&out), "accounts": 1_000})]
-    );
+    assert_eq!(to_file.json(), [json!({"file": text(&out), "accounts": 1_000})]);
     let to_stdout = at(&api, &["export"]).run();
     assert_eq!(to_stdout.code, Some(0));
     assert_eq!(content(&out), to_stdout.out);
     assert_eq!(to_stdout.json().len(), 1_000);
     let first = api.received().remove(0);
-    assert_eq!(
-        first.param("query").unwrap(),
-        "SELECT * FROM accounts LIMIT 1000"
-    );
+    assert_eq!(first.param("query").unwrap(), "SELECT * FROM accounts LIMIT 1000");
     let query = "SELECT UID FROM accounts LIMIT 7";
     assert_eq!(at(&api, &["export", "--query", query]).run().code, Some(0));
-    let queries: Vec<_> = api
-        .received()
-        .iter()
-        .filter_map(|request| request.param("query"))
-        .collect();
+    let queries: Vec<_> =
+        api.received().iter().filter_map(|request| request.param("query")).collect();
     assert_eq!(queries.last().unwrap(), query);
 }
 
@@ -162,69 +148,198 @@ fn a_reader_that_has_seen_enough_ends_an_export_quietly() {
 }
 
 #[test]
-fn an_export_that_is_refused_or_cut_off_can_be_resumed() {
+fn an_export_that_is_refused_or_cut_off_goes_on_by_itself() {
     let api = StandIn::plain();
     *api.state.accounts.lock().unwrap() = 2_000;
     let folder = Folder::new();
     let out = folder.path().join("accounts.jsonl");
     let export = |more: &[&str]| {
-        let args = [
-            &["export", "--out", text(&out), "--timeout", "60"][..],
-            more,
-        ]
-        .concat();
+        let args = [&["export", "--out", text(&out), "--timeout", "60"][..], more].concat();
         at(&api, &args).run()
     };
     // The second page is empty; the one after the third is refused.
-    api.state
-        .refusals
-        .lock()
-        .unwrap()
-        .extend([0, 0, 0, 400_006]);
+    api.state.refusals.lock().unwrap().extend([0, 0, 0, 403_007]);
     let ran = export(&[]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.said.contains("--resume"), "{}", ran.said);
-    assert!(
-        ran.said.contains("gigya: As the test wishes") || ran.said.contains("400006"),
-        "{}",
-        ran.said
-    );
+    assert!(ran.said.contains("the same command") && ran.said.contains("403007"), "{}", ran.said);
     assert!(!out.exists());
-    assert_eq!(
-        files(&folder),
-        ["accounts.jsonl.cursor", "accounts.jsonl.part"]
-    );
+    assert_eq!(files(&folder), ["accounts.jsonl.cursor", "accounts.jsonl.part"]);
 
-    // It does not come.
+    // It does not come. An export only reads: no outcome is unknown.
     api.fault(Fault::CloseAfterExecuting);
-    let ran = export(&["--resume", "--retries", "0"]);
-    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let ran = export(&["--retries", "0"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
 
-    for other in [
-        &["--fields", "UID"][..],
-        &["--query", "SELECT UID FROM accounts"],
-        &["--api-key", "another"],
+    for (other, what) in [
+        (&["--fields", "UID"][..], "fields"),
+        (&["--query", "SELECT UID FROM accounts"], "query"),
+        (&["--api-key", "another"], "apiKey"),
+        (&["--limit", "5"], "limit"),
     ] {
-        let ran = export(&[&["--resume"], other].concat());
-        assert_eq!(ran.code, Some(2), "{other:?} {ran:?}");
+        let ran = export(other);
+        assert_eq!((ran.code, ran.said.contains(what)), (Some(2), true), "{other:?} {ran:?}");
+        assert!(ran.said.contains("--restart"), "{}", ran.said);
     }
     let ran = export(&["--resume"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let numbers: Vec<Value> = content(&out)
-        .lines()
-        .map(|line| line.parse::<Value>().unwrap()["i"].clone())
-        .collect();
-    assert_eq!(numbers, (0..2_000).map(|i| json!(i)).collect::<Vec<_>>());
+    assert!(ran.said.contains("going on after the ") && ran.said.contains(".part"), "{}", ran.said);
+    assert!(ran.said.ends_with("2000 accounts exported.\n"), "{}", ran.said);
+    assert_eq!(content(&out), lines(2_000));
     assert_eq!(files(&folder), ["accounts.jsonl"]);
 
-    let sent = api.received().len();
-    let ran = export(&["--resume"]);
-    assert_eq!(
-        (ran.code, ran.said.contains("whole already")),
-        (Some(0), true),
-        "{ran:?}"
+    // --restart begins anew.
+    api.state.refusals.lock().unwrap().extend([0, 0, 0, 403_007]);
+    assert_eq!(export(&[]).code, Some(1));
+    let ran = export(&["--restart"]);
+    assert_eq!((ran.code, ran.said.contains("going on")), (Some(0), false), "{ran:?}");
+    assert_eq!(content(&out), lines(2_000));
+}
+
+#[test]
+fn a_cursor_that_has_expired_is_said_and_exits_with_4() {
+    let api = StandIn::plain();
+    *api.state.accounts.lock().unwrap() = 2_000;
+    let folder = Folder::new();
+    let out = folder.path().join("accounts.jsonl");
+    let export = |more: &[&str]| at(&api, &[&["export", "--out", text(&out)], more].concat()).run();
+    api.state.refusals.lock().unwrap().extend([0, 0, 0, 403_007, 400_006]);
+    assert_eq!(export(&[]).code, Some(1));
+    let ran = export(&[]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(ran.said.contains("--restart") && !ran.said.contains("same command"), "{}", ran.said);
+    assert_eq!(export(&["--restart"]).code, Some(0));
+}
+
+#[test]
+fn a_page_that_does_not_come_is_asked_for_again_and_that_is_seen() {
+    let api = StandIn::plain();
+    *api.state.accounts.lock().unwrap() = 1_000;
+    let bad = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nno";
+    api.fault(Fault::None);
+    api.fault(Fault::RawKeep(bad.into()));
+    api.fault(Fault::RawKeep(bad.into()));
+    let ran = at(&api, &["export"]).run();
+    assert_eq!((ran.code, ran.json().len()), (Some(0), 1_000), "{}", ran.said);
+    assert!(ran.said.contains("page 2: HTTP 502, again in 1 s"), "{}", ran.said);
+    assert!(ran.said.contains("again in 2 s"), "{}", ran.said);
+    let limited = "HTTP/1.1 429 Too Many\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n";
+    api.fault(Fault::RawKeep(limited.into()));
+    let ran = at(&api, &["export"]).run();
+    assert_eq!((ran.code, ran.said.contains("403048")), (Some(1), true), "{ran:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_pause_at_once() {
+    let api = StandIn::plain();
+    (0..10).for_each(|_| api.fault(Fault::CloseAfterBody));
+    let mut child = at(&api, &["export", "--retries", "9"]).start();
+    let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("again in 4 s") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0);
+    }
+    let requests = api.received().len();
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(api.received().len(), requests);
+}
+
+#[test]
+fn rows_that_are_missing_and_fields_that_no_row_has_are_said() {
+    let api = StandIn::plain();
+    let page = |rows: usize, total: usize| {
+        let rows: Vec<Value> = (0..rows).map(|i| json!({"UID": format!("uid-{i}")})).collect();
+        answer(&json!({"errorCode": 0, "totalCount": total, "results": rows}).to_string())
+    };
+    api.fault(page(3, 5));
+    let ran = at(&api, &["export"]).run();
+    assert_eq!((ran.code, ran.out.lines().count()), (Some(1), 3), "{ran:?}");
+    assert!(ran.said.contains("announced 5 accounts, and 3 have come"), "{}", ran.said);
+    api.fault(page(199, 200));
+    let ran = at(&api, &["export"]).run();
+    assert_eq!((ran.code, ran.said.contains("announced 200")), (Some(0), true), "{ran:?}");
+    // What was whole before is not replaced.
+    let folder = Folder::new();
+    let out = file(&folder, "out.jsonl", "whole\n");
+    api.fault(page(3, 5));
+    let ran = at(&api, &["export", "--out", &out]).run();
+    assert_eq!((ran.code, content(&out).as_str()), (Some(1), "whole\n"), "{ran:?}");
+    assert_eq!(files(&folder), ["out.jsonl", "out.jsonl.part"]);
+    // A limit is no lack.
+    api.fault(page(3, 5));
+    let ran = at(&api, &["export", "--limit", "2"]).run();
+    assert_eq!((ran.code, ran.json().len()), (Some(0), 2), "{ran:?}");
+    assert_eq!(ran.said, "2 accounts exported.\n");
+
+    api.fault(page(3, 3));
+    let ran = at(&api, &["export", "--fields", "UID,profile.emial"]).run();
+    assert_eq!((ran.code, ran.said.contains("profile.emial")), (Some(0), true), "{ran:?}");
+}
+
+#[test]
+fn other_searches_have_a_query_of_their_own() {
+    let api = StandIn::plain();
+    *api.state.accounts.lock().unwrap() = 10;
+    for method in ["ds.search", "audit.search", "ids.search"] {
+        let ran = at(&api, &["export", "--method", method]).run();
+        assert_eq!((ran.code, ran.said.contains("--query")), (Some(2), true), "{ran:?}");
+    }
+    assert_eq!(api.connections(), 0);
+    let query = ["--query", "SELECT * FROM things"];
+    let args = [&["export", "--method", "ds.search"], &query[..]].concat();
+    let ran = at(&api, &args).run();
+    assert_eq!((ran.code, ran.said.as_str()), (Some(0), "10 rows exported.\n"), "{ran:?}");
+    assert_eq!(api.last().target, "/ds.search");
+    assert_eq!(at(&api, &["export", "--method", "accounts.delete"]).run().code, Some(2));
+    assert_eq!(at(&api, &["export", "--out", "a.CSV"]).run().code, Some(2), "no --fields");
+}
+
+#[test]
+fn typed_columns_give_back_what_was_taken() {
+    let api = StandIn::plain();
+    let page = |rows: &str, next: &str| {
+        answer(&format!(r#"{{"errorCode":0,"totalCount":3,"results":[{rows}]{next}}}"#))
+    };
+    let first =
+        r#"{"UID":"a","n":7E2,"zip":"007","ok":true,"x":null},{"UID":"b","n":-0,"zip":"1"}"#;
+    let next = r#","nextCursorId":"c""#;
+    let fields = "UID,n,zip,ok,x";
+    let export = || at(&api, &["export", "--fields", fields, "--typed"]).run();
+    api.fault(page(first, next));
+    api.fault(page(r#"{"UID":"c","n":3,"ok":false}"#, ""));
+    let ran = export();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let csv = "UID,n:number,zip,ok:boolean,x:json\na,7E2,007,true,null\nb,-0,1,,\nc,3,,false,\n";
+    assert_eq!(ran.out, csv);
+    // A later value of another type.
+    api.fault(page(first, next));
+    api.fault(page(r#"{"UID":"c","n":"three"}"#, ""));
+    let ran = export();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.said.contains("\"c\": n is text here, and not number: --fields n:json"),
+        "{}",
+        ran.said
     );
-    assert_eq!(api.received().len(), sent);
+
+    // It goes on with the types of the first page.
+    let folder = Folder::new();
+    let out = folder.path().join("a.csv");
+    let args = ["export", "--fields", fields, "--typed", "--out", text(&out), "--retries", "0"];
+    api.fault(page(first, r#","nextCursorId":"c1""#));
+    api.fault(page(r#"{"UID":"c","n":3}"#, r#","nextCursorId":"c2""#));
+    api.fault(Fault::RawKeep("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n".into()));
+    assert_eq!(at(&api, &args).run().code, Some(1));
+    api.fault(page(r#"{"UID":"c","n":3}"#, ""));
+    let ran = at(&api, &args).run();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(content(&out), csv.replace("c,3,,false,", "c,3,,,"));
+    api.fault(page(r#"{"UID":"=1+1","n":-5}"#, ""));
+    let ran = at(&api, &["export", "--fields", "UID,n", "--excel"]).run();
+    assert_eq!(ran.out, "\u{feff}UID,n\n'=1+1,-5\n");
+    assert_eq!(at(&api, &["export", "--typed"]).run().code, Some(2));
 }
 
 #[cfg(unix)]
@@ -244,7 +359,7 @@ fn ctrl_c_ends_an_export_that_can_be_resumed() {
     interrupt(&child);
     let ran: Ran = child.wait_with_output().unwrap().into();
     assert_eq!(ran.code, Some(130), "{ran:?}");
-    assert!(ran.said.contains("--resume"), "{}", ran.said);
+    assert!(ran.said.contains("the same command"), "{}", ran.said);
     let exported = content(&part);
     assert!(exported.ends_with('\n'), "whole lines");
     *api.state.accounts.lock().unwrap() = exported.lines().count() + 1_000;
@@ -266,7 +381,8 @@ fn a_checkpoint_that_cannot_be_right_is_not_believed() {
     let ran = export();
     assert_eq!(ran.code, Some(2), "{ran:?}");
     let query = "SELECT * FROM accounts LIMIT 1000";
-    let kept = json!({"cursor": "cursor-20", "bytes": 1_000, "rows": 10, "query": query, "fields": null, "apiKey": API_KEY});
+    let asked = json!({"query": query, "method": "accounts.search", "fields": null, "apiKey": API_KEY, "typed": false, "excel": false, "limit": null});
+    let kept = json!({"cursor": "cursor-20", "bytes": 1_000, "rows": 10, "asked": asked});
     file(&folder, "a.jsonl.cursor", kept.to_string());
     file(&folder, "a.jsonl.part", "shorter");
     let ran = export();
@@ -296,15 +412,11 @@ fn a_second_export_to_the_same_file_is_refused() {
     let folder = Folder::new();
     let out = folder.path().join("accounts.jsonl");
     let (first, guard) = held(&api, &out);
-    for more in [&[][..], &["--resume"]] {
+    for more in [&[][..], &["--resume"], &["--restart"]] {
         let args = [&["export", "--out", text(&out)], more].concat();
         let ran = at(&other, &args).run();
         assert_eq!(ran.code, Some(2), "{ran:?}");
-        assert!(
-            ran.said.contains("another export to this file is running"),
-            "{}",
-            ran.said
-        );
+        assert!(ran.said.contains("another export to this file is running"), "{}", ran.said);
     }
     assert_eq!(other.connections(), 0);
     drop(guard);
@@ -321,9 +433,7 @@ fn an_export_whose_part_file_was_changed_by_others_fails() {
     type Change = fn(&str);
     let changes: [(&str, Change); 4] = [
         ("cut off", |part| std::fs::write(part, "").unwrap()),
-        ("made longer", |part| {
-            std::fs::write(part, lines(20)).unwrap()
-        }),
+        ("made longer", |part| std::fs::write(part, lines(20)).unwrap()),
         ("removed", |part| std::fs::remove_file(part).unwrap()),
         ("replaced by one of the same length", |part| {
             std::fs::remove_file(part).unwrap();
@@ -339,11 +449,7 @@ fn an_export_whose_part_file_was_changed_by_others_fails() {
         drop(guard);
         let ran: Ran = child.wait_with_output().unwrap().into();
         assert_eq!(ran.code, Some(1), "{what}: {ran:?}");
-        assert!(
-            ran.said.contains("accounts.jsonl.part is not what"),
-            "{what}: {}",
-            ran.said
-        );
+        assert!(ran.said.contains("accounts.jsonl.part is not what"), "{what}: {}", ran.said);
         assert!(!out.exists(), "{what}");
         // What is there now is not gone on with.
         let ran = at(&api, &["export", "--out", text(&out), "--resume"]).run();
@@ -359,9 +465,7 @@ fn a_pipe_or_a_device_is_written_to_directly() {
     *api.state.accounts.lock().unwrap() = 10;
     let folder = Folder::new();
     let pipe = folder.path().join("pipe");
-    let made = Command::new("sh")
-        .args(["-c", "mkfifo \"$0\"", text(&pipe)])
-        .status();
+    let made = Command::new("sh").args(["-c", "mkfifo \"$0\"", text(&pipe)]).status();
     assert!(made.unwrap().success());
     // To read and write it can be opened before anybody else has; then nobody waits.
     let mut reader = std::fs::OpenOptions::new();
@@ -412,9 +516,7 @@ fn a_symbolic_link_is_followed() {
     let link = folder.path().join("link");
     let target = inner.join("accounts.jsonl");
     for before in [None, Some("of an earlier export\n")] {
-        before
-            .into_iter()
-            .for_each(|text| std::fs::write(&target, text).unwrap());
+        before.into_iter().for_each(|text| std::fs::write(&target, text).unwrap());
         let ran = at(&api, &["export", "--out", text(&link)]).run();
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert!(link.is_symlink() && inner.join("link").is_symlink());
@@ -427,10 +529,7 @@ fn a_symbolic_link_is_followed() {
     api.state.refusals.lock().unwrap().push_back(400_006);
     let ran = at(&api, &["export", "--out", text(&link)]).run();
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(
-        inner.join("accounts.jsonl.part").exists(),
-        "beside the target"
-    );
+    assert!(inner.join("accounts.jsonl.part").exists(), "beside the target");
 
     symlink("loop", inner.join("loop")).unwrap();
     let ran = at(&api, &["export", "--out", text(&inner.join("loop"))]).run();
@@ -449,10 +548,7 @@ fn an_export_touches_no_file_but_its_own() {
 
     // Standard output by another name: what the file holds stays there.
     let kept = file(&folder, "kept", "precious\n");
-    let append = std::fs::OpenOptions::new()
-        .append(true)
-        .open(&kept)
-        .unwrap();
+    let append = std::fs::OpenOptions::new().append(true).open(&kept).unwrap();
     let mut run = at(&api, &["export", "--out", "/dev/stdout"]);
     run.stdout(append).stderr(Stdio::null());
     assert!(run.status().unwrap().success());

@@ -19,15 +19,9 @@ use stand_in::*;
 pub fn gigya(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gigya"));
     command.args(args).stdin(Stdio::null());
-    for name in [
-        "API_KEY",
-        "SECRET_KEY",
-        "USER_KEY",
-        "PRIVATE_KEY",
-        "API_DOMAIN",
-        "HOST",
-        "CA_CERTS",
-    ] {
+    for name in
+        ["API_KEY", "SECRET_KEY", "USER_KEY", "PRIVATE_KEY", "API_DOMAIN", "HOST", "CA_CERTS"]
+    {
         command.env_remove(format!("GIGYA_{name}"));
     }
     for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
@@ -44,10 +38,7 @@ pub fn at(api: &StandIn, args: &[&str]) -> Command {
         true => format!("https://{}", api.host()),
         false => format!("http://{}", api.address),
     };
-    command
-        .args(["--host", &host])
-        .env("GIGYA_API_KEY", API_KEY)
-        .env("GIGYA_SECRET_KEY", SECRET);
+    command.args(["--host", &host]).env("GIGYA_API_KEY", API_KEY).env("GIGYA_SECRET_KEY", SECRET);
     command
 }
 
@@ -72,9 +63,7 @@ impl From<Output> for Ran {
 impl Ran {
     /// The lines of standard output.
     pub fn json(&self) -> Vec<Value> {
-        (self.out.lines())
-            .map(|line| line.parse().unwrap())
-            .collect()
+        (self.out.lines()).map(|line| line.parse().unwrap()).collect()
     }
 }
 
@@ -98,18 +87,20 @@ impl Run for Command {
     }
 
     fn start(&mut self) -> Child {
-        self.stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        self.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 }
 
 /// As Ctrl-C does.
 #[cfg(unix)]
 pub fn interrupt(child: &Child) {
+    signal(child, "INT");
+}
+
+#[cfg(unix)]
+pub fn signal(child: &Child, signal: &str) {
     // The shell's own: the program of that name is not everywhere.
-    let kill = format!("kill -INT {}", child.id());
+    let kill = format!("kill -{signal} {}", child.id());
     let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
     assert!(status.success());
 }
@@ -149,9 +140,8 @@ pub fn content(path: impl AsRef<Path>) -> String {
 /// The names of a folder's files, sorted.
 pub fn files(folder: &Folder) -> Vec<String> {
     let entries = std::fs::read_dir(folder.path()).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }

@@ -1,64 +1,17 @@
-//! `gigya login`, `demo` and `completions`.
+//! `gigya demo`, `completions` and `man`.
 
 use std::io::{BufRead, BufReader};
 
 use super::*;
 
 #[test]
-fn a_user_logs_in_with_and_without_a_second_factor() {
-    let api = StandIn::tls();
-    *api.state.id_token.lock().unwrap() = "header.claims.signature".into();
-    let folder = Folder::new();
-    let ca = file(&folder, "ca.pem", certs::ca_pem());
-    let login = |input: &str| at(&api, &["login", "--ca-certs", &ca]).run_with(input);
-    for input in [
-        format!("joe\n{PASSWORD}\n"),
-        format!("joe\r\n{PASSWORD_WITH_TFA}\r\n{TFA_CODE}"),
-    ] {
-        let ran = login(&input);
-        assert_eq!(ran.code, Some(0), "{ran:?}");
-        let profile = json!({"firstName": "Joe", "age": 42});
-        assert_eq!(
-            ran.json(),
-            [json!({"UID": UID, "profile": profile, "idTokenBytes": 23})]
-        );
-        let calls = api.received();
-        assert!(calls[calls.len() - 1].param("oauth_token").unwrap() == SESSION_TOKEN);
-        assert!(!format!("{ran:?}").contains(SESSION_SECRET));
-    }
-    for (input, code) in [
-        (format!("joe\nwrong {PASSWORD}\n"), 1),
-        (format!("joe\n{PASSWORD_WITH_TFA}\n000000\n"), 1),
-        ("joe\n".into(), 2),
-        (format!("joe\n{PASSWORD_WITH_TFA}\n"), 2),
-    ] {
-        let ran = login(&input);
-        assert_eq!(
-            (ran.code, ran.out.as_str()),
-            (Some(code), ""),
-            "{input}: {ran:?}"
-        );
-        assert!(
-            !ran.said.contains(PASSWORD) && !ran.said.contains(PASSWORD_WITH_TFA),
-            "{ran:?}"
-        );
-    }
-    let ran = gigya(&["login"]).run();
-    assert_eq!(
-        (ran.code, ran.said.contains("GIGYA_API_KEY is missing")),
-        (Some(2), true)
-    );
-}
-
-#[test]
 fn every_command_says_first_that_it_is_a_demo() {
     let folder = Folder::new();
-    let path = file(&folder, "in.jsonl", "{\"UID\":\"a\"}\n");
+    let path = file(&folder, "in.jsonl", "{\"UID\":\"uid-1\"}\n");
     for (args, input) in [
-        (&["call", "accounts.getAccountInfo", "UID=a"][..], ""),
+        (&["call", "accounts.getAccountInfo", "UID=joe"][..], ""),
         (&["export"], ""),
         (&["update", &path], ""),
-        (&["login"], "joe\ncorrect horse\n"),
     ] {
         let ran = gigya(args).arg("--demo").run_with(input);
         assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -69,11 +22,7 @@ fn every_command_says_first_that_it_is_a_demo() {
     assert_eq!(gigya(&["export", "--demo"]).run().json().len(), 10_000);
     for option in ["--host", "--api-key", "--domain", "--proxy"] {
         let ran = gigya(&["export", "--demo", option, "x"]).run();
-        assert_eq!(
-            (ran.code, ran.said.contains(option)),
-            (Some(2), true),
-            "{ran:?}"
-        );
+        assert_eq!((ran.code, ran.said.contains(option)), (Some(2), true), "{ran:?}");
     }
 }
 
@@ -83,32 +32,20 @@ fn a_demo_runs_until_ctrl_c_and_says_which_variables_to_set() {
     let mut child = gigya(&["demo"]).start();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut said = String::new();
-    while !said.contains("--ca-certs") {
+    while !said.contains("in a program") {
         assert!(out.read_line(&mut said).unwrap() > 0, "{said}");
     }
     // As a shell reads it.
     let script = format!("{said}\nexec \"$0\" call accounts.getAccountInfo UID=joe");
     let program = env!("CARGO_BIN_EXE_gigya");
     let ran = Command::new("sh").args(["-c", &script, program]).run();
-    assert_eq!(
-        (ran.code, &ran.json()[0]["UID"]),
-        (Some(0), &json!("joe")),
-        "{ran:?}"
-    );
+    assert_eq!((ran.code, &ran.json()[0]["UID"]), (Some(0), &json!("joe")), "{ran:?}");
     // With the options that it says.
     let (keys, call) = said.split_once('#').unwrap();
-    let call = call
-        .lines()
-        .last()
-        .unwrap()
-        .trim_start_matches("#   gigya ");
+    let call = call.lines().find_map(|line| line.strip_prefix("#   gigya ")).unwrap();
     let script = format!("{keys}\nunset GIGYA_HOST GIGYA_CA_CERTS\nexec \"$0\" {call}");
     let ran = Command::new("sh").args(["-c", &script, program]).run();
-    assert_eq!(
-        (ran.code, &ran.json()[0]["UID"]),
-        (Some(0), &json!("joe")),
-        "{ran:?}"
-    );
+    assert_eq!((ran.code, &ran.json()[0]["UID"]), (Some(0), &json!("joe")), "{ran:?}");
 
     let (_, ca) = said.split_once("GIGYA_CA_CERTS=").unwrap();
     let ca = std::path::PathBuf::from(ca.lines().next().unwrap());
@@ -125,17 +62,10 @@ fn a_demo_runs_until_ctrl_c_and_says_which_variables_to_set() {
 fn a_demo_speaks_json_too() {
     let mut child = gigya(&["demo", "--json"]).start();
     let mut said = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut said)
-        .unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
     let said: Value = said.parse().unwrap();
-    let args = [
-        "call",
-        "accounts.getAccountInfo",
-        "UID=joe",
-        "--host",
-        said["host"].as_str().unwrap(),
-    ];
+    let args =
+        ["call", "accounts.getAccountInfo", "UID=joe", "--host", said["host"].as_str().unwrap()];
     let ran = gigya(&args)
         .args(["--ca-certs", said["caCerts"].as_str().unwrap()])
         .env("GIGYA_API_KEY", said["apiKey"].as_str().unwrap())
@@ -160,4 +90,62 @@ fn shells_complete_commands_and_options() {
     drop(child.stdout.take());
     let ran: Ran = child.wait_with_output().unwrap().into();
     assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""));
+}
+
+/// The demo's accounts are searched, set and read again.
+#[test]
+fn the_demo_remembers_what_is_set() {
+    let api = StandIn::demo(100);
+    let folder = Folder::new();
+    let ca = file(&folder, "ca.pem", certs::ca_pem());
+    let run = |args: &[&str]| at(&api, args).args(["--ca-certs", &ca]).run();
+    let get = |uid: &str| run(&["call", "accounts.getAccountInfo", &format!("UID={uid}")]);
+    assert_eq!(
+        (get("nobody").code, get("nobody").json()[0]["errorCode"].clone()),
+        (Some(1), json!(403_047))
+    );
+    let account = &get("uid-7").json()[0];
+    for field in ["profile", "data", "subscriptions"] {
+        assert!(account[field].is_object(), "{account}");
+    }
+    let set =
+        ["call", "accounts.setAccountInfo", "UID=uid-7", "data.plan=gold", "profile.zip:json=null"];
+    assert_eq!(run(&set).code, Some(0));
+    let account = &get("uid-7").json()[0];
+    assert_eq!((&account["data"]["plan"], account["profile"].get("zip")), (&json!("gold"), None));
+    assert!(account["profile"]["email"].is_string());
+    let found = |query: &str| run(&["export", "--query", query]).json();
+    assert_eq!(
+        found("SELECT UID FROM accounts WHERE data.plan = \"gold\""),
+        [json!({"UID": "uid-7"})]
+    );
+    assert_eq!(found("select UID, data.plan from accounts limit 7").len(), 100, "pages of seven");
+    assert_eq!(
+        found("SELECT * FROM accounts WHERE profile.email = \"uid-3@example.com\" LIMIT 5").len(),
+        1
+    );
+    assert_eq!(run(&["export", "--query", "DROP accounts"]).code, Some(1));
+    assert_eq!(run(&["call", "accounts.deleteAccount", "UID=uid-7"]).code, Some(0));
+    assert_eq!((get("uid-7").code, found("SELECT * FROM accounts").len()), (Some(1), 99));
+}
+
+#[test]
+fn each_command_has_a_man_page() {
+    let folder = Folder::new();
+    let pages = folder.path().join("man");
+    let ran = gigya(&["man", text(&pages)]).run();
+    assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""));
+    for (page, words) in [
+        ("gigya.1", "Exit codes"),
+        ("gigya-call.1", "NAME=VALUE"),
+        ("gigya-export.1", "typed"),
+        ("gigya-update.1", "journal"),
+        ("gigya-verify-user.1", "UIDSignature"),
+        ("gigya-completions.1", "bash"),
+    ] {
+        let page = content(pages.join(page));
+        assert!(page.contains(words), "{words}");
+    }
+    let ran = gigya(&["completions", "bash"]).run();
+    assert!(ran.out.contains("compgen -f"), "files are completed");
 }

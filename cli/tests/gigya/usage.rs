@@ -12,7 +12,6 @@ fn the_help_of_each_command_is_what_it_was_and_has_examples() {
         "call",
         "export",
         "update",
-        "login",
         "verify",
         "verify user",
         "verify webhook",
@@ -25,11 +24,9 @@ fn the_help_of_each_command_is_what_it_was_and_has_examples() {
         let ran = gigya(&args).run();
         assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""), "{command}");
         let has_examples = ran.out.contains("Examples:\n  ");
-        assert!(
-            has_examples || command == "verify",
-            "{command}: {}",
-            ran.out
-        );
+        let widest = ran.out.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(100), "{command}: {widest:?}");
+        assert!(has_examples || command == "verify", "{command}: {}", ran.out);
         let name = match command {
             "" => "gigya".to_string(),
             command => command.replace(' ', "-"),
@@ -39,11 +36,22 @@ fn the_help_of_each_command_is_what_it_was_and_has_examples() {
             std::fs::write(&path, &ran.out).unwrap();
         }
         let expected = std::fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(
-            ran.out, expected,
-            "{command}: if this is meant, set {WRITE}=1"
-        );
+        assert_eq!(ran.out, expected, "{command}: if this is meant, set {WRITE}=1");
     }
+}
+
+#[test]
+fn short_help_is_short_and_the_common_options_stand_once() {
+    for command in ["call", "export", "update", "verify"] {
+        for help in ["-h", "--help"] {
+            let ran = gigya(&[command, help]).run();
+            assert!(!ran.out.contains("--ca-certs"), "{command} {help}");
+        }
+    }
+    let (short, long) = (gigya(&["-h"]).run().out, gigya(&["--help"]).run().out);
+    assert!(!short.contains("--ca-certs") && long.matches("--ca-certs").count() == 1);
+    let ran = gigya(&["update", "-h"]).env("COLUMNS", "80").run();
+    assert!(ran.out.lines().count() < 60, "{}", ran.out);
 }
 
 #[test]
@@ -69,13 +77,10 @@ fn what_is_not_a_command_line_exits_with_2() {
         &["verify"],
         &["verify", "frobnicate"],
         &["completions"],
+        &["login"],
     ] {
         let ran = gigya(args).run();
-        assert_eq!(
-            (ran.code, ran.out.as_str()),
-            (Some(2), ""),
-            "{args:?}: {ran:?}"
-        );
+        assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{args:?}: {ran:?}");
         assert!(ran.said.contains("--help"), "{args:?}: {}", ran.said);
     }
 }

@@ -26,50 +26,24 @@ fn the_signature_of_a_user_is_checked() {
     for (uid, timestamp, signature, more, code) in [
         ("abc", &timestamp, good.as_str(), &[][..], 0),
         ("abd", &timestamp, &good, &[], 1),
-        ("abc", &timestamp, "AAAA", &[], 1),
-        ("abc", &timestamp, "", &[], 1),
+        ("abc", &timestamp, "AAAA", &[], 2),
+        ("abc", &timestamp, "", &[], 2),
         ("abc", &old_timestamp, &old_good, &[], 1),
-        (
-            "abc",
-            &old_timestamp,
-            &old_good,
-            &["--expiration", "2000"],
-            0,
-        ),
-        ("abc", &"-1".to_string(), &good, &[], 1),
+        ("abc", &old_timestamp, &old_good, &["--expiration", "2000"], 0),
+        ("abc", &"-1".to_string(), &good, &[], 2),
+        ("abc", &"2023-01-01".to_string(), &good, &[], 2),
         ("abc", &timestamp, &good, &["--expiration", "soon"], 2),
     ] {
-        let args = [
-            "verify",
-            "user",
-            "--uid",
-            uid,
-            "--timestamp",
-            timestamp,
-            "--signature",
-            signature,
-        ];
+        let args =
+            ["verify", "user", "--uid", uid, "--timestamp", timestamp, "--signature", signature];
         let ran = with_secret(&args).args(more).run();
         assert_eq!(ran.code, Some(code), "{uid} {signature} {more:?}: {ran:?}");
         if code < 2 {
             assert_eq!(ran.json()[0]["valid"], code == 0, "{ran:?}");
         }
-        assert_eq!(
-            ran.said.starts_with("gigya: not valid: "),
-            code == 1,
-            "{ran:?}"
-        );
+        assert_eq!(ran.said.starts_with("gigya: not valid: "), code == 1, "{ran:?}");
     }
-    let args = [
-        "verify",
-        "user",
-        "--uid",
-        "abc",
-        "--timestamp",
-        &timestamp,
-        "--signature",
-        &good,
-    ];
+    let args = ["verify", "user", "--uid", "abc", "--timestamp", &timestamp, "--signature", &good];
     let ran = gigya(&args).run();
     assert_eq!(
         (ran.code, ran.said.contains("GIGYA_SECRET_KEY is missing")),
@@ -82,37 +56,20 @@ fn the_signature_of_a_user_is_checked() {
 #[test]
 fn a_user_may_come_as_an_answer_of_the_api() {
     let api = StandIn::plain();
-    let answer = at(&api, &["call", "socialize.getUserInfo", "uid=abc"])
-        .run()
-        .out;
-    assert_eq!(
-        with_secret(&["verify", "user"]).run_with(&answer).code,
-        Some(0)
-    );
+    let answer = at(&api, &["call", "socialize.getUserInfo", "uid=abc"]).run().out;
+    assert_eq!(with_secret(&["verify", "user"]).run_with(&answer).code, Some(0));
     let folder = Folder::new();
     let path = file(&folder, "user.json", &answer);
-    assert_eq!(
-        with_secret(&["verify", "user", "--file", &path]).run().code,
-        Some(0)
-    );
+    assert_eq!(with_secret(&["verify", "user", "--file", &path]).run().code, Some(0));
     let forged = answer.replace("\"abc\"", "\"abd\"");
-    assert_eq!(
-        with_secret(&["verify", "user"]).run_with(forged).code,
-        Some(1)
-    );
+    assert_eq!(with_secret(&["verify", "user"]).run_with(forged).code, Some(1));
     let ran = with_secret(&["verify", "user", "--uid", "abd"]).run_with(&answer);
     assert_eq!(ran.code, Some(1), "an option wins");
     for input in ["", "{}", "not JSON"] {
         let ran = with_secret(&["verify", "user", "--uid", "a"]).run_with(input);
         assert_eq!(ran.code, Some(2), "{ran:?}");
-        let said = ran
-            .said
-            .contains("--timestamp is missing, --signature is missing");
-        assert!(
-            said && !ran.said.contains("--uid is missing"),
-            "{}",
-            ran.said
-        );
+        let said = ran.said.contains("--timestamp is missing, --signature is missing");
+        assert!(said && !ran.said.contains("--uid is missing"), "{}", ran.said);
     }
 }
 
@@ -158,9 +115,8 @@ impl Site {
             .env_remove("GIGYA_SECRET_KEY")
             .run_with(&input);
         let connections = self.api.connections();
-        let offline = gigya(&args)
-            .args(["--keys", &self.keys, "--api-key", API_KEY])
-            .run_with(&input);
+        let offline =
+            gigya(&args).args(["--keys", &self.keys, "--api-key", API_KEY]).run_with(&input);
         assert_eq!(self.api.connections(), connections);
         assert_eq!((fetched.code, &fetched.out), (offline.code, &offline.out));
         assert_eq!(fetched.said, offline.said);
@@ -186,49 +142,36 @@ fn an_id_token_is_checked() {
     ] {
         assert_eq!(ran.code, Some(0), "{ran:?}");
         let result = &ran.json()[0];
-        assert_eq!(
-            (&result["valid"], &result["claims"]["sub"]),
-            (&json!(true), &json!("abc"))
-        );
+        assert_eq!((&result["valid"], &result["claims"]["sub"]), (&json!(true), &json!("abc")));
     }
-    for forged in [tampered(&token), "hello".into(), "a.b.c".into()] {
-        let ran = site.verify(&["jwt"], forged);
-        assert_eq!(
-            (ran.code, &ran.json()[0]["valid"]),
-            (Some(1), &json!(false)),
-            "{ran:?}"
-        );
-        assert!(ran.said.starts_with("gigya: not valid: "), "{}", ran.said);
+    let old = site.token(json!({
+        "iss": format!("https://fidm.gigya.com/jwt/{API_KEY}/"), "apiKey": API_KEY,
+        "iat": now() - 9_000, "exp": now() - 8_000, "sub": "abc",
+    }));
+    for (token, code, said) in [
+        (tampered(&token), 1, "not valid: "),
+        (old, 1, "expired"),
+        ("hello".into(), 2, "malformed: "),
+        ("a.b.c".into(), 2, "malformed: "),
+        (token.replace('.', "_"), 2, "malformed: "),
+    ] {
+        let ran = site.verify(&["jwt"], token);
+        assert_eq!((ran.code, &ran.json()[0]["valid"]), (Some(code), &json!(false)), "{ran:?}");
+        assert!(ran.said.contains(said), "{}", ran.said);
     }
-    let another = gigya(&[
-        "verify",
-        "jwt",
-        &token,
-        "--keys",
-        &site.keys,
-        "--api-key",
-        "another",
-    ])
-    .run();
+    // The given keys are old.
+    let others = json!({"keys": [site.key.jwk("another")]}).to_string();
+    let others = file(&site.folder, "others.json", others);
+    let args = ["verify", "jwt", &token, "--keys", &others, "--api-key", API_KEY];
+    let ran = gigya(&args).run();
+    assert_eq!((ran.code, ran.out.as_str()), (Some(3), ""), "{ran:?}");
+    let another =
+        gigya(&["verify", "jwt", &token, "--keys", &site.keys, "--api-key", "another"]).run();
     assert_eq!(another.code, Some(1), "{another:?}");
     assert_eq!(site.verify(&["jwt"], "").code, Some(2), "no token at all");
-    assert_eq!(
-        gigya(&["verify", "jwt", &token, "--keys", &site.keys])
-            .run()
-            .code,
-        Some(2)
-    );
+    assert_eq!(gigya(&["verify", "jwt", &token, "--keys", &site.keys]).run().code, Some(2));
     for keys in ["/missing", &site.ca] {
-        let ran = gigya(&[
-            "verify",
-            "jwt",
-            &token,
-            "--api-key",
-            API_KEY,
-            "--keys",
-            keys,
-        ])
-        .run();
+        let ran = gigya(&["verify", "jwt", &token, "--api-key", API_KEY, "--keys", keys]).run();
         assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran:?}");
     }
 }
@@ -242,7 +185,7 @@ fn where_the_keys_cannot_be_fetched_nothing_is_called_forged() {
     };
     site.api.state.refusals.lock().unwrap().push_back(400_093);
     let ran = verify();
-    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{ran:?}");
+    assert_eq!((ran.code, ran.out.as_str()), (Some(3), ""), "{ran:?}");
     assert!(ran.said.contains("nothing was verified"), "{}", ran.said);
     for _ in 0..3 {
         site.api.fault(Fault::CloseAfterExecuting);
@@ -261,30 +204,11 @@ fn a_webhook_is_checked_byte_by_byte() {
     let token = site.token(webhook_claims(body));
     let path = file(&site.folder, "body.json", body);
     let ran = site.verify(&["webhook", "--jwt", &token], body);
-    assert_eq!(
-        (ran.code, &ran.json()[0]["claims"]["jti"]),
-        (Some(0), &json!("n-1")),
-        "{ran:?}"
-    );
-    assert_eq!(
-        site.verify(&["webhook", "--jwt", &token, "--file", &path], "")
-            .code,
-        Some(0)
-    );
-    assert_eq!(
-        site.verify(&["webhook", "--jwt", &token], body.trim()).code,
-        Some(1)
-    );
-    assert_eq!(
-        site.verify(&["webhook", "--jwt", &tampered(&token)], body)
-            .code,
-        Some(1)
-    );
-    assert_eq!(
-        site.verify(&["webhook", "--jwt", &site.id_token()], body)
-            .code,
-        Some(1)
-    );
+    assert_eq!((ran.code, &ran.json()[0]["claims"]["jti"]), (Some(0), &json!("n-1")), "{ran:?}");
+    assert_eq!(site.verify(&["webhook", "--jwt", &token, "--file", &path], "").code, Some(0));
+    assert_eq!(site.verify(&["webhook", "--jwt", &token], body.trim()).code, Some(1));
+    assert_eq!(site.verify(&["webhook", "--jwt", &tampered(&token)], body).code, Some(1));
+    assert_eq!(site.verify(&["webhook", "--jwt", &site.id_token()], body).code, Some(1));
 
     let signature = SigUtils::calc_signature(body, SECRET).unwrap();
     let version_1 = |signature: &str, body: &str| {
@@ -292,40 +216,19 @@ fn a_webhook_is_checked_byte_by_byte() {
     };
     assert_eq!(version_1(&signature, body).code, Some(0));
     assert_eq!(version_1(&signature, body.trim()).code, Some(1));
-    assert_eq!(version_1("", body).code, Some(1));
+    assert_eq!(version_1("", body).code, Some(2));
+    assert_eq!(version_1("c2hvcnQ=", body).code, Some(2));
     assert_eq!(
-        gigya(&["verify", "webhook", "--signature", &signature])
-            .run_with(body)
-            .code,
+        gigya(&["verify", "webhook", "--signature", &signature]).run_with(body).code,
         Some(2)
     );
-    assert_eq!(
-        with_secret(&["verify", "webhook"]).run_with(body).code,
-        Some(2),
-        "neither"
-    );
-    let both = [
-        "verify",
-        "webhook",
-        "--signature",
-        &signature,
-        "--jwt",
-        &token,
-    ];
+    assert_eq!(with_secret(&["verify", "webhook"]).run_with(body).code, Some(2), "neither");
+    let both = ["verify", "webhook", "--signature", &signature, "--jwt", &token];
     assert_eq!(with_secret(&both).run_with(body).code, Some(2));
     assert_eq!(
-        with_secret(&[
-            "verify",
-            "webhook",
-            "--jwt",
-            "x",
-            "--file",
-            "/missing",
-            "--api-key",
-            "k"
-        ])
-        .run()
-        .code,
+        with_secret(&["verify", "webhook", "--jwt", "x", "--file", "/missing", "--api-key", "k"])
+            .run()
+            .code,
         Some(2)
     );
 }
@@ -336,20 +239,9 @@ fn an_extensions_call_is_checked() {
     let payload = json!({"extensionPoint": "OnBeforeAccountsRegister", "callID": "c", "apiKey": API_KEY, "data": {}});
     let body = extension_body(&site.key, payload);
     let ran = site.verify(&["extension"], &body);
-    assert_eq!(
-        (ran.code, &ran.json()[0]["claims"]["callID"]),
-        (Some(0), &json!("c")),
-        "{ran:?}"
-    );
+    assert_eq!((ran.code, &ran.json()[0]["claims"]["callID"]), (Some(0), &json!("c")), "{ran:?}");
     let path = file(&site.folder, "body.json", &body);
-    assert_eq!(
-        site.verify(&["extension", "--file", &path], "").code,
-        Some(0)
-    );
-    assert_eq!(
-        site.verify(&["extension"], body.replace("\"}", "A\"}"))
-            .code,
-        Some(1)
-    );
-    assert_eq!(site.verify(&["extension"], "{}").code, Some(1));
+    assert_eq!(site.verify(&["extension", "--file", &path], "").code, Some(0));
+    assert_eq!(site.verify(&["extension"], body.replace("\"}", "A\"}")).code, Some(1));
+    assert_eq!(site.verify(&["extension"], "{}").code, Some(2));
 }

@@ -15,9 +15,9 @@ use super::*;
 /// How far a request's timestamp may be off, in seconds.
 const TOLERANCE: i64 = 120;
 
-type Params = BTreeMap<String, String>;
+pub(crate) type Params = BTreeMap<String, String>;
 
-struct Refusal(i64, &'static str);
+pub(crate) struct Refusal(pub i64, pub &'static str);
 
 const MISSING: Refusal = Refusal(400_002, "Missing required parameter");
 const UNKNOWN_KEY: Refusal = Refusal(400_093, "Invalid ApiKey parameter");
@@ -248,6 +248,11 @@ fn scripted(state: &State) -> Result<(), Refusal> {
 }
 
 fn execute(method: &str, params: &Params, state: &State) -> Result<Value, Refusal> {
+    let mut demo = state.demo.lock().unwrap();
+    if let Some(outcome) = demo.as_mut().and_then(|demo| demo.execute(method, params)) {
+        return outcome;
+    }
+    drop(demo);
     let uid = || {
         let uid = params.get("UID").or_else(|| params.get("uid"));
         // A session says who is meant.

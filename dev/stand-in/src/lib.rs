@@ -7,6 +7,7 @@
 mod api;
 mod blackhole;
 pub mod certs;
+pub mod demo;
 mod folder;
 pub mod proxy;
 pub mod rsa;
@@ -145,6 +146,8 @@ pub struct State {
     pub updated: Mutex<Vec<String>>,
     /// How long each answer takes.
     pub latency: Mutex<Duration>,
+    /// Accounts that remember what is set, instead of those that are only counted.
+    pub demo: Mutex<Option<demo::Accounts>>,
 }
 
 pub struct StandIn {
@@ -165,6 +168,14 @@ impl StandIn {
 
     pub fn with_tls(config: Arc<ServerConfig>) -> Self {
         Self::start(Some(config))
+    }
+
+    /// With TLS, and accounts that can be searched and changed, for as long as one likes.
+    pub fn demo(accounts: usize) -> Self {
+        let stand_in = Self::tls();
+        stand_in.forget_requests();
+        *stand_in.state.demo.lock().unwrap() = Some(demo::Accounts::new(accounts));
+        stand_in
     }
 
     fn start(tls: Option<Arc<ServerConfig>>) -> Self {
