@@ -52,7 +52,7 @@ pack() {
 rust cargo build -q --locked -p gssdk-release
 report() { rust /build/target/release/debug/gssdk-release "$@"; }
 cargo_deb=3.8.0
-[ -x "$WORK/tools/bin/cargo-deb" ] && inside env /build/tools/bin/cargo-deb --version | grep -qx "$cargo_deb" ||
+inside cargo install --root /build/tools --list | grep -qx "cargo-deb v$cargo_deb:" ||
     inside env CARGO_TARGET_DIR=/build/target/tools cargo install -q --locked --root /build/tools "cargo-deb@$cargo_deb"
 
 # musl NAME: what links a static program for this machine, from Debian's packages.

@@ -60,10 +60,7 @@ for machine in x86_64 aarch64; do
     grep '^COPY ' "$WORK/release/$name/Dockerfile" | while read -r _ files; do
         target=${files##* }
         for file in ${files% *}; do
-            case $target in
-            */) cp "$WORK/release/$name/$file" "$folder$target" ;;
-            *) cp "$WORK/release/$name/$file" "$folder$target" ;;
-            esac
+            cp "$WORK/release/$name/$file" "$folder$target"
         done
     done
     run=(chroot --userspec=65534:65534 "$folder" /gigya)
