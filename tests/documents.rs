@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -10,19 +10,21 @@ const DOCUMENTS: [&str; 10] = [
     "docs/porting.md",
     "docs/differences.md",
     "docs/bulk.md",
+    "docs/install.md",
     "docs/benchmarks.md",
     "dev/fuzz/README.md",
     "tests/vectors/README.md",
 ];
 
 /// The commands of the program in `cli/`.
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "call",
     "completions",
     "demo",
     "export",
     "help",
     "login",
+    "man",
     "update",
     "verify",
 ];
