@@ -361,6 +361,9 @@ impl<'a> Connection<'a> {
         let body = match (code, status) {
             (Some(code), _) => self.body(turn, code),
             (None, 200) => String::new(),
+            // Its headers announce a body that comes behind it, or never.
+            (None, 204) if turn.act.executes => String::new(),
+            (None, 204) => "a body.".to_string(),
             (None, _) => "<html>no</html>".to_string(),
         };
         let mut view = match code {
@@ -381,7 +384,8 @@ impl<'a> Connection<'a> {
             after => after,
         };
         if status == 204 {
-            self.finished = Some("that had a body behind 204".into());
+            framed = format!("Content-Length: 7\r\n\r\n{body}");
+            self.finished = Some("that announced a body behind 204".into());
         } else {
             match turn.act.frame {
                 Frame::Length | Frame::Bytewise => {}
