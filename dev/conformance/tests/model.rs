@@ -12,6 +12,7 @@
 //! | closes after the headers | not executed | row a if the connection was reused, else `Unknown` |
 //! | closes after the body, with or without executing it | either | the same |
 //! | answers in part: of its headers, of its body | either | `Unknown`, never row a |
+//! | sends what neither TLS nor HTTP can read | either | the same |
 //! | answers nothing | either | 504002, `Unknown` |
 //! | executes and answers 0, with whatever HTTP status | executed | 0, `Answered` |
 //! | 403048, HTTP 429 with anything | not executed | 403048, `Answered`; row d |

@@ -352,6 +352,14 @@ impl<'a> Connection<'a> {
                 self.world.wait_until_over();
                 return no_more();
             }
+            How::Garble => {
+                self.note(turn, View::Broken, false);
+                let mut tcp = self.stream()?.tcp();
+                tcp.write_all(
+                    b"\x17\x03\x03\x00\x20 no record, and no HTTP answer either\r\n\r\n",
+                )?;
+                return self.end(End::Abrupt);
+            }
             How::Execute(status) => (status, Some(0)),
             How::Answer(code, status) => (status, Some(code)),
             How::Cut(..) => (200, Some(if executed { 0 } else { 403_005 })),
