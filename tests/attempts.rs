@@ -64,14 +64,34 @@ fn a_refused_second_copy_says_that_the_first_may_have_been_executed() {
         let received = api.received();
         assert_eq!(received[1].body, received[2].body);
     }
+    let api = StandIn::plain();
+    expect(&api.set_status(), 0, "");
+    api.fault(Fault::CloseAfterExecuting);
+    api.fault(answer("429 x", "slow down"));
+    expect(
+        &api.set_status(),
+        500_000,
+        "its second copy was refused (HTTP 429)",
+    );
+}
+
+/// Whatever the API says with it.
+#[test]
+fn http_503_is_waited_for_if_the_call_is_idempotent() {
+    let api = StandIn::plain();
+    let busy = r#"{"errorCode": 500028, "errorMessage": "busy"}"#;
+    api.fault(answer("503 x", busy));
+    expect(&api.set_status().retries(1), 500_028, "busy");
+    api.fault(answer("503 x", busy));
+    expect(&api.set_status().retries(1).idempotent(true), 0, "");
 }
 
 #[test]
 fn a_rate_limit_of_http_is_waited_for_as_long_as_it_says() {
     let api = StandIn::plain();
-    let refusal = |headers: &str| {
-        let head = "HTTP/1.1 429 x\r\nDate: Thu, 01 Jan 2026 00:00:01 GMT\r\n";
-        Fault::RawKeep(format!("{head}{headers}\r\nContent-Length: 4\r\n\r\nslow").into())
+    let refusal = |header: &str| {
+        let head = format!("429 x\r\nDate: Thu, 01 Jan 2026 00:00:01 GMT\r\n{header}");
+        answer(&head, "slow")
     };
     for header in [
         "Retry-After: 1",
@@ -207,9 +227,9 @@ fn following(key: &str, params: Value, proxy: &Proxy) -> GSRequest {
     request
 }
 
-fn answer(body: &str) -> Fault {
+fn answer(head: &str, body: &str) -> Fault {
     let length = body.len();
-    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+    let answer = format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\n\r\n{body}");
     Fault::RawKeep(answer.into_bytes())
 }
 
@@ -255,7 +275,7 @@ fn a_refusal_is_followed_to_a_data_center_of_gigyas_alone() {
         ("xml", xml(""), false),
     ] {
         let (api, proxy) = data_centers(["us1", "eu1"]);
-        api.fault(answer(&body));
+        api.fault(answer("200 OK", &body));
         let params = json!({"format": format, "UID": UID});
         let response = following(API_KEY, params, &proxy).send();
         let expected = if followed { (0, 2) } else { (301_001, 1) };

@@ -46,14 +46,16 @@ fn the_expiration_is_the_callers_where_given() {
         validate_user_signature_with_expiration("uid", &timestamp, SECRET, &signature, expiration)
     };
     assert!(check(u64::MAX) && check(10_005) && !check(9_995) && !check(0));
-    let (timestamp, signature) = ("0", calc_signature("0_uid", SECRET).unwrap());
-    assert!(validate_user_signature_with_expiration(
-        "uid",
-        timestamp,
-        SECRET,
-        &signature,
-        u64::MAX
-    ));
+    // As Python takes them: with blanks around, and beyond 64 bits.
+    for timestamp in ["0", " 0\n", "18446744073709551616"] {
+        let signature = calc_signature(&format!("{timestamp}_uid"), SECRET).unwrap();
+        let check = |expiration| {
+            validate_user_signature_with_expiration(
+                "uid", timestamp, SECRET, &signature, expiration,
+            )
+        };
+        assert!(check(u64::MAX) && !check(300), "{timestamp:?}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! | closes after the headers | not executed | row a if the connection was reused, else `Unknown` |
 //! | closes after the body, with or without executing it | either | the same |
 //! | answers in part: of its headers, of its body | either | `Unknown`, never row a |
+//! | sends what neither TLS nor HTTP can read | either | the same |
 //! | answers nothing | either | 504002, `Unknown` |
 //! | executes and answers 0, with whatever HTTP status | executed | 0, `Answered` |
 //! | 403048, HTTP 429 with anything | not executed | 403048, `Answered`; row d |
@@ -19,7 +20,7 @@
 //! | 301001, with another domain | not executed | row f, once, if asked for |
 //! | 400006, 403005, also to the headers of an upload alone | not executed | that, and the end |
 //! | 500001, 504001, 409030 | either | that, `Unknown`; row e |
-//! | pages with 502, 503, 302; 204 with a body; an empty 200 | either | 500000, `Unknown`; row e |
+//! | pages with 502, 503, 302; 204 with a body behind it or announced; an empty 200 | either | 500000, `Unknown`; row e |
 //! | a nonce that it has executed | not executed again | 403004; of a second copy 500000, `Unknown` |
 //!
 //! Whatever it answers comes with a length, in chunks, up to the end of the connection, in

@@ -352,6 +352,14 @@ impl<'a> Connection<'a> {
                 self.world.wait_until_over();
                 return no_more();
             }
+            How::Garble => {
+                self.note(turn, View::Broken, false);
+                let mut tcp = self.stream()?.tcp();
+                tcp.write_all(
+                    b"\x17\x03\x03\x00\x20 no record, and no HTTP answer either\r\n\r\n",
+                )?;
+                return self.end(End::Abrupt);
+            }
             How::Execute(status) => (status, Some(0)),
             How::Answer(code, status) => (status, Some(code)),
             How::Cut(..) => (200, Some(if executed { 0 } else { 403_005 })),
@@ -361,6 +369,9 @@ impl<'a> Connection<'a> {
         let body = match (code, status) {
             (Some(code), _) => self.body(turn, code),
             (None, 200) => String::new(),
+            // Its headers announce a body that comes behind it, or never.
+            (None, 204) if turn.act.executes => String::new(),
+            (None, 204) => "a body.".to_string(),
             (None, _) => "<html>no</html>".to_string(),
         };
         let mut view = match code {
@@ -381,7 +392,8 @@ impl<'a> Connection<'a> {
             after => after,
         };
         if status == 204 {
-            self.finished = Some("that had a body behind 204".into());
+            framed = format!("Content-Length: 7\r\n\r\n{body}");
+            self.finished = Some("that announced a body behind 204".into());
         } else {
             match turn.act.frame {
                 Frame::Length | Frame::Bytewise => {}

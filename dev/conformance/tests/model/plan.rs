@@ -198,7 +198,8 @@ impl Plan {
             0..45 => How::Execute(rng.pick(&[200, 200, 200, 200, 503, 500])),
             45..52 => How::CloseAtBody(end),
             52..55 => How::CloseAtHead(end),
-            55..60 => How::Cut(rng.below(1000), end),
+            55 => How::Garble,
+            56..60 => How::Cut(rng.below(1000), end),
             60..80 => {
                 let code = rng.pick(&[
                     403_048, 403_048, 301_001, 500_001, 504_001, 409_030, 400_006, 403_005,
@@ -338,6 +339,8 @@ pub enum How {
     /// Closes when the headers have come, or the whole.
     CloseAtHead(End),
     CloseAtBody(End),
+    /// Sends what neither TLS nor HTTP can read.
+    Garble,
     /// Sends this part of the answer in a thousand, and closes.
     Cut(usize, End),
     /// Answers with this code and HTTP status.
