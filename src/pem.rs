@@ -233,9 +233,22 @@ mod tests {
         ] {
             assert_eq!(pem.to_string(), "(not shown: it could be a key)");
         }
+        for secret in [
+            "Cc5yFv4kcjAeqg/J7Xhn+A==",
+            "\"Cc5yFv4kcjAeqg/J7Xhn+A==\"\n",
+            "0123456789abcdef0123456789abcdef",
+            "abcdefghijABCDEFGHIJ",
+        ] {
+            assert_eq!(
+                Pem::from(secret).to_string(),
+                "(not shown: it could be a key)"
+            );
+        }
         for path in [
             "M",
             "/etc/ssl/client.pem",
+            "/etc/pki/tls2/private/client-key",
+            "Client-Certificate-2026.pem",
             "MyKeys/of/the/site-that-we-have/made/for/the/test/and/more.pem",
         ] {
             assert_eq!(Pem::from(path).to_string(), format!("{path:?}"));

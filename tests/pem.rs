@@ -417,6 +417,7 @@ fn what_could_be_a_key_is_in_no_error_and_in_no_debug_form() {
         SECRET,
         "Cc5yFv4kcjAeqg/J7Xhn+A==",
         "KeyKeyKeyKeyKeyKeyKey-_\n",
+        "0123456789abcdef0123456789abcdef",
     ] {
         let method = "accounts.getAccountInfo";
         let by_token = GSRequest::with_private_key(API_KEY, USER_KEY, key, method, ());

@@ -118,7 +118,8 @@ fn is_digit(c: char) -> bool {
     c.is_ascii_alphanumeric() || "+/=".contains(c)
 }
 
-/// Whether a text that should be a path may be a key, secret or private, or a piece of one.
+/// Whether a text that should be a path may be a key, secret or private, or a piece of one:
+/// nothing but characters of base64 and more than a word, or 56 of them within other text.
 pub(crate) fn could_be_key(text: &str) -> bool {
     let is_url_digit = |c: char| is_digit(c) || "-_".contains(c);
     let has = |run: &str, class: fn(&char) -> bool| run.chars().any(|c| class(&c));
@@ -126,9 +127,11 @@ pub(crate) fn could_be_key(text: &str) -> bool {
         |run: &str| has(run, char::is_ascii_uppercase) && has(run, char::is_ascii_lowercase);
     let is_part = |run: &str| run.len() >= 56 && is_mixed(run) && has(run, char::is_ascii_digit);
     let digits = without_line_ends(text);
-    // Secret keys have 24 characters or more, but one may be cut short.
-    let is_whole = digits.len() >= 16 && digits.chars().all(is_url_digit) && is_mixed(&digits);
-    is_whole || text.contains("-----") || text.split(|c| !is_url_digit(c)).any(is_part)
+    let is_no_path = !digits.contains('/') && has(&digits, char::is_ascii_digit);
+    let is_whole = digits.len() >= 16 && digits.chars().all(is_url_digit);
+    is_whole && (is_mixed(&digits) || is_no_path)
+        || text.contains("-----")
+        || text.split(|c| !is_url_digit(c)).any(is_part)
 }
 
 pub(crate) fn block_error(number: usize, why: &str) -> String {

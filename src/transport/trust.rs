@@ -20,7 +20,8 @@ use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error};
+use rustls::{InconsistentKeys, RootCertStore};
 
 use crate::crypto::pem::{block_error, certificates, signing_key};
 use crate::crypto::provider;
@@ -75,12 +76,6 @@ struct Content {
     pem: Arc<Vec<u8>>,
 }
 
-/// A client certificate and its key, with the sources that errors name.
-struct Identity<'a> {
-    cert: (&'a Pem, Content),
-    key: (&'a Pem, Content),
-}
-
 impl Trust {
     /// Identifies the CA certificates that these are now; their file may have changed.
     ///
@@ -101,10 +96,12 @@ impl Trust {
         client_cert: Option<&ClientCert>,
     ) -> Result<Arc<ClientConfig>, GSException> {
         let anchors = self.anchors(ca_certs)?;
-        let identity = client_cert
-            .map(|client| self.identity(client))
-            .transpose()?;
-        let ids = identity.as_ref().map(|it| (it.cert.1.id, it.key.1.id));
+        let identity = client_cert.map(|client| {
+            let (cert, key) = self.identity(client)?;
+            Ok::<_, GSException>((client, cert, key))
+        });
+        let identity = identity.transpose()?;
+        let ids = identity.as_ref().map(|(_, cert, key)| (cert.id, key.id));
         let wanted = (TrustId::of(anchors.as_ref()), ids);
         let find = |kept: &mut Kept| {
             let config = most_recent(&mut kept.configs, |(key, _)| *key == wanted);
@@ -121,7 +118,7 @@ impl Trust {
             }
             Some((source, content)) => {
                 let roots = read_roots(&content.pem);
-                Verifier::new(roots.map_err(|why| ca_certs_error(source, &why))?, b"")
+                Verifier::new(roots.map_err(|why| ca_certs_error(source, why))?, b"")
             }
         }?;
         let builder = ClientConfig::builder_with_provider(provider())
@@ -131,8 +128,8 @@ impl Trust {
             .with_custom_certificate_verifier(Arc::new(verifier));
         let config = match identity {
             None => builder.with_no_client_auth(),
-            Some(identity) => {
-                let identity = SingleCertAndKey::from(identity.parse()?);
+            Some((client, cert, key)) => {
+                let identity = SingleCertAndKey::from(certified_key(client, &cert, &key)?);
                 builder.with_client_cert_resolver(Arc::new(identity))
             }
         };
@@ -148,24 +145,17 @@ impl Trust {
     fn anchors(&self, ca_certs: Option<&Pem>) -> Result<Option<Content>, GSException> {
         let content = ca_certs.map(|source| {
             let content = self.read(source, SystemTime::now());
-            content.map_err(|error| ca_certs_error(source, &format!("cannot be read: {error}")))
+            content.map_err(|error| ca_certs_error(source, format!("cannot be read: {error}")))
         });
         content.transpose()
     }
 
-    fn identity<'a>(&self, client: &'a ClientCert) -> Result<Identity<'a>, GSException> {
-        let read = |what: &str, source: &'a Pem| {
-            let content = self.read(source, SystemTime::now()).map_err(|error| {
-                GSException::invalid(format_args!(
-                    "the client {what} {source} cannot be read: {error}"
-                ))
-            });
-            content.map(|content| (source, content))
+    fn identity(&self, client: &ClientCert) -> Result<(Content, Content), GSException> {
+        let read = |what, source| {
+            let content = self.read(source, SystemTime::now());
+            content.map_err(|error| client_error(what, source, format!("cannot be read: {error}")))
         };
-        Ok(Identity {
-            cert: read("certificate", &client.cert)?,
-            key: read("key", &client.key)?,
-        })
+        Ok((read(CERT, &client.cert)?, read(KEY, &client.key)?))
     }
 
     /// The content of this source, from its file only if that may have changed.
@@ -198,7 +188,7 @@ impl Trust {
     }
 }
 
-/// Finds an entry and makes it the most recently used.
+/// Finds an entry and makes it the most recently used, which is last.
 fn most_recent<T>(entries: &mut [T], is_it: impl Fn(&T) -> bool) -> Option<&T> {
     let at = entries.iter().rposition(is_it)?;
     entries.get_mut(at..)?.rotate_left(1);
@@ -270,10 +260,9 @@ impl ServerCertVerifier for Verifier {
             Some(second) if second.is_ok() || error == unknown => second,
             _ => Err(error),
         });
+        let topmost = intermediates.last().unwrap_or(end_entity);
         verified.map_err(|error| match error {
-            error if error == unknown => {
-                tls_error::unknown_issuer(intermediates.last().unwrap_or(end_entity)).into()
-            }
+            error if error == unknown => tls_error::unknown_issuer(topmost).into(),
             error => error,
         })
     }
@@ -312,8 +301,9 @@ fn webpki(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, VerifierBui
 fn read_roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for (number, certificate) in certificates(pem)? {
-        let added = roots.add(certificate);
-        added.map_err(|error| unusable_block(number, &error))?;
+        roots
+            .add(certificate)
+            .map_err(|error| unusable_block(number, &error))?;
     }
     Ok(roots)
 }
@@ -332,37 +322,42 @@ fn unusable(error: impl std::fmt::Display) -> GSException {
     GSException::invalid(format_args!("the TLS settings cannot be used: {error}"))
 }
 
-fn ca_certs_error(source: &Pem, why: &str) -> GSException {
+fn ca_certs_error(source: &Pem, why: String) -> GSException {
     GSException::refused(CA_CERTS, format!("The CA certificates file {source} {why}"))
 }
 
-impl Identity<'_> {
-    /// The chain and the key.
-    ///
-    /// # Errors
-    /// 400006 that says which of the two is at fault and why.
-    fn parse(&self) -> Result<CertifiedKey, GSException> {
-        let invalid = |what: &str, source: &Pem, why: &str| {
-            GSException::invalid(format_args!("the client {what} {source} {why}"))
-        };
-        let ((cert_source, cert), (key_source, key)) = (&self.cert, &self.key);
-        let unusable = |why: &str| invalid("certificate", cert_source, why);
-        let mut chain = Vec::new();
-        for (number, der) in certificates(&cert.pem).map_err(|why| unusable(&why))? {
-            if let Err(error) = ParsedCertificate::try_from(&der) {
-                return Err(unusable(&unusable_block(number, &error)));
-            }
-            chain.push(der);
-        }
-        let key = signing_key(&key.pem).map_err(|why| invalid("key", key_source, &why))?;
-        let identity = CertifiedKey::new(chain, key);
-        identity.keys_match().map_err(|_| {
-            GSException::invalid(
-                "the client certificate and the client key do not belong together (the \
-                 certificate's own must come first in its file)",
-            )
-        })?;
-        Ok(identity)
+const CERT: &str = "certificate";
+const KEY: &str = "key";
+
+fn client_error(what: &str, source: &Pem, why: String) -> GSException {
+    GSException::invalid(format_args!("the client {what} {source} {why}"))
+}
+
+/// A client certificate, those above it, and its key.
+///
+/// # Errors
+/// 400006 that says which of the files is at fault and why.
+fn certified_key(
+    client: &ClientCert,
+    cert: &Content,
+    key: &Content,
+) -> Result<CertifiedKey, GSException> {
+    let unusable = |why| client_error(CERT, &client.cert, why);
+    let mut chain = Vec::new();
+    for (number, der) in certificates(&cert.pem).map_err(unusable)? {
+        ParsedCertificate::try_from(&der)
+            .map_err(|error| unusable(unusable_block(number, &error)))?;
+        chain.push(der);
+    }
+    let key = signing_key(&key.pem).map_err(|why| client_error(KEY, &client.key, why))?;
+    let identity = CertifiedKey::new(chain, key);
+    match identity.keys_match() {
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(GSException::invalid(
+            "the client certificate and the client key do not belong together (the \
+             certificate's own must come first in its file)",
+        )),
+        // Not every provider can tell.
+        _ => Ok(identity),
     }
 }
 
