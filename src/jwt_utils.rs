@@ -23,7 +23,6 @@
 //! configuration, never from a token or a user, who could name a server of their own.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 use std::time::Instant;
 
 use base64::Engine;
@@ -36,17 +35,17 @@ use crate::crypto::pem::signing_key;
 use crate::crypto::rs256::RsaSigner;
 use crate::crypto::sha256;
 use crate::error::GSException;
-use crate::keys::{Failure, KeyCache, Keys, Refusal, Token, WAIT};
+use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
+use crate::keys::{Failure, Keys, Refusal, Token, WAIT};
+use crate::outcome::Outcome;
 use crate::pem::Pem;
 use crate::reading::fields;
 use crate::request::GSRequest;
+use crate::send::sender;
 use crate::sig_utils::{current_time_millis, login_token};
 
 /// How far the two clocks may differ, in seconds.
 const LEEWAY: f64 = 120.0;
-
-/// The keys that all checks of the process share.
-static KEYS: LazyLock<KeyCache> = LazyLock::new(|| KeyCache::new(WAIT));
 
 /// Checks an `id_token` with the keys that Gigya serves, and returns its claims.
 ///
@@ -477,15 +476,26 @@ fn with_served_keys<T>(
     domain: &str,
     verify: impl Fn(&Keys) -> Result<T, Refusal>,
 ) -> Result<T, Failure> {
+    let process = sender();
+    let trust = process.trust().map_err(Failure::NoKeys)?;
     let fetch = || {
         let params = json!({"V2": true});
         let mut request =
             GSRequest::anonymous(api_key, "accounts.getJWTPublicKey", params).idempotent(true);
         request.set_api_domain(domain);
         let response = request.send_timeout(WAIT).into_result()?;
-        Keys::from_jwks(&Value::Object(response.into_data())).not_empty()
+        let keys = Keys::from_jwks(&Value::Object(response.into_data())).not_empty()?;
+        if sender().trust()? != trust {
+            return Err(GSException::of(
+                Outcome::Answered,
+                NETWORK_OR_PROTOCOL_FAILURE,
+                "The CA certificates have changed while the site's keys were fetched",
+            ));
+        }
+        Ok(keys)
     };
-    KEYS.check((domain, api_key), Instant::now, fetch, verify)
+    let site = (domain.to_ascii_lowercase(), api_key.to_string(), trust);
+    process.keys().check(site, Instant::now, fetch, verify)
 }
 
 /// Unix seconds.

@@ -17,7 +17,8 @@ use crate::error::GSException;
 use crate::log::address;
 use crate::pem::{ClientCert, Pem};
 use crate::response::GSResponse;
-use crate::send::{Prepared, secrets_of, sender};
+use crate::send::{Prepared, secrets_of, sender, set_ca_certs_path};
+use crate::sync::Cancel;
 
 /// A request to the Gigya API.
 ///
@@ -509,7 +510,7 @@ impl GSRequest {
     /// GSRequest::set_ca_certs_path(""); // back to the default
     /// ```
     pub fn set_ca_certs_path(path: impl AsRef<Path>) {
-        sender().set_ca_certs_path(path.as_ref());
+        set_ca_certs_path(path.as_ref());
     }
 
     /// Sends the request and waits for the answer.
@@ -699,6 +700,11 @@ impl GSRequest {
                 call.params.insert("cursorId".into(), cursor.into())
             }
         };
+    }
+
+    /// Lets another thread cancel the request: it then sends nothing more.
+    pub(crate) fn set_cancel(&mut self, cancel: Cancel) {
+        self.call_mut().cancel = Some(cancel);
     }
 
     /// Sets the time limit of one attempt.

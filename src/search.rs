@@ -13,6 +13,7 @@ use crate::outcome::Outcome;
 use crate::reading::{json, rows};
 use crate::request::GSRequest;
 use crate::response::GSResponse;
+use crate::sync::CancelOnDrop;
 
 /// The default time limit of one attempt to fetch a page.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,7 +44,7 @@ const MOST_EMPTY_PAGES: u32 = 100;
 /// Meanwhile a thread fetches the next page, but no further pages: an export runs at the
 /// speed of the slower side, with the texts of two pages in memory. A caller who stops
 /// within the first tenth of the first page causes one request only. When the iterator is
-/// dropped, the thread ends with its current request.
+/// dropped, nothing more is sent.
 ///
 /// The API forgets a cursor that is not used for some minutes: take results steadily, or
 /// collect them first.
@@ -77,6 +78,8 @@ pub struct SearchResults {
     is_first: bool,
     empty_pages: u32,
     ended: bool,
+    /// Whoever drops the search wants no more requests.
+    _cancel: CancelOnDrop,
 }
 
 /// The text of a page, and the range of the results that have not been taken.
@@ -90,6 +93,8 @@ impl SearchResults {
     fn new(mut request: GSRequest, cursor: Option<&str>) -> Self {
         request.set_page(cursor);
         request.set_try_timeout(TIMEOUT);
+        let cancel = CancelOnDrop::default();
+        request.set_cancel(cancel.0.clone());
         SearchResults {
             request,
             cursor: cursor.map(str::to_string),
@@ -99,6 +104,7 @@ impl SearchResults {
             is_first: true,
             empty_pages: 0,
             ended: false,
+            _cancel: cancel,
         }
     }
 

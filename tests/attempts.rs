@@ -134,23 +134,40 @@ fn the_apis_clock_is_learned_once_and_never_in_a_loop() {
     assert_eq!(api.executed(), 6);
 
     api.state.clock.store(7_200, SeqCst);
-    for (date, tries) in [
-        ("", 1),
-        ("yesterday", 1),
-        ("Sun, 06 Nov 1994 08:49:37 GMT", 2),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", 2),
+    for (time, date, tries) in [
+        ("", "", 1),
+        ("yesterday", "yesterday", 1),
+        ("", "Sun, 06 Nov 1994 08:49:37 GMT", 2),
+        ("", "Fri, 31 Dec 9999 23:59:59 GMT", 2),
+        ("2001-01-01T00:00:00Z", "", 2),
     ] {
+        *api.state.time.lock().unwrap() = Some(time.to_string());
         *api.state.date.lock().unwrap() = Some(date.to_string());
         let before = api.received().len();
         expect(&api.set_status(), 403_002, "expired");
-        assert_eq!(api.received().len() - before, tries, "{date:?}");
+        assert_eq!(api.received().len() - before, tries, "{time:?} {date:?}");
     }
-    // A wrong Date has spoilt nothing.
+    // Wrong ones have spoilt nothing.
+    *api.state.time.lock().unwrap() = None;
     *api.state.date.lock().unwrap() = None;
     api.state.clock.store(0, SeqCst);
     let before = api.received().len();
     expect(&api.set_status(), 0, "");
     assert_eq!(api.received().len() - before, 1);
+}
+
+/// A gateway in front of it may have another clock, or none.
+#[test]
+fn the_apis_own_time_counts_and_not_that_of_a_gateway() {
+    for date in ["", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+        for api in both() {
+            *api.state.date.lock().unwrap() = Some(date.to_string());
+            api.state.clock.store(3_600, SeqCst);
+            expect(&api.set_status(), 0, "");
+            expect(&api.set_status(), 0, "");
+            assert_eq!(api.received().len(), 3);
+        }
+    }
 }
 
 #[test]
@@ -184,9 +201,9 @@ fn over_http_the_clock_is_moved_by_a_day_at_most() {
     // A request that carries no time has nothing to learn.
     let other = StandIn::tls();
     other.state.refusals.lock().unwrap().push_back(403_002);
-    *other.state.date.lock().unwrap() = Some("Sun, 06 Nov 1994 08:49:37 GMT".into());
+    *other.state.time.lock().unwrap() = Some("1994-11-06T08:49:37Z".into());
     expect(&other.get_account_by_token(), 403_002, "");
-    *other.state.date.lock().unwrap() = None;
+    *other.state.time.lock().unwrap() = None;
     expect(&other.set_status(), 0, "");
     assert_eq!(other.received().len(), 2);
 }

@@ -24,6 +24,7 @@ use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
 use crate::outcome::Outcome;
 use crate::pem::{ClientCert, Pem};
 use crate::reading::json;
+use crate::sync::Cancel;
 use credentials::{Authentication, Credentials};
 use form::{Field, Form, SIGNATURE, Stamp};
 use target::Target;
@@ -58,6 +59,8 @@ pub(crate) struct Call {
     pub(crate) idempotent: bool,
     /// Whether the rows of the answer are parsed later, one by one.
     pub(crate) rows_apart: bool,
+    /// Cancels the call before its next transmission.
+    pub(crate) cancel: Option<Cancel>,
     /// Whether to follow error 301001 to the data center that it names.
     pub(crate) follows_data_center: bool,
     /// The caller's headers.
@@ -89,6 +92,7 @@ impl Call {
             retries: 0,
             idempotent: false,
             try_timeout: None,
+            cancel: None,
             rows_apart: false,
             follows_data_center: false,
             headers: Vec::new(),
@@ -145,20 +149,23 @@ impl Call {
         )
     }
 
-    /// Resolves where the call goes, after everything that can be checked before sending
-    /// has been checked.
+    /// Resolves where the call goes and how it authenticates, after everything that can be
+    /// checked before sending has been checked.
     ///
     /// * `api_domain`: the caller's, or that of another data center.
     ///
     /// # Errors
     /// 400002 when there is no method or nothing to authenticate with, 400006
     /// when the parameters, the method, domain, host or headers cannot be used.
-    pub(crate) fn target(&self, api_domain: &str) -> Result<Arc<Target>, GSException> {
+    pub(crate) fn target(
+        &self,
+        api_domain: &str,
+    ) -> Result<(Arc<Target>, Credentials<'_>), GSException> {
+        let credentials = self.credentials()?;
         let is_callers = api_domain == self.api_domain;
         if let Some(target) = self.target.get().filter(|_| is_callers) {
-            return Ok(Arc::clone(target));
+            return Ok((Arc::clone(target), credentials));
         }
-        let credentials = self.credentials()?;
         if let Some(why) = &self.params_error {
             return Err(GSException::invalid(why));
         }
@@ -173,10 +180,11 @@ impl Call {
             credentials.secret(),
             headers,
         )?);
-        if is_callers {
-            return Ok(Arc::clone(self.target.get_or_init(|| target)));
-        }
-        Ok(target)
+        let target = match is_callers {
+            true => Arc::clone(self.target.get_or_init(|| target)),
+            false => target,
+        };
+        Ok((target, credentials))
     }
 
     /// What the call says about an error: what it lacks, or which data centers exist.
@@ -227,6 +235,18 @@ impl Call {
         credentials.add_fields(api_key, user_key, stamp, &mut own);
         let without = credentials.has_nonce().then_some(SIGNATURE);
         Form::encode(&self.params, &own, without)
+    }
+
+    /// Waits for so long, but not longer than until the call is cancelled; returns whether it
+    /// is.
+    pub(crate) fn is_cancelled_within(&self, time: Duration) -> bool {
+        match &self.cancel {
+            Some(cancel) => cancel.wait(time),
+            None => {
+                std::thread::sleep(time);
+                false
+            }
+        }
     }
 
     /// Whether errors of the SDK are written as XML.
@@ -303,8 +323,8 @@ mod tests {
                 nonce: text("nonce").unwrap().parse().unwrap(),
                 offset: 0,
             };
-            let target = call.target(&call.api_domain).unwrap();
-            let form = || call.form(&call.credentials().unwrap(), stamp);
+            let (target, credentials) = call.target(&call.api_domain).unwrap();
+            let form = || call.form(&credentials, stamp);
             // With a certificate and a secret the SDK uses https, Python does not.
             let forced = call.client_cert.is_some() && !expected_url.starts_with("https");
             let https = |text: &str| {

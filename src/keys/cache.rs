@@ -1,37 +1,20 @@
-//! The keys of each site: fetched when they are needed, cached, replaced.
+//! The keys of each site: fetched when they are needed, and kept.
 //!
-//! A site is an API key in a data center. Its keys are in one of these states:
+//! [`KeyCache::check`] goes through these steps, and stops at the first that decides:
 //!
-//! | state | when |
-//! |---|---|
-//! | none | no keys, or none that were fetched within [`TOO_OLD`] |
-//! | failed | none, and the last fetch failed less than [`QUIET_AFTER_FAILURE`] ago |
-//! | good | fetched within [`REFRESH`] |
-//! | stale | fetched before that, and within [`TOO_OLD`] |
-//! | fetching | beside each of the others but failed: a thread fetches the keys |
+//! 1. The present keys believe the token and are younger than [`REFRESH`]: it is good.
+//! 2. Another thread fetches the keys: the caller waits for it, [`WAIT`] at most, and shares its
+//!    outcome. Not if the present keys believe the token, nor if the caller is itself called by
+//!    a fetch, whose log lines may have led here.
+//! 3. The last fetch is long enough ago: the caller fetches the keys. The pause is [`QUIET`], and
+//!    [`QUIET_AFTER_FAILURE`] for a token that is not believed while fetching fails.
+//! 4. The newest keys decide; where there are none, the failure of the last fetch.
 //!
-//! What a caller does follows from that, and from what the keys say about its token:
-//!
-//! | state | no keys to judge it | believed | unknown key | wrong signature |
-//! |---|---|---|---|---|
-//! | none | fetch | | | |
-//! | failed | keep: that failure | | | |
-//! | good | | keep | fetch unless quiet | fetch unless quiet |
-//! | stale | | fetch unless quiet | fetch unless quiet | fetch unless quiet |
-//! | none, fetching | wait | | | |
-//! | good, fetching | | keep | wait | keep |
-//! | stale, fetching | | keep | wait | keep |
-//!
-//! * *Fetch*: the caller fetches the keys itself, holding no lock, and then judges its token
-//!   with them. If the fetch fails, *keep*.
-//! * *Wait*: until the fetch in flight ends, [`WAIT`] at most; it counts as the caller's own.
-//! * *Keep*: what the present keys say stands; without keys, the failure of the last fetch.
-//! * *Quiet*: a fetch has ended less than [`QUIET`] ago, so that a flood of forged tokens
-//!   does not cause a flood of requests.
-//!
-//! Only a token that names an unknown key waits while there are keys: it is the one that new
-//! keys can help. A forged signature blocks one thread per fetch.
+//! Keys older than [`TOO_OLD`] are none. No lock is held while keys are fetched or a token is
+//! judged.
 
+use std::cell::Cell;
+use std::hash::Hash;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,15 +22,16 @@ use super::jwks::{Keys, Refusal};
 use crate::error::GSException;
 use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
 use crate::outcome::Outcome;
-use crate::sync::{BoundedMap, lock, process_id};
+use crate::sync::{LruMap, lock};
 
 /// How long a caller waits for keys, whether it fetches them or waits for another fetch.
 pub(crate) const WAIT: Duration = Duration::from_secs(10);
 
-/// The pause between the end of a fetch and the next one while there are keys.
+/// The pause between the end of a fetch and the next one: a flood of forged tokens causes no
+/// flood of requests.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// The same pause while there are no keys, and nobody can log in.
+/// The same after a failure, when genuine tokens may be refused.
 const QUIET_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Age at which keys are fetched again even if all tokens verify: one may be withdrawn.
@@ -59,6 +43,11 @@ const TOO_OLD: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How many sites are kept.
 const CAPACITY: usize = 1000;
 
+thread_local! {
+    /// Whether this thread is fetching keys.
+    static FETCHES: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Why a token cannot be accepted.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -67,68 +56,56 @@ pub(crate) enum Failure {
     NoKeys(GSException),
 }
 
-/// All keys that a process has fetched.
-pub(crate) struct KeyCache {
-    /// By data center and API key.
-    sites: BoundedMap<(String, String), Arc<Site>>,
+/// All keys that a process has fetched, by site.
+pub(crate) struct KeyCache<S> {
+    sites: LruMap<S, Arc<Site>>,
     wait: Duration,
 }
 
-impl KeyCache {
-    pub(crate) fn new(wait: Duration) -> Self {
+impl<S: Clone + Eq + Hash> Default for KeyCache<S> {
+    fn default() -> Self {
+        // A site in use stays, one without keys goes first.
+        let rank = |site: &Arc<Site>| {
+            let is_idle = Arc::strong_count(site) == 1;
+            is_idle.then(|| u8::from(lock(&site.state).keys.is_some()))
+        };
         KeyCache {
-            sites: BoundedMap::new(CAPACITY),
-            wait,
+            sites: LruMap::new(CAPACITY, rank),
+            wait: WAIT,
         }
     }
+}
 
-    /// Checks a token with the keys of a site, fetched now if the table above says so.
+impl<S: Clone + Eq + Hash> KeyCache<S> {
+    /// Checks a token with the keys of a site.
     ///
     /// # Errors
     /// What `judge` says, or the failure of the fetch.
     pub(crate) fn check<T>(
         &self,
-        (data_center, api_key): (&str, &str),
+        site: S,
         now: impl Fn() -> Instant,
         fetch: impl FnOnce() -> Result<Keys, GSException>,
         judge: impl Fn(&Keys) -> Result<T, Refusal>,
     ) -> Result<T, Failure> {
-        let site = (data_center.to_ascii_lowercase(), api_key.to_string());
         let site = self.sites.get_or_insert(site, Arc::default);
         let present = lock(&site.state).usable(now());
-        let judged = present.map(|keys| (judge(&keys.keys), keys));
-        let verdict = match &judged {
-            None => Verdict::NoKeys,
-            Some((Ok(_), _)) => Verdict::Believed,
-            Some((Err(Refusal::UnknownKey), _)) => Verdict::UnknownKey,
-            Some((Err(_), _)) => Verdict::WrongSignature,
+        let judged = present.as_ref().map(|present| judge(&present.keys));
+        let is_believed = matches!(judged, Some(Ok(_)));
+        let is_fresh = present
+            .as_ref()
+            .is_some_and(|present| present.age(now()) <= REFRESH);
+        let newest = match is_believed && is_fresh {
+            true => Err(None),
+            false => site.newest(present.as_ref(), is_believed, self.wait, &now, fetch),
         };
-        let (judged, keys) = match (site.latest(verdict, self.wait, &now, fetch), judged) {
-            (Ok(latest), Some((judged, keys))) if Arc::ptr_eq(&latest.keys, &keys.keys) => {
-                (judged, keys)
-            }
-            (Ok(latest), _) => (judge(&latest.keys), latest),
+        let (judged, keys) = match (newest, judged.zip(present)) {
+            (Ok(newest), _) => (judge(&newest.keys), newest),
             (Err(_), Some(judged)) => judged,
-            (Err(error), None) => return Err(Failure::NoKeys(error)),
+            (Err(why), None) => return Err(Failure::NoKeys(why.unwrap_or_else(in_flight))),
         };
         judged.map_err(|refusal| Failure::Refused(refusal, keys.age(now())))
     }
-}
-
-/// What the present keys say about a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    NoKeys,
-    Believed,
-    UnknownKey,
-    WrongSignature,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Step {
-    Keep,
-    Wait,
-    Fetch,
 }
 
 #[derive(Default)]
@@ -136,6 +113,16 @@ struct Site {
     state: Mutex<State>,
     /// A fetch has ended.
     ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    keys: Option<Fetched>,
+    is_fetching: bool,
+    /// How many fetches have ended, when the last one did, and its error if it failed.
+    fetches: u64,
+    ended_at: Option<Instant>,
+    failure: Option<GSException>,
 }
 
 #[derive(Clone)]
@@ -150,91 +137,84 @@ impl Fetched {
     }
 }
 
-#[derive(Default)]
-struct State {
-    keys: Option<Fetched>,
-    /// The id of the process that fetches: after a fork, no thread of the child does.
-    fetching: Option<u32>,
-    /// How many fetches have ended, when the last one did, and its error if it failed.
-    fetches: u64,
-    ended_at: Option<Instant>,
-    failure: Option<GSException>,
-}
-
 impl State {
     fn usable(&self, now: Instant) -> Option<Fetched> {
         self.keys.clone().filter(|keys| keys.age(now) <= TOO_OLD)
     }
 
-    /// The second table above.
-    fn step(&self, verdict: Verdict, now: Instant) -> Step {
-        let keys = self.usable(now);
-        let good = keys.as_ref().is_some_and(|keys| keys.age(now) <= REFRESH);
-        let pause = if keys.is_some() {
-            QUIET
-        } else {
-            QUIET_AFTER_FAILURE
-        };
-        let since = self.ended_at.map(|end| now.saturating_duration_since(end));
-        let quiet = since.is_some_and(|since| since < pause);
-        let fetching = self.fetching == Some(process_id());
-        match verdict {
-            Verdict::Believed if good => Step::Keep,
-            Verdict::Believed | Verdict::WrongSignature if fetching => Step::Keep,
-            _ if fetching => Step::Wait,
-            _ if quiet => Step::Keep,
-            _ => Step::Fetch,
-        }
-    }
-
     /// What the last fetch brought.
-    fn latest(&self) -> Result<Fetched, GSException> {
-        match &self.failure {
-            Some(failure) => Err(failure.clone()),
-            None => self.keys.clone().ok_or_else(interrupted),
+    fn latest(&self) -> Result<Fetched, Option<GSException>> {
+        match (&self.failure, &self.keys) {
+            (None, Some(keys)) => Ok(keys.clone()),
+            (failure, _) => Err(failure.clone()),
         }
     }
 }
 
 impl Site {
-    /// The keys after the step that the table says, or the failure of the last fetch.
-    fn latest(
+    /// Steps 2 and 3: newer keys than the present ones.
+    ///
+    /// # Errors
+    /// Why there are none; `None` if none were fetched.
+    fn newest(
         &self,
-        verdict: Verdict,
+        present: Option<&Fetched>,
+        is_believed: bool,
         wait: Duration,
         now: &impl Fn() -> Instant,
         fetch: impl FnOnce() -> Result<Keys, GSException>,
-    ) -> Result<Fetched, GSException> {
+    ) -> Result<Fetched, Option<GSException>> {
         let mut state = lock(&self.state);
-        match state.step(verdict, now()) {
-            Step::Keep => {}
-            Step::Wait => {
-                let seen = state.fetches;
-                let waited = self
-                    .ended
-                    .wait_timeout_while(state, wait, |state| state.fetches == seen);
-                let (ended, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-                if timeout.timed_out() {
-                    let message = "Request Timeout: the site's keys are still being fetched";
-                    return Err(GSException::of(Outcome::Unknown, REQUEST_TIMEOUT, message));
-                }
-                state = ended;
-            }
-            Step::Fetch => {
-                state.fetching = Some(process_id());
-                drop(state);
-                let mut flight = Flight {
-                    site: self,
-                    now,
-                    fetched: Err(interrupted()),
-                };
-                flight.fetched = fetch();
-                drop(flight);
-                state = lock(&self.state);
+        if let Some(keys) = state.usable(now()) {
+            // Another thread has fetched them meanwhile.
+            if present.is_none_or(|present| !Arc::ptr_eq(&present.keys, &keys.keys)) {
+                return Ok(keys);
             }
         }
-        state.latest()
+        if state.is_fetching {
+            if is_believed || FETCHES.get() {
+                return Err(None);
+            }
+            let seen = state.fetches;
+            let waited = self
+                .ended
+                .wait_timeout_while(state, wait, |state| state.fetches == seen);
+            let (ended, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            if timeout.timed_out() {
+                let message = "Request Timeout: the site's keys are still being fetched";
+                let error = GSException::of(Outcome::Unknown, REQUEST_TIMEOUT, message);
+                return Err(Some(error));
+            }
+            return ended.latest();
+        }
+        let quiet = match state.failure {
+            Some(_) if !is_believed => QUIET_AFTER_FAILURE,
+            _ => QUIET,
+        };
+        let since = state
+            .ended_at
+            .map(|end| now().saturating_duration_since(end));
+        if FETCHES.get() || since.is_some_and(|since| since < quiet) {
+            return Err(state.failure.clone());
+        }
+        state.is_fetching = true;
+        drop(state);
+        FETCHES.set(true);
+        let mut flight = Flight {
+            site: self,
+            now,
+            fetched: Err(interrupted()),
+        };
+        flight.fetched = fetch();
+        drop(flight);
+        lock(&self.state).latest()
     }
+}
+
+/// For a caller within a fetch: there are no keys yet.
+fn in_flight() -> GSException {
+    let message = "The site's keys are not known, and this thread is fetching keys";
+    GSException::of(Outcome::NotSent, NETWORK_OR_PROTOCOL_FAILURE, message)
 }
 
 /// The failure of a fetch that panicked.
@@ -253,9 +233,10 @@ struct Flight<'a, Now: Fn() -> Instant> {
 
 impl<Now: Fn() -> Instant> Drop for Flight<'_, Now> {
     fn drop(&mut self) {
+        FETCHES.set(false);
         let at = (self.now)();
         let mut state = lock(&self.site.state);
-        state.fetching = None;
+        state.is_fetching = false;
         state.fetches += 1;
         state.ended_at = Some(at);
         match std::mem::replace(&mut self.fetched, Err(interrupted())) {
@@ -320,7 +301,7 @@ mod tests {
 
     /// A cache whose time the test sets.
     struct World {
-        cache: KeyCache,
+        cache: KeyCache<(&'static str, &'static str)>,
         start: Instant,
         now: Mutex<Duration>,
     }
@@ -328,7 +309,10 @@ mod tests {
     impl World {
         fn new() -> Self {
             World {
-                cache: KeyCache::new(Duration::from_secs(60)),
+                cache: KeyCache {
+                    wait: Duration::from_secs(60),
+                    ..Default::default()
+                },
                 start: Instant::now(),
                 now: Mutex::default(),
             }
@@ -345,126 +329,6 @@ mod tests {
         ) -> String {
             let now = || self.start + *self.now.lock().unwrap();
             said(self.cache.check(SITE, now, fetch, judge))
-        }
-    }
-
-    /// The second table of this module, row by row; the columns are the verdicts without
-    /// keys, believed, unknown key, wrong signature.
-    #[test]
-    fn the_code_is_the_table() {
-        use Step::*;
-        let start = Instant::now();
-        let end = start + TOO_OLD * 2;
-        let known = |age| (age, None);
-        let fetching = |age| (age, Some(process_id()));
-        let parent = |age| (age, Some(process_id() + 1));
-        let (none, good, stale, old) = (
-            None,
-            Some(REFRESH),
-            Some(REFRESH + TICK),
-            Some(TOO_OLD + TICK),
-        );
-        for (name, (age, fetching), last_end, steps) in [
-            ("none", known(none), None, [Some(Fetch), None, None, None]),
-            ("too old", known(old), None, [Some(Fetch), None, None, None]),
-            (
-                "failed",
-                known(none),
-                Some(SECOND - TICK),
-                [Some(Keep), None, None, None],
-            ),
-            (
-                "failed, too old",
-                known(old),
-                Some(SECOND - TICK),
-                [Some(Keep), None, None, None],
-            ),
-            (
-                "failed before",
-                known(none),
-                Some(SECOND),
-                [Some(Fetch), None, None, None],
-            ),
-            (
-                "good",
-                known(good),
-                Some(QUIET),
-                [None, Some(Keep), Some(Fetch), Some(Fetch)],
-            ),
-            (
-                "good, quiet",
-                known(good),
-                Some(QUIET - TICK),
-                [None, Some(Keep), Some(Keep), Some(Keep)],
-            ),
-            (
-                "stale",
-                known(stale),
-                Some(QUIET),
-                [None, Some(Fetch), Some(Fetch), Some(Fetch)],
-            ),
-            (
-                "stale at its end",
-                known(Some(TOO_OLD)),
-                Some(QUIET),
-                [None, Some(Fetch), Some(Fetch), Some(Fetch)],
-            ),
-            (
-                "stale, quiet",
-                known(stale),
-                Some(QUIET - TICK),
-                [None, Some(Keep), Some(Keep), Some(Keep)],
-            ),
-            (
-                "none, fetching",
-                fetching(none),
-                None,
-                [Some(Wait), None, None, None],
-            ),
-            (
-                "too old, fetching",
-                fetching(old),
-                Some(QUIET),
-                [Some(Wait), None, None, None],
-            ),
-            (
-                "good, fetching",
-                fetching(good),
-                Some(QUIET),
-                [None, Some(Keep), Some(Wait), Some(Keep)],
-            ),
-            (
-                "stale, fetching",
-                fetching(stale),
-                Some(QUIET),
-                [None, Some(Keep), Some(Wait), Some(Keep)],
-            ),
-            (
-                "the parent fetches",
-                parent(none),
-                None,
-                [Some(Fetch), None, None, None],
-            ),
-        ] {
-            let state = State {
-                keys: age.map(|age| Fetched {
-                    keys: Arc::new(keys().unwrap()),
-                    at: end - age,
-                }),
-                fetching,
-                ended_at: last_end.map(|ago| end - ago),
-                ..Default::default()
-            };
-            let verdicts = [
-                Verdict::NoKeys,
-                Verdict::Believed,
-                Verdict::UnknownKey,
-                Verdict::WrongSignature,
-            ];
-            for (verdict, step) in verdicts.into_iter().zip(steps) {
-                let Some(step) = step else { continue };
-                assert_eq!(state.step(verdict, end), step, "{name}: {verdict:?}");
-            }
         }
     }
 
@@ -521,7 +385,12 @@ mod tests {
             let refused = format!("UnknownKey by keys of {age:?}");
             assert_eq!(world.check(slow(fetch), unknown), refused);
             assert_eq!(world.check(never, believed), "believed");
-            world.pass(QUIET);
+            // A second after a failure, keys or not.
+            world.pass(SECOND - TICK);
+            let age = *world.now.lock().unwrap() - fetched_at;
+            let refused = format!("UnknownKey by keys of {age:?}");
+            assert_eq!(world.check(never, unknown), refused);
+            world.pass(TICK);
         }
     }
 
@@ -533,8 +402,11 @@ mod tests {
         assert_eq!(world.check(never, believed), "believed");
         world.pass(TICK);
         assert_eq!(world.check(offline, believed), "believed");
+        world.pass(QUIET - TICK);
         assert_eq!(world.check(never, believed), "believed", "quiet");
-        world.pass(TOO_OLD - REFRESH - TICK);
+        world.pass(TICK);
+        assert_eq!(world.check(offline, believed), "believed");
+        world.pass(TOO_OLD - REFRESH - QUIET - TICK);
         assert_eq!(world.check(offline, believed), "believed");
         world.pass(TICK);
         assert_eq!(world.check(never, believed), "offline");
@@ -607,37 +479,94 @@ mod tests {
 
     /// A caller that waited would not return before the fetch ends.
     #[test]
-    fn while_there_are_keys_only_an_unknown_key_waits() {
+    fn a_token_that_the_keys_believe_waits_for_no_fetch() {
         for age in [QUIET, REFRESH + SECOND] {
-            let world = World::new();
+            let world = &World::new();
             assert_eq!(world.check(keys, believed), "believed");
             world.pass(age);
             thread::scope(|scope| {
-                let (_, caller) = in_flight(&world, keys, || {
+                let (_, callers) = in_flight(world, keys, || {
                     for _ in 0..8 {
                         assert_eq!(world.check(never, believed), "believed");
-                        let refused = format!("WrongSignature by keys of {age:?}");
-                        assert_eq!(world.check(never, forged), refused);
                     }
-                    scope.spawn(|| world.check(never, unknown))
+                    let judges = [unknown as fn(&Keys) -> _, forged];
+                    judges.map(|judge| scope.spawn(move || world.check(never, judge)))
                 });
-                assert_eq!(caller.join().unwrap(), "UnknownKey by keys of 0ns");
+                let [unknown, forged] = callers.map(|caller| caller.join().unwrap());
+                assert_eq!(unknown, "UnknownKey by keys of 0ns");
+                assert_eq!(forged, "WrongSignature by keys of 0ns");
             });
         }
     }
 
+    /// A logger may check tokens, and is called while keys are fetched.
+    #[test]
+    fn a_fetch_waits_for_no_fetch() {
+        let world = World::new();
+        let fetch = || {
+            assert_eq!(world.check(never, believed), in_flight_message());
+            let other = || Instant::now();
+            let other = world.cache.check(("us1", "key"), other, never, believed);
+            assert_eq!(said(other), in_flight_message());
+            keys()
+        };
+        assert_eq!(world.check(fetch, believed), "believed");
+        world.pass(QUIET);
+        let fetch = || {
+            assert_eq!(world.check(never, believed), "believed");
+            assert_eq!(world.check(never, unknown), "UnknownKey by keys of 60s");
+            keys()
+        };
+        assert_eq!(world.check(fetch, unknown), "UnknownKey by keys of 0ns");
+        // Nor does it keep the thread from fetching later.
+        let panics = || -> Result<Keys, GSException> { panic!("in the fetch") };
+        world.pass(QUIET);
+        let check = AssertUnwindSafe(|| world.check(panics, unknown));
+        assert!(catch_unwind(check).is_err());
+        world.pass(SECOND);
+        assert_eq!(world.check(keys, unknown), "UnknownKey by keys of 0ns");
+    }
+
+    fn in_flight_message() -> String {
+        super::in_flight().error_message().into()
+    }
+
+    #[test]
+    fn other_sites_cost_a_site_in_use_nothing() {
+        let cache = KeyCache::default();
+        let check =
+            |site: usize, fetch: fn() -> _| said(cache.check(site, Instant::now, fetch, believed));
+        for site in 0..10 {
+            assert_eq!(check(site, keys), "believed");
+        }
+        for other in 10..10 + 2 * CAPACITY {
+            assert_eq!(check(other, offline), "offline");
+        }
+        for site in 0..10 {
+            assert_eq!(check(site, never), "believed");
+        }
+        // Of sites with keys the least recently used goes.
+        for other in 10..CAPACITY {
+            assert_eq!(check(10 * CAPACITY + other, keys), "believed");
+            assert_eq!(check(0, never), "believed");
+        }
+        assert_eq!(check(20 * CAPACITY, keys), "believed");
+        assert_eq!(check(0, never), "believed");
+        assert_eq!(check(1, offline), "offline");
+    }
+
     #[test]
     fn sites_do_not_share_keys_nor_failures() {
-        let cache = KeyCache::new(WAIT);
+        let cache = KeyCache::default();
         let check = |site, fetch: fn() -> _| said(cache.check(site, Instant::now, fetch, believed));
         let wrong = || Err(GSException::new(400_093, "Invalid ApiKey parameter"));
         assert_eq!(
-            check(("EU1.gigya.com", "wrong"), wrong),
+            check(("eu1.gigya.com", "wrong"), wrong),
             "Invalid ApiKey parameter"
         );
         assert_eq!(check(("eu1.gigya.com", "3_key"), keys), "believed");
         assert_eq!(check(("us1.gigya.com", "3_key"), offline), "offline");
-        assert_eq!(check(("eu1.GIGYA.com", "3_key"), never), "believed");
+        assert_eq!(check(("eu1.gigya.com", "3_key"), never), "believed");
         assert_eq!(check(("eu1.gigya.com", "3_KEY"), offline), "offline");
     }
 }

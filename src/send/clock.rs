@@ -1,66 +1,75 @@
-//! Timestamps, nonces and per-host clock offsets.
+//! Timestamps, nonces and the offsets of the API's clocks.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use crate::call::form::Stamp;
+use crate::crypto;
+use crate::reading::Reply;
 use crate::sig_utils::current_time_millis;
-use crate::sync::{BoundedMap, process_id};
+use crate::sync::{LruMap, process_id};
+use crate::transport::TrustId;
 
 /// The largest offset that is learned over http, in seconds in either direction: anyone on
 /// the wire could have a request signed for a later day, and replay it then.
 const MOST_OVER_HTTP: u64 = 24 * 3600;
 
-/// How many hosts' clocks are kept.
+/// How many clocks are kept.
 const CAPACITY: usize = 256;
 
-/// The offsets of the hosts' clocks, and the last nonce.
-pub(crate) struct Clock {
-    /// How many seconds each host's clock is ahead of this machine's; 0 if unknown.
-    offsets: BoundedMap<String, i64>,
+/// Whose clock it is, and who vouches for that: what was learned over http dates no request
+/// over https, and what was learned under other CA certificates none under these.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ClockId {
+    pub(super) host: String,
+    /// `None` over http.
+    pub(super) trust: Option<TrustId>,
+}
+
+/// The offsets of the API's clocks, and the last nonce.
+pub(super) struct Clock {
+    /// How many seconds each clock is ahead of this machine's; 0 if unknown.
+    offsets: LruMap<ClockId, i64>,
     last_nonce: AtomicU64,
+    random: Random,
 }
 
 impl Default for Clock {
     fn default() -> Self {
         Clock {
-            offsets: BoundedMap::new(CAPACITY),
+            offsets: LruMap::new(CAPACITY, |_| Some(0)),
             last_nonce: AtomicU64::new(0),
+            random: Random::new(),
         }
     }
 }
 
 /// A correction, to be undone if it proves wrong.
-pub(crate) struct Correction {
+pub(super) struct Correction {
     before: i64,
     after: i64,
 }
 
 impl Clock {
-    /// A stamp with the current time, by the host's clock.
-    pub(crate) fn stamp(&self, host: &str) -> Stamp {
-        self.stamp_in(process_id(), host)
-    }
-
-    /// The same, where the id of the process is known.
-    pub(crate) fn stamp_in(&self, process: u32, host: &str) -> Stamp {
+    /// A stamp with the current time, by this clock or this machine's.
+    pub(super) fn stamp(&self, clock: Option<&ClockId>) -> Stamp {
         let now = current_time_millis();
-        let offset = self.offsets.get(host).unwrap_or(0);
+        let offset = clock.and_then(|clock| self.offsets.get(clock)).unwrap_or(0);
         Stamp {
             timestamp: (now / 1000).saturating_add_signed(offset),
-            nonce: self.nonce(now, process),
+            nonce: self.nonce(now),
             offset,
         }
     }
 
-    fn nonce(&self, millis: u64, process: u32) -> u64 {
+    fn nonce(&self, millis: u64) -> u64 {
         /// Six digits after the milliseconds: this fits in 64 bits until 2554.
         const RANDOM: u64 = 1_000_000;
 
         let wanted = millis
             .saturating_mul(RANDOM)
-            .saturating_add(random_of(&RandomState::new(), process) % RANDOM);
+            .saturating_add(self.random.next() % RANDOM);
         let next = |last: u64| Some(wanted.max(last.saturating_add(1)));
         let last = self
             .last_nonce
@@ -69,29 +78,23 @@ impl Clock {
         wanted.max(last.saturating_add(1))
     }
 
-    /// Learns the clock of a host that has refused the timestamp of a stamp.
+    /// Learns a clock that has refused the timestamp of a stamp.
     ///
-    /// * `date`: the host's current time.
+    /// * `theirs`: what it shows now, in Unix seconds.
     ///
-    /// Returns what was learned, by this thread or meanwhile by another; `None`
-    /// without a date, or with one that the stamp has followed already.
-    pub(crate) fn learn(
-        &self,
-        host: &str,
-        https: bool,
-        stamp: &Stamp,
-        date: Option<SystemTime>,
-    ) -> Option<Correction> {
-        let theirs = date?.duration_since(UNIX_EPOCH).ok()?;
+    /// Returns what was learned, by this thread or meanwhile by another; `None` if the stamp
+    /// has followed that clock already.
+    pub(super) fn learn(&self, clock: &ClockId, stamp: &Stamp, theirs: i64) -> Option<Correction> {
         let ours = (current_time_millis() / 1000) as i64;
-        let after = theirs.as_secs() as i64 - ours;
-        let too_far = !https && after.unsigned_abs() > MOST_OVER_HTTP;
-        // The header has whole seconds: a difference of one is not significant.
+        let after = theirs.saturating_sub(ours);
+        let too_far = clock.trust.is_none() && after.unsigned_abs() > MOST_OVER_HTTP;
+        // Answers have whole seconds: a difference of one is not significant.
         if too_far || stamp.offset.abs_diff(after) <= 1 {
             return None;
         }
-        self.exchange(host, stamp.offset, after);
+        self.exchange(clock, stamp.offset, after);
         if after.unsigned_abs() > 60 {
+            let host = &clock.host;
             ::log::warn!("the clock of {host} is {after} s ahead of this machine's: corrected");
         }
         Some(Correction {
@@ -101,48 +104,135 @@ impl Clock {
     }
 
     /// Undoes a correction that did not help.
-    pub(crate) fn undo(&self, host: &str, correction: Correction) {
-        self.exchange(host, correction.after, correction.before);
+    pub(super) fn undo(&self, clock: &ClockId, correction: Correction) {
+        self.exchange(clock, correction.after, correction.before);
     }
 
-    /// Sets a host's offset, unless another thread has set it meanwhile.
-    fn exchange(&self, host: &str, expected: i64, new: i64) {
-        self.offsets.update(host.to_string(), |present| {
+    /// Sets an offset, unless another thread has set it meanwhile.
+    fn exchange(&self, clock: &ClockId, expected: i64, new: i64) {
+        self.offsets.update(clock.clone(), |present| {
             let present = present.copied().unwrap_or(0);
             Some(if present == expected { new } else { present })
         });
     }
+
+    /// A random number from 0 up to 1.
+    pub(super) fn chance(&self) -> f64 {
+        (self.random.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
 }
 
-/// Seeded by the operating system, different each time; not for secrets.
-fn random() -> u64 {
-    random_of(&RandomState::new(), process_id())
+/// The time of a clock that has refused a request, in Unix seconds: the API's own, which is
+/// not that of a gateway in front of it, if the answer gives it.
+pub(super) fn time_of(refusal: &Reply) -> Option<i64> {
+    let own = refusal.field("time");
+    own.and_then(|time| rfc3339(&time)).or_else(|| {
+        let date = refusal.date()?.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(date.as_secs()).ok()
+    })
 }
 
-/// Parent and child of a fork have the same seed, and would go on with the same numbers.
-fn random_of(seed: &RandomState, process: u32) -> u64 {
-    seed.hash_one(process)
+/// The Unix seconds of a date and time as RFC 3339 writes it, with any offset or fraction.
+fn rfc3339(text: &str) -> Option<i64> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let (time, rest) = rest.strip_prefix(['T', 't', ' '])?.split_at_checked(8)?;
+    let number = |text: &str| {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| text.parse::<i64>().ok())?
+    };
+    let three = |text: &str, between: u8| {
+        let parts: Vec<_> = text.split(between as char).map(number).collect();
+        match parts.as_slice() {
+            [Some(a), Some(b), Some(c)] => Some([*a, *b, *c]),
+            _ => None,
+        }
+    };
+    let [year, month, day] = three(date, b'-').filter(|_| date.as_bytes().get(4) == Some(&b'-'))?;
+    let [hour, minute, second] = three(time, b':')?;
+    let rest = match rest.strip_prefix('.') {
+        Some(fraction) => fraction.trim_start_matches(|c: char| c.is_ascii_digit()),
+        None => rest,
+    };
+    let offset = match rest.split_at_checked(1)? {
+        ("Z" | "z", "") => 0,
+        (sign @ ("+" | "-"), by) => {
+            let (hours, minutes) = by.split_once(':')?;
+            let by = number(hours)? * 3600 + number(minutes)? * 60;
+            if sign == "+" { by } else { -by }
+        }
+        _ => return None,
+    };
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let february = if is_leap { 29 } else { 28 };
+    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let months = lengths.get(..usize::try_from(month.checked_sub(1)?).ok()?)?;
+    let length = lengths.get(months.len())?;
+    // A leap second is the one after it.
+    if !(1..=*length).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let before = year - 1;
+    let leap_days = before.div_euclid(4) - before.div_euclid(100) + before.div_euclid(400);
+    /// From the year 1 to 1970.
+    const EPOCH: i64 = 719_162;
+    let days = before * 365 + leap_days + months.iter().sum::<i64>() + day - 1 - EPOCH;
+    Some(days * 86_400 + hour * 3600 + minute * 60 + second - offset)
 }
 
-/// A random number from 0 up to 1.
-pub(crate) fn chance() -> f64 {
-    (random() >> 11) as f64 / (1u64 << 53) as f64
+/// Random numbers, not for secrets.
+struct Random {
+    seed: RandomState,
+    of_process: u64,
+    drawn: AtomicU64,
+}
+
+impl Random {
+    fn new() -> Self {
+        // Parent and child of a fork have the same `RandomState`, and a process id comes
+        // again: neither alone tells two handles apart.
+        let own = crypto::random().map(u64::from_ne_bytes);
+        Random {
+            seed: RandomState::new(),
+            of_process: own.unwrap_or_else(current_time_millis) ^ u64::from(process_id()),
+            drawn: AtomicU64::new(0),
+        }
+    }
+
+    fn next(&self) -> u64 {
+        let mut hasher = self.seed.build_hasher();
+        hasher.write_u64(self.of_process);
+        hasher.write_u64(self.drawn.fetch_add(1, Ordering::Relaxed));
+        hasher.finish()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::HashSet;
-    use std::time::Duration;
 
-    const DAY: u64 = 24 * 3600;
+    const DAY: i64 = 24 * 3600;
 
-    fn ahead(seconds: u64) -> Option<SystemTime> {
-        Some(SystemTime::now() + Duration::from_secs(seconds))
+    fn ahead(seconds: i64) -> i64 {
+        (current_time_millis() / 1000) as i64 + seconds
     }
 
-    fn offset(clock: &Clock, host: &str) -> i64 {
-        clock.stamp(host).offset
+    fn https(host: &str) -> ClockId {
+        ClockId {
+            host: host.into(),
+            trust: Some(TrustId::DEFAULT),
+        }
+    }
+
+    fn http(host: &str) -> ClockId {
+        ClockId {
+            trust: None,
+            ..https(host)
+        }
+    }
+
+    fn offset(clock: &Clock, id: &ClockId) -> i64 {
+        clock.stamp(Some(id)).offset
     }
 
     #[test]
@@ -150,7 +240,7 @@ mod tests {
         let clock = Clock::default();
         let stamps = || {
             (0..10_000)
-                .map(|_| clock.stamp("a").nonce)
+                .map(|_| clock.stamp(Some(&http("a"))).nonce)
                 .collect::<Vec<_>>()
         };
         let nonces: HashSet<u64> = std::thread::scope(|scope| {
@@ -161,62 +251,127 @@ mod tests {
             nonces.collect()
         });
         assert_eq!(nonces.len(), 40_000);
-        let millis = clock.stamp("a").nonce / 1_000_000;
+        let millis = clock.stamp(Some(&http("a"))).nonce / 1_000_000;
         assert!(millis.abs_diff(current_time_millis()) < 3_600_000);
     }
 
+    /// Two processes in the same millisecond: parent and child, or on two machines.
     #[test]
-    fn parent_and_child_of_a_fork_do_not_draw_the_same_numbers() {
-        let seed = RandomState::new();
-        assert_ne!(random_of(&seed, 1), random_of(&seed, 2));
+    fn two_handles_draw_different_digits() {
+        let digits = |_| Clock::default().nonce(1) % 1_000_000;
+        let digits: HashSet<u64> = (0..100).map(digits).collect();
+        assert!(digits.len() > 90, "{digits:?}");
+        let one = Clock::default();
+        let digits: HashSet<u64> = (1..100)
+            .map(|millis| one.nonce(millis) % 1_000_000)
+            .collect();
+        assert!(digits.len() > 90, "{digits:?}");
     }
 
     #[test]
-    fn each_host_has_its_own_clock() {
+    fn a_clock_is_learned_for_its_host_its_scheme_and_its_trust_alone() {
         let clock = Clock::default();
-        let stamp = clock.stamp("a");
-        assert!(clock.learn("a", true, &stamp, ahead(3600)).is_some());
-        assert!(offset(&clock, "a").abs_diff(3600) <= 1);
-        assert_eq!(offset(&clock, "b"), 0);
-        assert!(clock.learn("b", true, &stamp, None).is_none());
-        assert!(clock.learn("b", true, &stamp, ahead(0)).is_none());
+        let a = https("a");
+        let stamp = clock.stamp(Some(&a));
+        assert!(clock.learn(&a, &stamp, ahead(3600)).is_some());
+        assert!(offset(&clock, &a).abs_diff(3600) <= 1);
+        assert_eq!(offset(&clock, &https("b")), 0);
+        assert_eq!(offset(&clock, &http("a")), 0);
+        assert!(clock.learn(&http("b"), &stamp, ahead(7200)).is_some());
+        assert_eq!(offset(&clock, &https("b")), 0);
+    }
+
+    #[test]
+    fn a_difference_of_two_seconds_is_learned_and_one_of_a_second_is_not() {
+        let clock = Clock::default();
+        let (a, stamp) = (https("a"), clock.stamp(Some(&https("a"))));
+        // A second may have begun meanwhile.
+        for seconds in [0, 1, -1] {
+            let theirs = ahead(seconds);
+            let learned = clock.learn(&a, &stamp, theirs).is_some();
+            assert!(!learned || ahead(seconds) != theirs, "{seconds}");
+        }
+        for seconds in [3, -3] {
+            let clock = Clock::default();
+            assert!(clock.learn(&a, &stamp, ahead(seconds)).is_some());
+        }
+        assert!(clock.learn(&a, &stamp, i64::MAX).is_some());
+        assert!(clock.learn(&a, &stamp, i64::MIN).is_some());
     }
 
     #[test]
     fn who_answers_over_http_moves_the_clock_by_a_day_at_most() {
         let clock = Clock::default();
-        let stamp = clock.stamp("a");
-        assert!(clock.learn("a", false, &stamp, ahead(DAY + 60)).is_none());
-        assert_eq!(offset(&clock, "a"), 0);
-        assert!(clock.learn("a", true, &stamp, ahead(DAY + 60)).is_some());
-        let past = SystemTime::now() - Duration::from_secs(DAY + 60);
-        assert!(clock.learn("b", false, &stamp, Some(past)).is_none());
-        assert!(clock.learn("b", false, &stamp, ahead(DAY - 60)).is_some());
+        let stamp = clock.stamp(Some(&http("a")));
+        assert!(clock.learn(&http("a"), &stamp, ahead(DAY + 60)).is_none());
+        assert_eq!(offset(&clock, &http("a")), 0);
+        assert!(clock.learn(&https("a"), &stamp, ahead(DAY + 60)).is_some());
+        assert!(clock.learn(&http("b"), &stamp, ahead(-DAY - 60)).is_none());
+        assert!(clock.learn(&http("b"), &stamp, ahead(DAY - 60)).is_some());
     }
 
     #[test]
     fn threads_that_are_refused_together_all_learn() {
         let clock = Clock::default();
+        let a = https("a");
         // Stamped before anybody had learned, refused after somebody had.
-        let stamps: Vec<Stamp> = (0..16).map(|_| clock.stamp("a")).collect();
+        let stamps: Vec<Stamp> = (0..16).map(|_| clock.stamp(Some(&a))).collect();
         for stamp in &stamps {
-            assert!(clock.learn("a", true, stamp, ahead(3600)).is_some());
+            assert!(clock.learn(&a, stamp, ahead(3600)).is_some());
         }
         // A correction that proves wrong is undone, unless it has been replaced.
-        let correction = clock
-            .learn("a", true, &clock.stamp("a"), ahead(7200))
-            .unwrap();
-        clock.undo("a", correction);
-        assert!(offset(&clock, "a").abs_diff(3600) <= 1);
-        let wrong = clock
-            .learn("a", true, &clock.stamp("a"), ahead(7200))
-            .unwrap();
-        assert!(
+        let learn = |seconds| {
             clock
-                .learn("a", true, &clock.stamp("a"), ahead(100))
-                .is_some()
-        );
-        clock.undo("a", wrong);
-        assert!(offset(&clock, "a").abs_diff(100) <= 1);
+                .learn(&a, &clock.stamp(Some(&a)), ahead(seconds))
+                .unwrap()
+        };
+        clock.undo(&a, learn(7200));
+        assert!(offset(&clock, &a).abs_diff(3600) <= 1);
+        let wrong = learn(7200);
+        learn(100);
+        clock.undo(&a, wrong);
+        assert!(offset(&clock, &a).abs_diff(100) <= 1);
+    }
+
+    #[test]
+    fn times_are_read_as_rfc_3339_writes_them() {
+        for (text, seconds) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1970-01-01T00:00:00.000Z", 0),
+            ("1969-12-31T23:59:59Z", -1),
+            ("2021-03-01T12:34:56.7891234567Z", 1_614_602_096),
+            ("2021-03-01t12:34:56z", 1_614_602_096),
+            ("2021-03-01 14:04:56+01:30", 1_614_602_096),
+            ("2021-03-01T04:34:56.7-08:00", 1_614_602_096),
+            ("2020-02-29T00:00:00Z", 1_582_934_400),
+            ("2000-02-29T00:00:00Z", 951_782_400),
+            ("2016-12-31T23:59:60Z", 1_483_228_800),
+            ("9999-12-31T23:59:59Z", 253_402_300_799),
+            ("0001-01-01T00:00:00Z", -62_135_596_800),
+        ] {
+            assert_eq!(rfc3339(text), Some(seconds), "{text}");
+        }
+        for text in [
+            "",
+            "2021-03-01",
+            "2021-03-01T12:34:56",
+            "2021-03-01T12:34:56+0100",
+            "2021-03-01T12:34:56Zulu",
+            "2021-03-01T12:34Z",
+            "2021-02-29T00:00:00Z",
+            "1900-02-29T00:00:00Z",
+            "2021-13-01T00:00:00Z",
+            "2021-00-01T00:00:00Z",
+            "2021-01-00T00:00:00Z",
+            "2021-01-01T24:00:00Z",
+            "2021-01-01T00:60:00Z",
+            "+021-01-01T00:00:00Z",
+            "20210301T123456Z",
+            "Mon, 01 Mar 2021 12:34:56 GMT",
+            "2021-03-01T12:34:56\u{ff0b}01:00",
+            "2021\u{2010}03-01T12:34:56Z",
+        ] {
+            assert_eq!(rfc3339(text), None, "{text}");
+        }
     }
 }

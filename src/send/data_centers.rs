@@ -3,37 +3,38 @@
 use crate::call::Call;
 use crate::call::host::is_plain;
 use crate::reading::Reply;
-use crate::sync::BoundedMap;
+use crate::sync::LruMap;
+use crate::transport::TrustId;
 
 /// How many API keys are kept.
 const CAPACITY: usize = 256;
 
-/// API key → API domain, for the keys that were refused elsewhere.
-pub(crate) struct DataCenters(BoundedMap<String, String>);
+/// API key and who vouches for the answers → API domain, for keys that were refused elsewhere.
+pub(super) struct DataCenters(LruMap<(String, TrustId), String>);
 
 impl Default for DataCenters {
     fn default() -> Self {
-        DataCenters(BoundedMap::new(CAPACITY))
+        DataCenters(LruMap::new(CAPACITY, |_| Some(0)))
     }
 }
 
 impl DataCenters {
-    /// The API domain of a call, if it has been learned and the caller allows following.
-    pub(super) fn of(&self, call: &Call) -> Option<String> {
-        let api_key = call.api_key.as_ref().filter(|_| may_follow(call))?;
-        self.0.get(api_key)
+    /// The API domain of a call, if it has been learned.
+    pub(super) fn of(&self, call: &Call, trust: TrustId) -> Option<String> {
+        self.0.get(&(call.api_key.clone()?, trust))
     }
 
-    pub(super) fn learn(&self, call: &Call, domain: &str) {
+    pub(super) fn learn(&self, call: &Call, trust: TrustId, domain: &str) {
         if let Some(api_key) = &call.api_key {
-            self.0.update(api_key.clone(), |_| Some(domain.to_string()));
+            let key = (api_key.clone(), trust);
+            self.0.update(key, |_| Some(domain.to_string()));
         }
     }
 
     /// Forgets a data center that could not be reached.
-    pub(super) fn forget(&self, call: &Call) {
+    pub(super) fn forget(&self, call: &Call, trust: TrustId) {
         if let Some(api_key) = &call.api_key {
-            self.0.update(api_key.clone(), |_| None);
+            self.0.update((api_key.clone(), trust), |_| None);
         }
     }
 }
@@ -44,7 +45,8 @@ pub(super) fn named_by(refusal: &Reply, call: &Call) -> Option<String> {
     (may_follow(call) && is_gigyas(&domain)).then(|| domain.into_owned())
 }
 
-fn may_follow(call: &Call) -> bool {
+/// Whether the caller allows following; a host override is final.
+pub(super) fn may_follow(call: &Call) -> bool {
     call.follows_data_center && call.host_override.is_none()
 }
 

@@ -76,10 +76,8 @@ impl History {
     ///
     /// * `secrets`: what is not shown even of a whole log.
     fn add_attempt(&self, attempt: &Attempt, secrets: &Secrets, log: &mut Log) -> Option<()> {
-        let target = self.call.target(self.domain(attempt)).ok()?;
-        let form = self
-            .call
-            .form(&self.call.credentials().ok()?, attempt.stamp);
+        let (target, credentials) = self.call.target(self.domain(attempt)).ok()?;
+        let form = self.call.form(&credentials, attempt.stamp);
         let body = match &attempt.signature {
             None => form.text,
             Some(signature) => {
@@ -173,7 +171,7 @@ impl response::History for History {
             }
         } else if let Some(last) = self.attempts.last() {
             let target = call.target(self.domain(last));
-            log.text("URL", target.as_ref().map_or("", |target| &target.url));
+            log.text("URL", target.as_ref().map_or("", |(target, _)| &target.url));
         }
         if self.attempts.len() > 1 {
             let came = self.attempts.iter().filter_map(|attempt| attempt.came);

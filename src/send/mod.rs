@@ -27,7 +27,7 @@ mod history;
 mod reply;
 
 use std::path::Path;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::log::warn;
@@ -43,55 +43,64 @@ use crate::crypto::pem::signing_key;
 use crate::crypto::rs256::RsaSigner;
 use crate::error::GSException;
 use crate::error_codes::*;
+use crate::keys::KeyCache;
 use crate::log;
 use crate::outcome::Outcome;
 use crate::pem::Pem;
 use crate::reading::Reply;
 use crate::response::GSResponse;
-use crate::sync::process_id;
-use crate::transport::{Limits, Route, Settings, Transport, TransportError};
+use crate::sync::PerProcess;
+use crate::transport::{Limits, Route, Settings, Transport, TransportError, TrustId};
 use attempts::{Attempts, Transmission};
-use clock::{Clock, Correction};
-use data_centers::DataCenters;
+use clock::{Clock, ClockId, Correction};
+use data_centers::{DataCenters, may_follow};
 use history::History;
 pub(crate) use history::secrets_of;
 
-/// Time limits if the caller sets no timeout.
-#[derive(Clone, Copy)]
-struct DefaultLimits {
-    /// The whole send, including pauses.
-    total: Duration,
-    /// Connecting, including lookup, proxy and TLS.
-    connect: Duration,
-    /// Each read and each write.
-    io: Duration,
-}
+// Time limits if the caller sets no timeout: of the whole send, pauses included; of connecting,
+// look-up, proxy and TLS included; of each read and each write.
+const TOTAL: Duration = Duration::from_secs(3600);
+const CONNECT: Duration = Duration::from_secs(30);
+const IO: Duration = Duration::from_secs(120);
 
-impl Default for DefaultLimits {
-    fn default() -> Self {
-        DefaultLimits {
-            total: Duration::from_secs(3600),
-            connect: Duration::from_secs(30),
-            io: Duration::from_secs(120),
-        }
-    }
-}
-
-/// State that a process keeps between requests: connections, clocks, data centers, trust.
-#[derive(Default)]
+/// Sends calls with what a process keeps between requests; clones share that.
+#[derive(Clone, Default)]
 pub(crate) struct Sender {
+    state: Arc<State>,
+    /// The CA certificates that `GSRequest::set_ca_certs_path` names.
+    ca_certs: Option<Pem>,
+}
+
+/// What a process keeps: connections, clocks, data centers, sites' keys, trust.
+#[derive(Default)]
+struct State {
     clock: Clock,
     data_centers: DataCenters,
     transport: Transport,
-    limits: DefaultLimits,
-    /// The CA certificates that `GSRequest::set_ca_certs_path` names.
-    ca_certs: RwLock<Option<Pem>>,
+    keys: KeyCache<Site>,
 }
 
+/// The data center in lower case, the API key, and who vouches for the keys that come.
+type Site = (String, String, TrustId);
+
+/// Of this process.
+static SENDER: PerProcess<Sender> = PerProcess::new();
+
 /// The sender that all requests of the process share.
-pub(crate) fn sender() -> &'static Sender {
-    static SENDER: LazyLock<Sender> = LazyLock::new(Sender::default);
-    &SENDER
+pub(crate) fn sender() -> Sender {
+    SENDER.get(Sender::of_child).unwrap_or_else(|| Sender {
+        state: Arc::default(),
+        // Which certificates to trust is not known: none, which is 400003 over https.
+        ca_certs: Some(Pem::from(Path::new(""))),
+    })
+}
+
+/// Trusts the certificates in this file alone; an empty path restores the default trust store.
+pub(crate) fn set_ca_certs_path(path: &Path) {
+    let ca_certs = (!path.as_os_str().is_empty()).then(|| Pem::from(path));
+    SENDER.change(Sender::of_child, |sender| {
+        sender.ca_certs.clone_from(&ca_certs);
+    });
 }
 
 /// The progress of a call, which its next attempt depends on.
@@ -109,22 +118,45 @@ struct Progress {
 
 /// An attempt that has been made, whether or not its copies were sent.
 struct Attempt {
-    host: String,
-    https: bool,
-    stamp: Stamp,
-    /// Whether a wrong clock can be the reason for a refusal.
-    has_time: bool,
+    clock: ClockId,
+    /// If a wrong clock can be the reason for a refusal.
+    stamp: Option<Stamp>,
 }
 
 impl Sender {
-    /// Trusts the certificates in this file alone; an empty path restores the
-    /// default trust store.
-    pub(crate) fn set_ca_certs_path(&self, path: &Path) {
-        let pem = (!path.as_os_str().is_empty()).then(|| Pem::from(path));
-        *self
-            .ca_certs
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = pem;
+    /// The sender of a child that was forked: it inherits the CA certificates alone.
+    fn of_child(parents: &Self) -> Self {
+        Sender {
+            state: Arc::default(),
+            ca_certs: parents.ca_certs.clone(),
+        }
+    }
+
+    /// The keys of all sites.
+    pub(crate) fn keys(&self) -> &KeyCache<Site> {
+        &self.state.keys
+    }
+
+    /// Who vouches for servers, unless a request says otherwise.
+    ///
+    /// # Errors
+    /// 400003 when the CA certificates cannot be read.
+    pub(crate) fn trust(&self) -> Result<TrustId, GSException> {
+        self.state.transport.trust(self.ca_certs.as_ref())
+    }
+
+    fn trust_of(&self, call: &Call) -> Result<TrustId, GSException> {
+        self.state.transport.trust(self.ca_certs_of(call))
+    }
+
+    fn ca_certs_of<'a>(&'a self, call: &'a Call) -> Option<&'a Pem> {
+        call.ca_certs.as_ref().or(self.ca_certs.as_ref())
+    }
+
+    /// The data center that serves a call, if it has been learned.
+    fn data_center(&self, call: &Call) -> Option<String> {
+        let trust = may_follow(call).then(|| self.trust_of(call))?.ok()?;
+        self.state.data_centers.of(call, trust)
     }
 
     /// Sends a call. Errors of the SDK are returned as responses, too.
@@ -132,42 +164,33 @@ impl Sender {
         // `Instant` cannot count much further: a century means no limit.
         let timeout = timeout.map(|timeout| timeout.min(Duration::from_secs(3_000_000_000)));
         let mut history = History::new(Arc::clone(call), timeout);
-        let deadline = Instant::now() + timeout.unwrap_or(self.limits.total);
-        let limits = Limits {
-            deadline,
-            connect: timeout.is_none().then_some(self.limits.connect),
-            io: timeout.is_none().then_some(self.limits.io),
-        };
+        let limits = limits(timeout, Instant::now());
 
         let mut attempts = Attempts::default();
         let mut progress = Progress {
-            domain: self.data_centers.of(call),
+            domain: self.data_center(call),
             ..Default::default()
         };
         loop {
-            match self.attempt(call, &progress, limits, &mut attempts, &mut history) {
+            let this = match self.attempt(call, &progress, limits, &mut attempts, &mut history) {
+                Ok(this) => this,
                 Err(error) => {
                     attempts.push(Reply::of_exception(&error, call));
                     break;
                 }
-                Ok(this) => {
-                    let Some(pause) = self.next_attempt(call, &this, &attempts, &mut progress)
-                    else {
-                        break;
-                    };
-                    if Instant::now()
-                        .checked_add(pause)
-                        .is_none_or(|at| at >= deadline)
-                    {
-                        break;
-                    }
-                    let last = attempts.last();
-                    let code = last.map_or(0, |reply| reply.code);
-                    warn!("{}: sent again after error {code}", call.api_method);
-                    if !pause.is_zero() {
-                        std::thread::sleep(pause);
-                    }
-                }
+            };
+            let Some(pause) = self.next_attempt(call, &this, &attempts, &mut progress) else {
+                break;
+            };
+            let end = Instant::now().checked_add(pause);
+            if end.is_none_or(|end| end >= limits.deadline) {
+                break;
+            }
+            let last = attempts.last();
+            let code = last.map_or(0, |reply| reply.code);
+            warn!("{}: sent again after error {code}", call.api_method);
+            if call.is_cancelled_within(pause) {
+                break;
             }
         }
         let nothing = || {
@@ -191,14 +214,17 @@ impl Sender {
         attempts: &mut Attempts,
         history: &mut History,
     ) -> Result<Attempt, GSException> {
+        attempts.begin();
         let domain = progress.domain.as_ref();
-        let target = call.target(domain.unwrap_or(&call.api_domain))?;
-        let credentials = call.credentials()?;
-        let process = process_id();
-        let route = self.route(call, &target, process)?;
+        let (target, credentials) = call.target(domain.unwrap_or(&call.api_domain))?;
+        let route = self.route(call, &target)?;
+        let clock = ClockId {
+            host: target.host.clone(),
+            trust: route.trust,
+        };
         let bearer = Bearer::of(&credentials)?;
 
-        let stamp = self.clock.stamp_in(process, &target.host);
+        let stamp = self.state.clock.stamp(Some(&clock));
         let form = call.form(&credentials, stamp);
         let signature = target.sign(&form);
         let body = match &signature {
@@ -217,17 +243,7 @@ impl Sender {
             came: None,
         });
 
-        let limits = match call
-            .try_timeout
-            .and_then(|time| Instant::now().checked_add(time))
-        {
-            None => limits,
-            Some(at) => Limits {
-                deadline: at.min(limits.deadline),
-                connect: None,
-                io: None,
-            },
-        };
+        let limits = within(limits, call.try_timeout, Instant::now());
         let copy = || {
             let mut copy = Request::new(body.as_bytes());
             *copy.uri_mut() = target.uri.clone();
@@ -238,13 +254,15 @@ impl Sender {
             copy
         };
         let may_arrive_twice = credentials.has_nonce() || call.idempotent;
-        attempts.begin();
         transmit(may_arrive_twice, |fresh| {
+            if call.is_cancelled_within(Duration::ZERO) {
+                return None;
+            }
             if fresh {
                 warn!("{}: sent again, a connection had ended", call.api_method);
             }
             let started = Instant::now();
-            let answer = self.transport.exchange(&route, copy(), limits, fresh);
+            let answer = self.state.transport.exchange(&route, copy(), limits, fresh);
             let (reply, failure) = match answer {
                 Ok(answer) => (Reply::of_answer(answer, call), None),
                 Err(error) => (Reply::of_failure(&error, call), Some(error)),
@@ -255,10 +273,8 @@ impl Sender {
         });
         history.came(attempts.last());
         Ok(Attempt {
-            host: target.host.clone(),
-            https: target.https,
-            stamp,
-            has_time: credentials.has_time(),
+            clock,
+            stamp: credentials.has_time().then_some(stamp),
         })
     }
 
@@ -277,7 +293,10 @@ impl Sender {
             return None; // that settles it, whatever went before
         }
         if last == Transmission::NotSent && progress.domain.take().is_some() {
-            self.data_centers.forget(call);
+            // By what it was learned by, if that is still the trust of now.
+            if let Ok(trust) = self.trust_of(call) {
+                self.state.data_centers.forget(call, trust);
+            }
         }
 
         let may_retry = progress.retries < call.retries;
@@ -286,16 +305,12 @@ impl Sender {
             return None;
         }
         let not_executed = last == Transmission::NotExecuted;
-        let (c, f) = match reply.code {
-            REQUEST_HAS_EXPIRED if not_executed => (
-                this.has_time && self.correct_clock(this, reply, progress),
-                false,
-            ),
-            INVALID_DATA_CENTER if not_executed => {
-                (false, self.change_data_center(call, this, reply, progress))
-            }
-            _ => (false, false),
-        };
+        let c = not_executed
+            && reply.code == REQUEST_HAS_EXPIRED
+            && self.correct_clock(this, reply, progress);
+        let f = not_executed
+            && reply.code == INVALID_DATA_CENTER
+            && self.change_data_center(call, this, reply, progress);
         if (c || f) && !attempts.is_open() {
             return Some(Duration::ZERO);
         }
@@ -308,25 +323,24 @@ impl Sender {
         if !(c || d || e || f) {
             return None;
         }
-        let pause = pause(progress.retries).max(reply.retry_after().unwrap_or_default());
+        let pause = self.pause(progress.retries);
         progress.retries += 1;
-        Some(pause)
+        Some(pause.max(reply.retry_after().unwrap_or_default()))
     }
 
     /// Row c: learns the API's clock, once.
-    fn correct_clock(&self, this: &Attempt, reply: &Reply, progress: &mut Progress) -> bool {
+    fn correct_clock(&self, this: &Attempt, refusal: &Reply, progress: &mut Progress) -> bool {
+        let clock = &self.state.clock;
         match progress.correction.take() {
-            // The server's Date did not help: later requests must not use it.
-            Some(correction) => {
-                self.clock.undo(&this.host, correction);
-                false
-            }
+            // What the refusal gave did not help: later requests must not use it.
+            Some(correction) => clock.undo(&this.clock, correction),
             None => {
-                let (host, https) = (this.host.as_str(), this.https);
-                progress.correction = self.clock.learn(host, https, &this.stamp, reply.date());
-                progress.correction.is_some()
+                let stamp_and_time = this.stamp.as_ref().zip(clock::time_of(refusal));
+                progress.correction =
+                    stamp_and_time.and_then(|(stamp, time)| clock.learn(&this.clock, stamp, time));
             }
         }
+        progress.correction.is_some()
     }
 
     /// Row f: goes to the data center that the answer names, once.
@@ -334,21 +348,30 @@ impl Sender {
         &self,
         call: &Call,
         this: &Attempt,
-        reply: &Reply,
+        refusal: &Reply,
         progress: &mut Progress,
     ) -> bool {
-        let named = data_centers::named_by(reply, call);
+        let named = data_centers::named_by(refusal, call);
         // If the named one cannot be used, the refusal is returned as it is.
         let named = named.filter(|named| !progress.moved && call.target(named).is_ok());
         let Some(named) = named else {
             return false;
         };
         // Over http, anyone on the wire could send later requests elsewhere.
-        if this.https {
-            self.data_centers.learn(call, &named);
+        if let Some(trust) = this.clock.trust {
+            self.state.data_centers.learn(call, trust, &named);
         }
         (progress.moved, progress.domain) = (true, Some(named));
         true
+    }
+
+    /// How long to wait before a retry: 1, 2, 4 … s, up to 30, less up to a quarter at random,
+    /// so that clients that were refused together do not return together.
+    fn pause(&self, retries: u32) -> Duration {
+        let seconds = 1u64
+            .checked_shl(retries)
+            .map_or(30, |seconds| seconds.min(30));
+        Duration::from_secs(seconds).mul_f64(1.0 - self.state.clock.chance() / 4.0)
     }
 
     /// What `send` would post, for the caller's own HTTP client.
@@ -358,11 +381,16 @@ impl Sender {
                 "a client certificate belongs to the connection, and cannot be prepared",
             ));
         }
-        let domain = self.data_centers.of(call);
-        let target = call.target(domain.as_ref().unwrap_or(&call.api_domain))?;
-        let credentials = call.credentials()?;
+        let domain = self.data_center(call);
+        let (target, credentials) = call.target(domain.as_ref().unwrap_or(&call.api_domain))?;
         let bearer = Bearer::of(&credentials)?;
-        let stamp = self.clock.stamp(&target.host);
+        let trust = target.https.then(|| self.trust_of(call)).transpose();
+        // Under CA certificates that cannot be read, nothing has been learned.
+        let clock = trust.ok().map(|trust| ClockId {
+            host: target.host.clone(),
+            trust,
+        });
+        let stamp = self.state.clock.stamp(clock.as_ref());
         let mut headers = vec![(
             "Content-Type".to_string(),
             "application/x-www-form-urlencoded".to_string(),
@@ -383,21 +411,36 @@ impl Sender {
     }
 
     /// The route to the target of a call.
-    fn route(&self, call: &Call, target: &Target, process: u32) -> Result<Arc<Route>, GSException> {
-        let process_wide = self
-            .ca_certs
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        self.transport.route(&Settings {
-            process,
+    fn route(&self, call: &Call, target: &Target) -> Result<Arc<Route>, GSException> {
+        self.state.transport.route(&Settings {
             https: target.https,
             host: &target.host,
             direct: target.direct,
-            ca_certs: call.ca_certs.as_ref().or(process_wide.as_ref()),
+            ca_certs: self.ca_certs_of(call),
             client_cert: call.client_cert.as_ref(),
             proxy: call.proxy.as_deref(),
         })
+    }
+}
+
+/// The time limits of a call that begins now.
+fn limits(timeout: Option<Duration>, now: Instant) -> Limits {
+    Limits {
+        deadline: now + timeout.unwrap_or(TOTAL),
+        connect: timeout.is_none().then_some(CONNECT),
+        io: timeout.is_none().then_some(IO),
+    }
+}
+
+/// Those of an attempt that begins now and has a limit of its own, perhaps.
+fn within(limits: Limits, try_timeout: Option<Duration>, now: Instant) -> Limits {
+    match try_timeout.and_then(|time| now.checked_add(time)) {
+        None => limits,
+        Some(end) => Limits {
+            deadline: end.min(limits.deadline),
+            connect: None,
+            io: None,
+        },
     }
 }
 
@@ -488,15 +531,6 @@ fn unusable(key: &Pem, why: &str) -> GSException {
     GSException::invalid(format_args!("the private key {key} {why}"))
 }
 
-/// How long to wait before a retry: 1, 2, 4 … s, up to 30, less up to a quarter at random, so
-/// that clients that were refused together do not return together.
-fn pause(retries: u32) -> Duration {
-    let seconds = 1u64
-        .checked_shl(retries)
-        .map_or(30, |seconds| seconds.min(30));
-    Duration::from_secs(seconds).mul_f64(1.0 - clock::chance() / 4.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -520,17 +554,31 @@ mod tests {
     fn all_attempts_and_pauses_end_by_one_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let call = Arc::new(to_a_silent_server(&listener));
-        let mut sender = Sender::default();
-        sender.limits.total = Duration::from_secs(3);
         let started = Instant::now();
-        let response = sender.send(&call, None);
+        let response = Sender::default().send(&call, Some(Duration::from_secs(3)));
         assert_eq!(response.get_error_code(), REQUEST_TIMEOUT);
         assert_eq!(response.outcome(), Outcome::Unknown);
         let took = started.elapsed();
         assert!(
-            took >= Duration::from_secs(3) && took < Duration::from_secs(9),
+            took >= Duration::from_secs(3) && took < Duration::from_secs(60),
             "{took:?}"
         );
+    }
+
+    #[test]
+    fn limits_are_the_callers_or_the_default_ones_and_no_attempt_exceeds_them() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let show = |limits: Limits| (limits.deadline - now, limits.connect, limits.io);
+        let default = limits(None, now);
+        assert_eq!(show(default), (TOTAL, Some(CONNECT), Some(IO)));
+        let callers = limits(Some(10 * second), now);
+        assert_eq!(show(callers), (10 * second, None, None));
+        assert_eq!(show(within(default, None, now)), show(default));
+        for (whole, deadline) in [(default, 20), (callers, 10)] {
+            let of_attempt = within(whole, Some(20 * second), now);
+            assert_eq!(show(of_attempt), (deadline * second, None, None));
+        }
     }
 
     #[test]
@@ -548,10 +596,11 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_half_a_minute() {
+        let sender = Sender::default();
         for (retries, longest) in [(0, 1), (1, 2), (4, 16), (5, 30), (64, 30), (u32::MAX, 30)] {
             let longest = Duration::from_secs(longest);
             for _ in 0..100 {
-                let pause = pause(retries);
+                let pause = sender.pause(retries);
                 assert!(pause <= longest && pause >= longest * 3 / 4, "{pause:?}");
             }
         }

@@ -42,7 +42,6 @@ use resolver::Names;
 pub(crate) use route::{Route, Settings};
 pub(crate) use socket::Limits;
 use trust::Trust;
-#[allow(unused_imports)] // names the type
 pub(crate) use trust::TrustId;
 use wire::{Exchange, SingleConnection};
 
@@ -88,7 +87,6 @@ impl Transport {
     ///
     /// # Errors
     /// 400003 when they cannot be read.
-    #[allow(dead_code)] // for what is learned under a trust
     pub(crate) fn trust(&self, ca_certs: Option<&Pem>) -> Result<TrustId, GSException> {
         self.trust.id(ca_certs)
     }
@@ -109,13 +107,14 @@ impl Transport {
         };
         // The trust anchors are those for the API; the client certificate is not sent.
         let proxy_tls = tls(proxy.as_ref().is_some_and(|proxy| proxy.https), None)?;
+        let (trust, tls) = tls(https, settings.client_cert)?.unzip();
         Ok(Arc::new(Route {
-            process: settings.process,
             https,
             host: settings.host.to_string(),
             proxy,
-            tls: tls(https, settings.client_cert)?,
-            proxy_tls,
+            tls,
+            trust,
+            proxy_tls: proxy_tls.map(|(_, config)| config),
             has_client_cert: settings.client_cert.is_some(),
         }))
     }
@@ -258,7 +257,6 @@ mod tests {
         timeout: Duration,
     ) -> Result<Answer, TransportError> {
         let settings = Settings {
-            process: 0,
             https: false,
             host,
             direct: true,

@@ -215,11 +215,11 @@ mod tests {
 
     fn route(https: bool, host: &str) -> Route {
         Route {
-            process: 0,
             https,
             host: host.into(),
             proxy: None,
             tls: None,
+            trust: None,
             proxy_tls: None,
             has_client_cert: false,
         }

@@ -8,11 +8,10 @@ use ureq::http::{StatusCode, header, response};
 use crate::pem::{ClientCert, Pem};
 
 use super::proxy::Proxy;
+use super::trust::TrustId;
 
 /// What a request needs of the transport.
 pub(crate) struct Settings<'a> {
-    /// The id of this process.
-    pub(crate) process: u32,
     pub(crate) https: bool,
     /// The target, with `:port` if the URL has one.
     pub(crate) host: &'a str,
@@ -27,14 +26,14 @@ pub(crate) struct Settings<'a> {
 
 /// The way to a target. Requests of equal routes may share a connection.
 pub(crate) struct Route {
-    /// Parent and child of a fork share no connections.
-    pub(super) process: u32,
     pub(super) https: bool,
     /// The target, with its port if the URL has one.
     pub(super) host: String,
     pub(super) proxy: Option<Proxy>,
     /// Trust anchors and client certificate: one `Arc` per combination.
     pub(super) tls: Option<Arc<ClientConfig>>,
+    /// Who vouches for the answers; `None` over http.
+    pub(crate) trust: Option<TrustId>,
     /// The same for a connection to a proxy over TLS.
     pub(super) proxy_tls: Option<Arc<ClientConfig>>,
     pub(super) has_client_cert: bool,
@@ -44,7 +43,7 @@ impl PartialEq for Route {
     fn eq(&self, other: &Self) -> bool {
         let id = |tls: &Option<Arc<ClientConfig>>| tls.as_ref().map(Arc::as_ptr);
         (id(&self.tls), id(&self.proxy_tls)) == (id(&other.tls), id(&other.proxy_tls))
-            && (self.process, self.https) == (other.process, other.https)
+            && self.https == other.https
             && (&self.host, &self.proxy) == (&other.host, &other.proxy)
     }
 }

@@ -121,7 +121,7 @@ mod tests {
             sent.send(tcp).unwrap();
         });
         let ca = Pem::from(certs::ca_pem().as_bytes());
-        let config = Trust::default().config(Some(&ca), None).unwrap();
+        let (_, config) = Trust::default().config(Some(&ca), None).unwrap();
         let limits = Limits {
             deadline: Instant::now() + Duration::from_secs(60),
             connect: None,

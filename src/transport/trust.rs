@@ -94,7 +94,7 @@ impl Trust {
         &self,
         ca_certs: Option<&Pem>,
         client_cert: Option<&ClientCert>,
-    ) -> Result<Arc<ClientConfig>, GSException> {
+    ) -> Result<(TrustId, Arc<ClientConfig>), GSException> {
         let anchors = self.anchors(ca_certs)?;
         let identity = client_cert.map(|client| {
             let (cert, key) = self.identity(client)?;
@@ -102,13 +102,14 @@ impl Trust {
         });
         let identity = identity.transpose()?;
         let ids = identity.as_ref().map(|(_, cert, key)| (cert.id, key.id));
-        let wanted = (TrustId::of(anchors.as_ref()), ids);
+        let trust = TrustId::of(anchors.as_ref());
+        let wanted = (trust, ids);
         let find = |kept: &mut Kept| {
             let config = most_recent(&mut kept.configs, |(key, _)| *key == wanted);
             config.map(|(_, config)| Arc::clone(config))
         };
         if let Some(config) = find(&mut lock(&self.0)) {
-            return Ok(config);
+            return Ok((trust, config));
         }
         // Built without the lock: others need not wait while certificates are parsed.
         let verifier = match ca_certs.zip(anchors) {
@@ -136,10 +137,11 @@ impl Trust {
         let config = Arc::new(config);
         let mut kept = lock(&self.0);
         // Another thread may have been faster.
-        Ok(find(&mut kept).unwrap_or_else(|| {
+        let config = find(&mut kept).unwrap_or_else(|| {
             keep(&mut kept.configs, (wanted, Arc::clone(&config)));
             config
-        }))
+        });
+        Ok((trust, config))
     }
 
     fn anchors(&self, ca_certs: Option<&Pem>) -> Result<Option<Content>, GSException> {

@@ -447,11 +447,11 @@ mod tests {
         let connection = Connection {
             stream: Box::new(script),
             route: Arc::new(Route {
-                process: 0,
                 https,
                 host: "api.test".into(),
                 proxy: None,
                 tls: None,
+                trust: None,
                 proxy_tls: None,
                 has_client_cert: https,
             }),

@@ -45,7 +45,10 @@ pub fn answer(request: &Received, https: bool, client_cert: bool, state: &State)
     let host = request.header("host").unwrap_or_default();
     if let Some(domain) = domain.filter(|domain| !host.ends_with(domain.as_str())) {
         let data = json!({"apiDomain": domain});
-        return http(state, &json_text(301_001, "Invalid data center", data));
+        return http(
+            state,
+            &json_text(state, 301_001, "Invalid data center", data),
+        );
     }
     let outcome = authorize(request, https, client_cert, &params, state)
         .and_then(|()| scripted(state))
@@ -68,7 +71,7 @@ pub fn answer(request: &Received, https: bool, client_cert: bool, state: &State)
     };
     let body = match params.get("format").map(String::as_str) {
         Some("xml") => xml(method, code, message),
-        _ => json_text(code, message, data),
+        _ => json_text(state, code, message, data),
     };
     http(state, &body)
 }
@@ -410,13 +413,27 @@ fn search(params: &Params, total: usize) -> Result<Value, Refusal> {
     Ok(answer)
 }
 
-fn json_text(code: i64, message: &str, data: Value) -> String {
+/// As the API writes it.
+fn rfc3339(time: SystemTime) -> String {
+    let date = httpdate::fmt_http_date(time);
+    let parts: Vec<_> = date.split(' ').collect();
+    let [_, day, month, year, clock, _] = parts[..] else {
+        panic!("{date}")
+    };
+    let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let month = months.find(month).expect("a month") / 3 + 1;
+    format!("{year}-{month:02}-{day}T{clock}.000Z")
+}
+
+fn json_text(state: &State, code: i64, message: &str, data: Value) -> String {
+    let time = state.time.lock().unwrap().clone();
+    let time = time.unwrap_or_else(|| rfc3339(now(state)));
     let mut answer = json!({
         "callId": "5f1cb7a1b1f24f0e8d0a0c5a3d7e9b11",
         "errorCode": code,
         "apiVersion": 2,
         "statusCode": if code == 0 { 200 } else { code / 1000 },
-        "time": "2026-01-01T00:00:00.000Z",
+        "time": time,
     });
     if code != 0 {
         answer["errorMessage"] = json!(message);

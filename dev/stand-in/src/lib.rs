@@ -121,6 +121,8 @@ pub struct State {
     pub clock: AtomicI64,
     /// What `Date` says, if not the stand-in's time; empty: no such header.
     pub date: Mutex<Option<String>>,
+    /// What the `time` of an answer in JSON says, if not the stand-in's time.
+    pub time: Mutex<Option<String>>,
     /// The nonces of the requests executed: each exactly once.
     pub executed: Mutex<Vec<String>>,
     nonces: Mutex<HashSet<String>>,
