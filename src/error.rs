@@ -26,10 +26,11 @@ const MISSING_PARAMETER: i64 = 400_002;
 /// [`SigUtils::calc_signature`](crate::sig_utils::calc_signature) and, in Rust
 /// style, by `GSResponse::into_result`: then it carries the whole response.
 ///
-/// Its `Display` text is one line: the message and the code, then the call id, the
-/// details, the first invalid field, what the request lacked, and advice, as far as there
-/// are any. Print it with `{error}`: a `main` that returns the error prints its `Debug`
-/// form, which is shorter. `Display` and `Debug` hide what the log of the response hides.
+/// Its `Display` text is one line: the message, the code and the call ID, then the details,
+/// the first invalid field, the beginning of a page that came instead of an answer, what the
+/// request lacked, and advice, each only if there is one. Print it with `{error}`: a `main`
+/// that returns the error prints its `Debug` form, which is shorter. Neither shows a value
+/// that [`get_log`](crate::GSResponse::get_log) hides.
 ///
 /// ```
 /// let error = gssdk::SigUtils::calc_signature("text", "not base64!").unwrap_err();
@@ -163,7 +164,7 @@ impl GSException {
         self.outcome
     }
 
-    /// The id of the call, which SAP's support needs.
+    /// The ID of the call, which SAP's support asks for.
     ///
     /// ```
     /// use gssdk::*;

@@ -4,9 +4,9 @@
 ///
 /// | what happened | code | outcome |
 /// | --- | --- | --- |
-/// | the API answered, with any other code than those below | its own | `Answered` |
+/// | the API answered, with any code but those below | its own | `Answered` |
 /// | HTTP 429, whatever its body: not executed | 403048 | `Answered` |
-/// | the API answered that it failed, and not whether it executed the call | 500001, 504001, 409030 | `Unknown` |
+/// | the API reported a failure that does not say whether it executed the call | 500001, 504001, 409030 | `Unknown` |
 /// | a key, the method or a value is missing or cannot be used | 400002, 400003, 400006 | `NotSent` |
 /// | the lookup, the connection or the TLS handshake failed | 500000 | `NotSent` |
 /// | the proxy refused the tunnel | 500000 | `NotSent` |
@@ -15,11 +15,11 @@
 /// | the connection broke after part of the request was sent | 500000 | `Unknown` |
 /// | the answer was cut short, malformed or too large | 500000 | `Unknown` |
 /// | a redirect, or an HTTP error whose body is not the API's | 500000 | `Unknown` |
-/// | a copy of the request was refused, of whose earlier copy the above says `Unknown` | its own, or 500000 | `Unknown` |
+/// | a copy of the request was refused after an earlier copy may have been executed | its own, or 500000 | `Unknown` |
 ///
 /// The outcome is that of all copies of a request that went out (see
-/// [`retries`](crate::GSRequest::retries)): one that may have been executed is settled by the
-/// success of a later one alone.
+/// [`retries`](crate::GSRequest::retries)): if one of them may have been executed, only the
+/// success of a later one settles what happened.
 ///
 /// ```
 /// use gssdk::*;

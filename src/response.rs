@@ -174,7 +174,8 @@ impl GSResponse {
     /// The fields of a JSON answer; empty for XML and for errors of the SDK.
     ///
     /// A field that no [`Value`] can hold (`1e400` without the feature
-    /// `arbitrary_precision`, 128 levels of nesting) is kept as its JSON text.
+    /// `arbitrary_precision`, 128 levels of nesting, more than a million arrays) is kept as
+    /// the text of its JSON.
     ///
     /// Indexing it with a name that does not exist panics, as for any Rust map;
     /// `get_data().get("nope")`, [`get_object`](Self::get_object) and the typed getters
@@ -437,7 +438,7 @@ impl GSResponse {
         self.0.history.has_param(name)
     }
 
-    /// The id of the call, which SAP's support needs.
+    /// The ID of the call, which SAP's support asks for.
     ///
     /// ```
     /// use gssdk::*;
