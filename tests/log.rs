@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use gssdk::*;
+use support::rsa::RsaKey;
 use support::*;
 
 /// In every test: what must not be shown.
@@ -357,6 +358,44 @@ fn a_proxys_password_is_hidden() {
             String::from_utf8_lossy(&output.stdout)
         );
     }
+}
+
+/// The token that the SDK makes of a private key is a secret of the request, too.
+#[test]
+fn an_authorization_is_hidden_whole_and_without_its_scheme() {
+    let Some(key) = RsaKey::generate() else {
+        return; // no openssl here
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = vec![0; 16 * 1024];
+        let length = stream.read(&mut head).unwrap();
+        let head = String::from_utf8_lossy(&head[..length]).into_owned();
+        let is_it = |line: &&str| line.to_lowercase().starts_with("authorization:");
+        let line = head.lines().find(is_it).unwrap();
+        let value = line.split_once(':').unwrap().1.trim().to_string();
+        let token = value.strip_prefix("Bearer ").unwrap().to_string();
+        let body = json!({"errorCode": 7, "errorMessage": value, "callId": token}).to_string();
+        let length = body.len();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        stream
+            .write_all(&[head.as_bytes(), body.as_bytes()].concat())
+            .unwrap();
+        token
+    });
+    let mut request = GSRequest::with_private_key("key", "user", &*key.pkcs8, "x.y", ());
+    request.set_host_override(host);
+    let response = request.send();
+    let token = server.join().unwrap();
+    assert_eq!(response.call_id(), Some(&*token));
+    let shown = shown(Some(&request), &response);
+    assert!(
+        !shown.contains(&token) && !shown.contains("PRIVATE"),
+        "{shown}"
+    );
+    assert!(!response.get_full_log().contains("PRIVATE"));
 }
 
 /// The whole log is for one's own eyes, and yet some things are in none.
