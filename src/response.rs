@@ -554,7 +554,7 @@ impl GSResponse {
     /// let mut request = GSRequest::new("key", "c2VjcmV0", "accounts.search", json!({"query": "x"}));
     /// # request.set_host_override("127.0.0.1:1");
     /// let log = request.send().get_full_log();
-    /// assert!(log.contains(r#"params={"query": "x""#));
+    /// assert!(log.contains(r#""query": "x""#));
     /// ```
     pub fn get_full_log(&self) -> String {
         let secrets = self.0.history.never_shown();

@@ -47,6 +47,7 @@ fn from_python(response: GSResponse, text: String) -> Result<(), Box<dyn std::er
 
     let mut request = GSRequest::new(api_key, secret_key, method, ());
     request.set_param("UID", "abc");
+    request.set_param("UID", &config["UID"]);
     let params: &Map = request.get_params();
     let query = GSRequest::build_qs(params);
     request.set_api_domain("eu1.gigya.com");
@@ -132,7 +133,9 @@ fn from_others(response: &GSResponse, form: HashMap<String, String>) -> Result<(
     GSRequest::with_session("token", "secret", method, json!({}));
     let mut params = json!({});
     let email = "joe@example.com";
-    params["email"] = email.into();
+    params["email"] = json!(email);
+    let mut map = Map::new();
+    map.insert("email".to_string(), json!(email));
     request.set_params(params);
     let method = request.get_method();
     request.set_host_override("localhost:8080");
