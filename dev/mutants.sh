@@ -4,6 +4,7 @@
 #
 #   dev/mutants.sh [FILE …]   of these files, or else of all below
 #   SAMPLE=10 dev/mutants.sh  so many mutants of each file, evenly spread; 40 if it is not set
+#   IN_PLACE=1 dev/mutants.sh in this work tree, which is restored, with what is compiled
 #
 # Prints a line per file: tested, caught, missed, and what was missed. A mutant that does not
 # compile is not counted; one that makes tests run beyond the time limit is caught.
@@ -33,13 +34,13 @@ files() {
 
 [ $# -gt 0 ] || mapfile -t list < <(files)
 for file in "${@:-${list[@]}}"; do
-    count=$(cargo mutants --list --all-features --file "$file" | wc -l)
+    count=$(cargo mutants --list --file "$file" | wc -l)
     [ "$count" -gt 0 ] || continue
     shards=$(((count + sample - 1) / sample))
     # shellcheck disable=SC2046 # several arguments
-    cargo mutants --all-features --file "$file" --shard "0/$shards" --sharding round-robin \
+    cargo mutants --file "$file" --shard "0/$shards" --sharding round-robin \
         --test-package gssdk,gssdk-conformance --baseline skip --timeout 180 --build-timeout 600 \
-        --copy-target=true --no-shuffle --colors never --output "$out" \
+        ${IN_PLACE:+--in-place} --no-shuffle --colors never --output "$out" \
         -- $(tests_of "$file") >"$out/log" 2>&1 || true
     lines() { wc -l <"$out/mutants.out/$1.txt"; }
     caught=$(($(lines caught) + $(lines timeout)))

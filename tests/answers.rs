@@ -93,24 +93,6 @@ fn http_errors_count_unless_the_body_is_gigyas() {
     }
 }
 
-#[test]
-fn redirects_are_refused_and_their_target_named() {
-    let api = StandIn::plain();
-    let target = "https://elsewhere.example/path";
-    for status in [301, 302, 303, 307, 308] {
-        let head = format!("{status} Moved\r\nLocation: {target}");
-        expect(&api, Fault::RawKeep(http(&head, GOOD)), 500_000, target);
-    }
-    let nowhere = "redirects to \"nowhere\"";
-    expect(
-        &api,
-        Fault::RawKeep(http("302 Found", "")),
-        500_000,
-        nowhere,
-    );
-    assert_eq!(api.received().len(), 6);
-}
-
 /// Whatever the body is, even one that is cut short: the status says that nothing was executed.
 #[test]
 fn http_429_is_a_rate_limit_whatever_its_body() {
@@ -160,24 +142,6 @@ fn http_429_is_a_rate_limit_whatever_its_body() {
     assert_eq!(response.get_response_text(), "slow");
 }
 
-#[test]
-fn what_came_over_http_can_be_read_whatever_it_is() {
-    let page = "<html><h1>Access Denied</h1>Reference #18.1234\r\n</html>";
-    let api = StandIn::plain();
-    for head in [
-        "403 Forbidden",
-        "200 OK",
-        "302 Found\r\nLocation: https://elsewhere.example/path?oauth_token=S",
-    ] {
-        let response = expect(&api, Fault::RawKeep(http(head, page)), 500_000, "");
-        assert_eq!(response.get_response_text(), page, "{head}");
-        assert_eq!(response.outcome(), Outcome::Unknown);
-        let error = response.into_result().unwrap_err().to_string();
-        let quoted = "\"Access Denied Reference #18.1234\"";
-        assert!(error.contains(quoted) && !error.contains('<'), "{error}");
-    }
-}
-
 // Bodies -----------------------------------------------------------------------
 
 #[test]
@@ -190,28 +154,19 @@ fn compressed_and_chunked_answers_are_decoded() {
         chunked.extend_from_slice(b"\r\n");
     }
     chunked.extend_from_slice(b"0\r\nTrailer: x\r\n\r\n");
-    let packed = gzip(body.as_bytes());
-    let coded = |coding: &str| http(&format!("200 OK\r\nContent-Encoding: {coding}"), &packed);
+    let packed = http("200 OK\r\nContent-Encoding: gzip", gzip(body.as_bytes()));
+    let closed = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{body}");
     let api = StandIn::plain();
-    let codings = ["gzip", "GZIP", "x-gzip", "X-GZip", "identity, gzip"];
-    for answer in codings.map(coded).into_iter().chain([chunked]) {
-        let response = expect(&api, Fault::RawKeep(answer), 0, "");
+    for fault in [
+        Fault::RawKeep(packed),
+        Fault::RawKeep(chunked),
+        Fault::Raw(closed.into()),
+    ] {
+        let response = expect(&api, fault, 0, "");
         assert_eq!(response.get_response_text(), body);
     }
     // What was read to its end can serve again.
     assert_eq!(api.connections(), 1);
-    let closed = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{body}");
-    let response = expect(&api, Fault::Raw(closed.into_bytes()), 0, "");
-    assert_eq!(response.get_response_text(), body);
-
-    let other = http("200 OK\r\nContent-Encoding: br", GOOD);
-    expect(&api, Fault::RawKeep(other), 500_000, "\"br\"");
-    let cut = http(
-        "200 OK\r\nContent-Encoding: gzip",
-        &packed[..packed.len() - 4],
-    );
-    let response = expect(&api, Fault::RawKeep(cut), 500_000, "damaged");
-    assert_eq!(response.outcome(), Outcome::Unknown);
 }
 
 #[test]

@@ -220,19 +220,6 @@ fn send_timeout_returns_in_time_whatever_stalls() {
 }
 
 #[test]
-fn headers_that_no_server_takes_are_refused_before_anything_is_sent() {
-    let api = StandIn::plain();
-    let mut request = api.set_status();
-    for _ in 0..5 {
-        request.add_header("X-Trace", "x".repeat(8_000).as_str());
-    }
-    let response = request.send();
-    assert_eq!(response.get_error_code(), 400_006, "{response}");
-    assert_eq!(response.outcome(), Outcome::NotSent);
-    assert_eq!(api.connections(), 0);
-}
-
-#[test]
 fn plain_http_to_loopback_goes_through_no_proxy() {
     let api = StandIn::plain();
     let proxy = Proxy::start();
@@ -261,9 +248,8 @@ fn a_tls_port_spoken_to_in_plain_is_called_that() {
 
 #[test]
 fn an_error_carries_the_whole_answer() {
-    let text = r#"{"errorCode": 206001, "errorMessage": "Account Pending Registration",
-        "errorDetails": "Missing required fields\nfor registration: terms", "callId": "5f1c", "regToken": "tk1",
-        "validationErrors": [{"fieldName": "profile.email", "errorCode": 400027, "message": "missing"}, {}]}"#;
+    let text = r#"{"errorCode": 206001, "callId": "5f1c", "regToken": "tk1",
+        "validationErrors": [{"fieldName": "profile.email", "errorCode": 400027}, {}]}"#;
     let response = GSResponse::from_text("accounts.register", text);
     let error = response.into_result().unwrap_err();
     assert_eq!(
@@ -273,53 +259,11 @@ fn an_error_carries_the_whole_answer() {
     assert_eq!(error.call_id(), Some("5f1c"));
     assert_eq!(error.validation_errors().len(), 2);
     assert_eq!(error.response().unwrap().get_str("regToken"), Some("tk1"));
-    let shown = error.to_string();
-    let expected = "Account Pending Registration (error 206001, call id 5f1c): Missing required \
-                    fields for registration: terms; profile.email: missing; pass the answer's regToken";
-    assert!(shown.starts_with(expected), "{shown}");
-    assert!(!shown.contains('\n'), "one line");
-    assert!(!format!("{error:?}").contains("tk1"), "{error:?}");
-
     let own = GSException::new(206_001, "mine");
     assert_eq!(own.to_string(), "mine (error 206001)");
     assert_eq!((own.call_id(), own.validation_errors().len()), (None, 0));
     assert!(own.response().is_none());
     assert!(size_of::<Result<GSResponse, GSException>>() <= 64);
-}
-
-#[test]
-fn a_typed_answer_names_the_field_that_does_not_fit() {
-    #[derive(serde::Deserialize, Debug)]
-    struct Account {
-        #[allow(dead_code)]
-        friends: Vec<Friend>,
-    }
-    #[derive(serde::Deserialize, Debug)]
-    struct Friend {
-        #[allow(dead_code)]
-        age: u8,
-    }
-    let of = |text: &str| GSResponse::from_text("x.y", text).parse::<Account>();
-    assert!(of(r#"{"errorCode": 0, "friends": [{"age": 7}]}"#).is_ok());
-    for (text, code, words) in [
-        (
-            r#"{"errorCode": 0, "friends": [{"age": 7}, {"age": "old"}]}"#,
-            500_000,
-            "/friends/1/age, expected u8",
-        ),
-        (r#"{"errorCode": 0}"#, 500_000, "missing field `friends`"),
-        (
-            r#"{"errorCode": 403007, "errorMessage": "no"}"#,
-            403_007,
-            "no",
-        ),
-    ] {
-        let error = of(text).unwrap_err();
-        assert_eq!(error.error_code(), code);
-        assert!(error.error_message().contains(words), "{error}");
-        assert_eq!(error.outcome(), Outcome::Answered);
-        assert!(error.response().is_some());
-    }
 }
 
 #[test]
@@ -339,7 +283,7 @@ fn headers_of_the_answer_are_there() {
 }
 
 #[test]
-fn every_way_to_pass_keys_and_parameters_compiles() {
+fn every_way_to_pass_keys_compiles() {
     struct Settings {
         api_key: String,
         secret_key: Option<String>,
@@ -350,44 +294,20 @@ fn every_way_to_pass_keys_and_parameters_compiles() {
         secret_key: Some(SECRET.into()),
         user_key: None,
     };
-    let params = json!({"UID": UID});
-    let map: Map = params.as_object().unwrap().clone();
-    let text = params.to_string();
     let api = StandIn::plain();
-    let method = "accounts.getAccountInfo";
+    let method = "accounts.getAccountInfo".to_string();
     let (key, secret) = (&settings.api_key, &settings.secret_key);
     for request in [
-        GSRequest::new(key, secret, method, &params),
-        GSRequest::new(key, secret, method, params.clone()),
-        GSRequest::new(key, secret, method, &map),
-        GSRequest::new(key, secret, method, map.clone()),
-        GSRequest::new(key, secret, method, &text),
-        GSRequest::new(key, secret, method, text.as_str()),
-        GSRequest::new(key, secret, method, text.clone()),
+        GSRequest::new(key, secret, &method, json!({"UID": UID})),
+        GSRequest::new(
+            key.clone(),
+            secret.as_deref(),
+            method.as_str(),
+            HashMap::from([("UID", UID)]),
+        ),
     ] {
-        let request = request.user_key(&settings.user_key).use_https(true);
-        let mut request = request;
+        let mut request = request.user_key(&settings.user_key).use_https(true);
         request.set_host_override(format!("http://{}", api.host()));
         assert_eq!(request.send().get_str("UID"), Some(UID));
     }
-    let mut request = GSRequest::new(key, secret, method, ());
-    request.set_param("UID", &params["UID"]);
-    request.set_param("a", params.get("UID"));
-    request.set_param("b", params.get("nobody"));
-    request.set_param("c", &map);
-    request.set_param("d", vec![1, 2]);
-    request.set_param("e", Some(true));
-    request.set_param("f", &text);
-    let (nickname, age): (Option<String>, _) = (None, &Some(42));
-    request.set_param("g", &nickname);
-    request.set_param("h", age);
-    for (name, value) in &HashMap::from([("i", true)]) {
-        request.set_param(*name, value);
-    }
-    assert_eq!(request.get_params()["b"], Value::Null);
-    assert_eq!(request.get_params()["g"], Value::Null);
-    assert_eq!(request.get_params()["h"], 42);
-    assert_eq!(request.get_params()["i"], true);
-    assert_eq!(request.get_params()["d"], json!([1, 2]));
-    assert!(!GSRequest::build_qs(request.get_params()).contains("b="));
 }

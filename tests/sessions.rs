@@ -430,32 +430,3 @@ fn after_301001_the_named_data_center_is_used_if_that_is_allowed() {
     let hosts = proxy.state.requests.lock().unwrap().join(" ");
     assert!(!hosts.contains("evil"), "{hosts}");
 }
-
-#[test]
-fn data_centers_that_name_each_other_are_each_tried_once() {
-    let (api, proxy) = two_data_centers();
-    for domain in ["eu1.gigya.com", "us1.gigya.com"] {
-        let body = json!({"errorCode": 301_001, "apiDomain": domain}).to_string();
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-        api.fault(Fault::RawKeep((head + &body).into_bytes()));
-    }
-    // A key of its own: where it is served is remembered for the process.
-    let mut request = GSRequest::new("3_ring", SECRET, "accounts.getAccountInfo", ())
-        .use_https(true)
-        .ca_certs(certs::ca_pem())
-        .follow_data_center(true);
-    request.set_proxy(format!("127.0.0.1:{}", proxy.port));
-    let response = request.send();
-    assert_eq!(response.get_error_code(), 301_001, "{response}");
-    assert_eq!(response.get_str("apiDomain"), Some("us1.gigya.com"));
-    assert_eq!(api.received().len(), 2);
-}
-
-#[test]
-fn a_host_override_is_final() {
-    let api = StandIn::tls();
-    *api.state.data_center.lock().unwrap() = Some("eu1.gigya.com".into());
-    let response = api.set_status().follow_data_center(true).send();
-    assert_eq!(response.get_error_code(), 301_001);
-    assert_eq!(api.connections(), 1);
-}

@@ -20,7 +20,7 @@
 //! | 301001, with another domain | not executed | row f, once, if asked for |
 //! | 400006, 403005, also to the headers of an upload alone | not executed | that, and the end |
 //! | 500001, 504001, 409030 | either | that, `Unknown`; row e |
-//! | pages with 502, 503, 302; 204 with a body behind it or announced; an empty 200 | either | 500000, `Unknown`; row e |
+//! | pages with 502, 503, 302, 307; 204 or 304 with a body behind it or announced; an empty 200 | either | 500000, `Unknown`; row e |
 //! | a nonce that it has executed | not executed again | 403004; of a second copy 500000, `Unknown` |
 //!
 //! Whatever it answers comes with a length, in chunks, up to the end of the connection, in

@@ -370,8 +370,8 @@ impl<'a> Connection<'a> {
             (Some(code), _) => self.body(turn, code),
             (None, 200) => String::new(),
             // Its headers announce a body that comes behind it, or never.
-            (None, 204) if turn.act.executes => String::new(),
-            (None, 204) => "a body.".to_string(),
+            (None, 204 | 304) if turn.act.executes => String::new(),
+            (None, 204 | 304) => "a body.".to_string(),
             (None, _) => "<html>no</html>".to_string(),
         };
         let mut view = match code {
@@ -391,9 +391,9 @@ impl<'a> Connection<'a> {
             After::Stray | After::RequestTimeout if !is_last || !kernel::tells() => After::Keep,
             after => after,
         };
-        if status == 204 {
+        if matches!(status, 204 | 304) {
             framed = format!("Content-Length: 7\r\n\r\n{body}");
-            self.finished = Some("that announced a body behind 204".into());
+            self.finished = Some("that announced a body that must not be".into());
         } else {
             match turn.act.frame {
                 Frame::Length | Frame::Bytewise => {}
@@ -438,7 +438,7 @@ impl<'a> Connection<'a> {
             truth.step(turn.id, turn.at).retry_after = Duration::from_secs(2);
         }
         drop(truth);
-        if status == 302 {
+        if matches!(status, 302 | 307) {
             more.push_str("Location: https://elsewhere.example/\r\n");
         }
         let text = format!("{version} {status} x\r\n{more}{framed}");

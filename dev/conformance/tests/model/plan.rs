@@ -213,7 +213,7 @@ impl Plan {
                 How::Answer(code, status)
             }
             80..86 => How::MoveClock(rng.pick(&[-20, -5, -1, 1, 3, 20])),
-            86..95 => How::Page(rng.pick(&[429, 429, 503, 503, 502, 204, 302, 200])),
+            86..95 => How::Page(rng.pick(&[429, 429, 503, 503, 502, 204, 304, 302, 307, 200])),
             _ if send.short.is_some() => How::Stall {
                 at_head: rng.chance(300),
             },
