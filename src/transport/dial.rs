@@ -170,7 +170,7 @@ fn tunnel(
     port: u16,
 ) -> Result<(), TransportError> {
     let failed = |error: io::Error| {
-        let what = format_args!("asking the proxy {proxy} for a tunnel failed");
+        let what = format!("asking the proxy {proxy} for a tunnel failed");
         TransportError::before_sending(what, &error)
     };
     let refused = |why: &str| {
