@@ -250,6 +250,11 @@ fn half_a_surrogate_pair_is_replaced_wherever_it_stands() {
     });
     let response = read(text);
     assert_eq!(Value::from(response.get_data().clone()), expected);
+    // What is kept as its text is kept as it came.
+    let kept = format!("{{\"\\ud83d\":{}}}", nested(130));
+    let response = read(&format!(r#"{{"errorCode":0,"a":{kept},"b":"\ud83d"}}"#));
+    assert_eq!(response.get_str("a"), Some(kept.as_str()));
+    assert_eq!(response.get_str("b"), Some("\u{fffd}"));
 }
 
 /// What is written, what is read without and with `arbitrary_precision`.

@@ -77,7 +77,7 @@ impl<'de, F: FnMut(String, &'de str)> Visitor<'de> for Each<F> {
     }
 }
 
-/// The name of a field, in which half a surrogate pair is no error.
+/// The name of a field, in which half a surrogate pair is U+FFFD.
 struct Name(String);
 
 impl<'de> Deserialize<'de> for Name {
@@ -91,8 +91,17 @@ impl<'de> Deserialize<'de> for Name {
                 f.write_str("a name")
             }
 
+            /// UTF-8, in which half a surrogate pair is encoded like any other character.
             fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Name, E> {
-                Ok(Name(String::from_utf8_lossy(bytes).into_owned()))
+                let mut name = String::with_capacity(bytes.len());
+                for chunk in bytes.utf8_chunks() {
+                    name.push_str(chunk.valid());
+                    // The first of its three bytes; each is a chunk.
+                    if chunk.invalid() == [0xed] {
+                        name.push(char::REPLACEMENT_CHARACTER);
+                    }
+                }
+                Ok(Name(name))
             }
         }
 

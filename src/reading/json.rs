@@ -35,15 +35,14 @@ pub(super) fn object(body: &str) -> Result<Map<String, Value>, String> {
         Category::Eof => format!("its JSON is cut short ({error})"),
         Category::Syntax | Category::Io => format!("its JSON is broken ({error})"),
     };
-    match row(body) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err("its JSON is not an object".to_string()),
-        Err(_) => match mended(body) {
-            Some(body) => by_field(&body),
-            None => by_field(body),
+    if count(body, b'[') <= MAX_ARRAYS {
+        match parse_strictly(body) {
+            Ok(Value::Object(object)) => return Ok(object),
+            Ok(_) => return Err("its JSON is not an object".to_string()),
+            Err(_) => {}
         }
-        .map_err(said),
     }
+    by_field(body).map_err(said)
 }
 
 /// Reads an object field by field.
@@ -54,7 +53,7 @@ fn by_field(body: &str) -> serde_json::Result<Map<String, Value>> {
     fields::each(body, |name, json| {
         is_reserved |= name.starts_with(RESERVED);
         let with_this = arrays + count(json, b'[');
-        let read = (with_this <= MAX_ARRAYS).then(|| parse_strictly(json));
+        let read = (with_this <= MAX_ARRAYS).then(|| read(json));
         let value = read.and_then(Result::ok);
         if value.is_some() {
             arrays = with_this;
@@ -67,6 +66,13 @@ fn by_field(body: &str) -> serde_json::Result<Map<String, Value>> {
     Ok(object)
 }
 
+fn read(json: &str) -> serde_json::Result<Value> {
+    parse_strictly(json).or_else(|error| match mended(json) {
+        Some(json) => parse_strictly(&json),
+        None => Err(error),
+    })
+}
+
 /// A row of a search.
 ///
 /// # Errors
@@ -75,10 +81,7 @@ pub(crate) fn row(json: &str) -> serde_json::Result<Value> {
     if count(json, b'[') > MAX_ARRAYS {
         return Err(Error::custom("it holds more than a million arrays"));
     }
-    parse_strictly(json).or_else(|error| match mended(json) {
-        Some(json) => parse_strictly(&json),
-        None => Err(error),
-    })
+    read(json)
 }
 
 /// A JSON object, if these bytes are one.
