@@ -56,9 +56,8 @@ pub fn run(common: &Common, options: &ExportOptions) -> Result<(), Failure> {
         results.timeout(timeout).text_rows()
     };
     let results = search(from.as_ref().map(|from| from.cursor.as_str()));
-    let search = Box::new(search);
     let (progress, total) = (Progress::new(what, began), None);
-    let exported = began;
+    let (search, exported) = (Box::new(search), began);
     let mut export =
         Export { search, results, page, site, interrupt, options, exported, total, progress };
     let written = export.write(&mut part, table, began, &asked);

@@ -30,6 +30,7 @@ pub fn with(path: &Path, ending: &str) -> PathBuf {
 /// that process ends, the system then releases the file.
 ///
 /// * `mode`: who may do what with a new one, on Unix.
+#[cfg_attr(windows, allow(unused_variables))]
 pub fn open_alone(path: &Path, mode: u32) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     // What another program cuts off leaves no hole: the file ends up too short. Windows does

@@ -24,12 +24,11 @@ impl Interrupt {
     /// * `say`: is called once, in a thread of its own, when the first has come.
     pub fn watch(say: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
         let interrupt = Interrupt::default();
-        let mut signals = vec![SIGINT, SIGTERM];
         #[cfg(unix)]
-        if !ignores_hang_up() {
-            signals.push(signal_hook::consts::SIGHUP);
-        }
-        for signal in signals {
+        let hang_up = (!ignores_hang_up()).then_some(signal_hook::consts::SIGHUP);
+        #[cfg(not(unix))]
+        let hang_up = None;
+        for signal in [SIGINT, SIGTERM].into_iter().chain(hang_up) {
             // In this order: the first signal finds the flag unset.
             let came = || Arc::clone(&interrupt.came);
             flag::register_conditional_shutdown(signal, 128 + signal, came())?;

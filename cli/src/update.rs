@@ -36,9 +36,6 @@ const THREADS: usize = 16;
 /// How long the calls of a line may take in all, if `--timeout` does not say it.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a line waits that may have been executed, twice as long each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
 /// So far does it read ahead of a line whose key is under way.
 const AHEAD: usize = 256;
 
@@ -347,6 +344,8 @@ impl Update<'_> {
         let error = response.clone().into_result().err();
         let why = error.as_ref().map_or(String::new(), words);
         let asked = response.retry_after().unwrap_or_default();
+        let asks =
+            if asked.is_zero() { String::new() } else { format!(", asked to wait {asked:?}") };
         let may_repeat = match fate {
             Fate::Done | Fate::Refused | Fate::Hopeless => false,
             Fate::Open => self.options.idempotent,
@@ -355,7 +354,7 @@ impl Update<'_> {
         match self.pacer.ended(fate, asked, job.at, now) {
             _ if fate == Fate::Hopeless => self.stop(Some(2), why),
             Then::GoOn => {}
-            Then::GiveUp => self.stop(None, format!("calls fail (asked to wait {asked:?}): {why}")),
+            Then::GiveUp => self.stop(None, format!("calls fail{asks}: {why}")),
             Then::Pause(pause) => {
                 let said = error.as_ref().map_or(String::new(), said);
                 note!("gigya: {said}; again in {} s, with one call", pause.as_secs());
@@ -366,7 +365,8 @@ impl Update<'_> {
             return self.land(job, fate, Some(response));
         }
         if fate == Fate::Open {
-            job.at = now + FIRST_PAUSE * (1 << job.tries.min(8));
+            // 0.2 s, 0.4 s … 25 s.
+            job.at = now + Duration::from_millis(100 << job.tries.min(8));
             job.open = Some(response);
         }
         self.state.again.push(job);
