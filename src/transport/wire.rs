@@ -267,7 +267,7 @@ impl Exchange {
         let why = describe(cause.unwrap_or(&error));
         match (sent, self.answered) {
             (false, false) => TransportError::Untouched(format!("sending failed: {why}")),
-            (true, false) if ended && self.reused => TransportError::Unanswered(why),
+            (true, false) if self.reused => TransportError::Unanswered(why),
             (true, false) if ended => TransportError::Lost(why + self.connection.route.hint()),
             _ => TransportError::Lost(why),
         }
@@ -469,7 +469,9 @@ mod tests {
         for reused in [false, true] {
             // Not one byte was taken.
             for error in [BrokenPipe, ConnectionReset, InvalidData] {
-                let (mut exchange, mut input) = exchange(reused, false, &[Err(error)], &[]);
+                // What can be read is no answer to it.
+                let stray = [Ok("HTTP/1.1 408 x\r\n\r\n")];
+                let (mut exchange, mut input) = exchange(reused, false, &[Err(error)], &stray);
                 let outcome = run(&mut exchange, &mut input);
                 assert!(
                     matches!(outcome, Err(TransportError::Untouched(_))),
