@@ -436,6 +436,42 @@ fn the_keys_are_fetched_once_per_site_and_kept() {
 }
 
 #[test]
+#[ignore = "run by keys_of_a_trust_that_has_been_withdrawn_decide_nothing"]
+fn child_changes_its_trust() {
+    let ca = variable("GSSDK_TEST_CA");
+    let token = variable("GSSDK_TEST_GOOD");
+    let check = || JwtUtils::validate_signature(&token, API_KEY, "eu1.gigya.com");
+    GSRequest::set_ca_certs_path(&ca);
+    check().unwrap();
+    // The stand-in is none of the default store's.
+    GSRequest::set_ca_certs_path("");
+    let error = check().unwrap_err();
+    assert_eq!(error.error_code(), 500_000, "{error}");
+    GSRequest::set_ca_certs_path("/missing.pem");
+    assert_eq!(check().unwrap_err().error_code(), 400_003);
+    // Another file of the same content is the same trust.
+    let copy = format!("{ca}.copy");
+    std::fs::copy(&ca, &copy).unwrap();
+    GSRequest::set_ca_certs_path(&copy);
+    check().unwrap();
+    std::fs::write(&copy, [&std::fs::read(&ca).unwrap()[..], b"# new"].concat()).unwrap();
+    check().unwrap();
+}
+
+#[test]
+fn keys_of_a_trust_that_has_been_withdrawn_decide_nothing() {
+    let Some(key) = RsaKey::generate() else {
+        return;
+    };
+    let api = key_server();
+    *api.state.jwks.lock().unwrap() = json!({"keys": [key.jwk("k")]});
+    let header = json!({"alg": "RS256", "kid": "k"});
+    let token = ("GSSDK_TEST_GOOD", key.jwt(header, claims(0, 300)));
+    in_a_child("child_changes_its_trust", &api, &[token]);
+    assert_eq!(api.received().len(), 2, "one fetch per trust");
+}
+
+#[test]
 #[ignore = "run by callers_wait_for_one_fetch_and_for_ten_seconds_at_most"]
 fn child_meets_a_silent_server() {
     GSRequest::set_ca_certs_path(variable("GSSDK_TEST_CA"));

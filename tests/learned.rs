@@ -1,4 +1,5 @@
-//! What a process learns from answers, and for whom: clocks, data centers, sites' keys.
+//! What a process learns from answers, and for whom: clocks and data centers. What it does not
+//! send any more: a search that is dropped.
 #![cfg(feature = "client")]
 
 mod support;
@@ -7,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gssdk::*;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -324,4 +325,62 @@ fn a_host_override_is_final() {
     let seen = gateway.seen();
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].host, "gateway.example");
+}
+
+/// Nothing but an answer of the API can come of it.
+#[test]
+fn a_data_center_that_cannot_be_used_is_not_followed() {
+    let gateway = Gateway::start(&["accounts.bad.gigya.com"], |seen| {
+        let named = seen.param("named").replace("%2F", "/");
+        let body = json!({"errorCode": 301_001, "apiDomain": named});
+        ("200 OK".into(), body.to_string())
+    });
+    for named in [
+        "a..gigya.com",
+        "a/b.gigya.com",
+        ".gigya.com",
+        "evil.example",
+        "",
+    ] {
+        let mut request = gateway.request(true, "3_bad").follow_data_center(true);
+        request.set_api_domain("bad.gigya.com");
+        request.set_param("named", named);
+        let response = request.send();
+        assert_eq!(response.get_error_code(), 301_001, "{response}");
+        assert_eq!(response.outcome(), Outcome::Answered);
+        assert_eq!(gateway.seen().len(), 1, "{named}");
+    }
+}
+
+/// It would wait for an hour, nearly. No other test of this file searches.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_search_that_is_dropped_sends_nothing_more_also_while_it_waits() {
+    let looks_ahead = || {
+        let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let names = threads.filter_map(|thread| std::fs::read(thread.path().join("comm")).ok());
+        names.into_iter().any(|name| name == b"gssdk-search\n")
+    };
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_so() {
+            assert!(Instant::now() < deadline, "{what}");
+            thread::yield_now();
+        }
+    };
+    let api = StandIn::plain();
+    *api.state.accounts.lock().unwrap() = 1_000;
+    let request = api.request("accounts.search", json!({"query": "x"}));
+    let mut results = search_all(request.retries(9));
+    results.next().unwrap().unwrap();
+    let refusal = "HTTP/1.1 429 x\r\nRetry-After: 3500\r\nContent-Length: 0\r\n\r\n";
+    api.fault(Fault::RawKeep(refusal.into()));
+    for _ in 0..50 {
+        results.next().unwrap().unwrap();
+    }
+    until("nobody looks ahead", &|| api.received().len() == 2);
+    assert!(looks_ahead());
+    drop(results);
+    until("the look-ahead goes on waiting", &|| !looks_ahead());
+    assert_eq!(api.received().len(), 2);
 }

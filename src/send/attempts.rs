@@ -153,14 +153,16 @@ mod tests {
         Lost,
         LostInTime,
         Unreached,
+        Untouched,
         UnreachedInTime,
     }
-    use Came::{Api, Lost, LostInTime, Page, Unreached, UnreachedInTime};
+    use Came::{Api, Lost, LostInTime, Page, Unreached, UnreachedInTime, Untouched};
 
     /// The table of this module: what came, what that means, and its own code and outcome.
     #[rustfmt::skip]
     const TABLE: &[(Came, Transmission, i64, Outcome)] = &[
         (Unreached, Transmission::NotSent, 500_000, Outcome::NotSent),
+        (Untouched, Transmission::NotSent, 500_000, Outcome::NotSent),
         (UnreachedInTime, Transmission::NotSent, 504_002, Outcome::NotSent),
         (Api(200, 403_004), Transmission::NotExecuted, 403_004, Outcome::Answered),
         (Api(200, 403_002), Transmission::NotExecuted, 403_002, Outcome::Answered),
@@ -206,6 +208,7 @@ mod tests {
             Lost => Reply::of_failure(&TransportError::Lost("gone".into()), &call),
             LostInTime => Reply::of_failure(&TransportError::Timeout { sent: true }, &call),
             Unreached => Reply::of_failure(&TransportError::NotSent("no".into()), &call),
+            Untouched => Reply::of_failure(&TransportError::Untouched("no".into()), &call),
             UnreachedInTime => Reply::of_failure(&TransportError::Timeout { sent: false }, &call),
         }
     }
@@ -230,6 +233,21 @@ mod tests {
             assert_eq!(reply.data.contains_key("callId"), is_apis, "{came:?}");
         }
         assert!(Attempts::default().finish().is_none());
+    }
+
+    #[test]
+    fn the_refusal_of_a_second_copy_says_what_was_refused() {
+        for (refusal, words) in [
+            (Page(429), "its second copy was refused (HTTP 429)"),
+            (Api(200, 403_002), "its second copy was refused (403002)"),
+            (
+                Api(200, 403_004),
+                "had reached the API, which refused its second copy (403004)",
+            ),
+        ] {
+            let (reply, _) = run(&[&[Lost, refusal]]);
+            assert!(reply.message.contains(words), "{}", reply.message);
+        }
     }
 
     /// Every pair of rows, and every triple of some, as attempts of their own and as copies.

@@ -534,7 +534,9 @@ fn unusable(key: &Pem, why: &str) -> GSException {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::Cancel;
     use serde_json::Value;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     /// A call to a server that accepts connections and never answers.
@@ -604,5 +606,70 @@ mod tests {
                 assert!(pause <= longest && pause >= longest * 3 / 4, "{pause:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_same_bytes_go_out_once_more_for_each_reason() {
+        let unanswered = || Some(TransportError::Unanswered(String::new()));
+        let untouched = || Some(TransportError::Untouched(String::new()));
+        let lost = || Some(TransportError::Lost(String::new()));
+        type Came = Vec<Option<TransportError>>;
+        let rows: [(bool, Came, usize); 9] = [
+            (true, vec![None], 1),
+            (true, vec![lost()], 1),
+            (true, vec![unanswered(), None], 2),
+            (false, vec![unanswered()], 1),
+            (false, vec![untouched(), None], 2),
+            (true, vec![unanswered(), unanswered()], 2),
+            (false, vec![untouched(), untouched()], 2),
+            (true, vec![unanswered(), untouched(), unanswered()], 3),
+            (true, vec![untouched(), unanswered(), untouched()], 3),
+        ];
+        for (may_arrive_twice, came, copies) in rows {
+            let mut came = came.into_iter();
+            let mut sent = Vec::new();
+            transmit(may_arrive_twice, |fresh| {
+                sent.push(fresh);
+                came.next().expect("no further copy")
+            });
+            assert_eq!((sent.len(), came.len()), (copies, 0));
+            // The pool may hold others that have ended.
+            assert!(!sent[0] && sent[1..].iter().all(|fresh| *fresh), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn the_authorization_is_shown_by_no_log_of_headers() {
+        let header = authorization_header("Bearer abc").unwrap();
+        assert!(header.is_sensitive());
+        assert!(authorization_header("Bearer a\nb").is_err());
+    }
+
+    /// It would wait for an hour, nearly.
+    #[test]
+    fn a_cancelled_call_sends_nothing_more_also_while_it_waits() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut call = to_a_silent_server(&listener);
+        let cancel = Cancel::default();
+        call.cancel = Some(cancel.clone());
+        let call = Arc::new(call);
+        let sending = {
+            let call = Arc::clone(&call);
+            std::thread::spawn(move || Sender::default().send(&call, None))
+        };
+        let (mut stream, _) = listener.accept().unwrap();
+        let refusal = "HTTP/1.1 429 x\r\nRetry-After: 3500\r\nContent-Length: 0\r\n\r\n";
+        let mut received = [0; 64 * 1024];
+        assert!(stream.read(&mut received).unwrap() > 0);
+        stream.write_all(refusal.as_bytes()).unwrap();
+        cancel.cancel();
+        let response = sending.join().unwrap();
+        assert_eq!(response.get_error_code(), API_RATE_LIMIT_EXCEEDED);
+        assert_eq!(
+            Sender::default().send(&call, None).outcome(),
+            Outcome::NotSent
+        );
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "nobody connects any more");
     }
 }
