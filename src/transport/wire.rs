@@ -267,7 +267,7 @@ impl Exchange {
         let why = describe(cause.unwrap_or(&error));
         match (sent, self.answered) {
             (false, false) => TransportError::Untouched(format!("sending failed: {why}")),
-            (true, false) if self.reused => TransportError::Unanswered(why),
+            (true, false) if ended && self.reused => TransportError::Unanswered(why),
             (true, false) if ended => TransportError::Lost(why + self.connection.route.hint()),
             _ => TransportError::Lost(why),
         }
