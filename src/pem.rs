@@ -238,6 +238,10 @@ mod tests {
             "\"Cc5yFv4kcjAeqg/J7Xhn+A==\"\n",
             "0123456789abcdef0123456789abcdef",
             "abcdefghijABCDEFGHIJ",
+            "b64:Cc5yFv4kcjAeqg/J7Xhn+A==",
+            "Cc5yFv4kcjAeqg/J7Xhn+A==.pem",
+            r#"{"private_key":"hunter2"}"#,
+            "BEGIN RSA PRIVATE KEY\nhunter2",
         ] {
             assert_eq!(
                 Pem::from(secret).to_string(),
@@ -246,12 +250,13 @@ mod tests {
         }
         for path in [
             "M",
+            "client.pem\n",
             "/etc/ssl/client.pem",
             "/etc/pki/tls2/private/client-key",
             "Client-Certificate-2026.pem",
             "MyKeys/of/the/site-that-we-have/made/for/the/test/and/more.pem",
         ] {
-            assert_eq!(Pem::from(path).to_string(), format!("{path:?}"));
+            assert_eq!(Pem::from(path).to_string(), format!("\"{path}\""));
         }
     }
 }

@@ -119,19 +119,23 @@ fn is_digit(c: char) -> bool {
 }
 
 /// Whether a text that should be a path may be a key, secret or private, or a piece of one:
-/// nothing but characters of base64 and more than a word, or 56 of them within other text.
+/// nothing but characters of base64 and more than a word, or within other text 56 of them, or
+/// 16 that end as base64 does. What has lines or braces is no path, either.
 pub(crate) fn could_be_key(text: &str) -> bool {
     let is_url_digit = |c: char| is_digit(c) || "-_".contains(c);
     let has = |run: &str, class: fn(&char) -> bool| run.chars().any(|c| class(&c));
     let is_mixed =
         |run: &str| has(run, char::is_ascii_uppercase) && has(run, char::is_ascii_lowercase);
     let is_part = |run: &str| run.len() >= 56 && is_mixed(run) && has(run, char::is_ascii_digit);
+    let is_padded = |run: &str| run.len() >= 16 && run.ends_with('=');
     let digits = without_line_ends(text);
     let is_no_path = !digits.contains('/') && has(&digits, char::is_ascii_digit);
     let is_whole = digits.len() >= 16 && digits.chars().all(is_url_digit);
     is_whole && (is_mixed(&digits) || is_no_path)
         || text.contains("-----")
+        || text.trim().contains(|c: char| c.is_control() || c == '{')
         || text.split(|c| !is_url_digit(c)).any(is_part)
+        || text.split(|c| !is_url_digit(c)).any(is_padded)
 }
 
 pub(crate) fn block_error(number: usize, why: &str) -> String {
