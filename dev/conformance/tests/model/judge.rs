@@ -104,14 +104,8 @@ pub fn judge(
                 faults.push(format!("copy {at} went to {}, not to {host}", step.host));
             }
         }
-        let mut domain = domain.as_mut();
-        let taken = call.take(
-            send,
-            can_follow,
-            domain.as_deref_mut(),
-            step,
-            steps.get(at + 1),
-        );
+        let next = steps.get(at + 1);
+        let taken = call.take(send, can_follow, domain.as_mut(), step, next);
         if let Err(fault) = taken {
             faults.push(format!("after copy {at}: {fault}"));
         }
