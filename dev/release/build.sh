@@ -150,6 +150,8 @@ build_gigya() {
             inside $run completions $shell >"$folder/completions/gigya.$shell"
         done
     }
+    # `gigya help export` shows what `man gigya-export` does.
+    rm -f "$folder"/man/*-help.1 "$folder"/man/*-help-*.1
     cp "$PROJECT/dev/release/Dockerfile" "$folder/"
     pack "$stage" "$name" >"$OUT/$name.tar.gz"
 
@@ -162,7 +164,7 @@ build_gigya() {
     sed "s/@VERSION@/$version/" "$PROJECT/dev/release/deb.toml" >"$folder/Cargo.toml"
     gzip -n -9 "$folder"/man/*.1
     rust bash -c "cd $inside_folder && /build/tools/bin/cargo-deb --no-build --no-strip -q \
-        --target ${target/musl/gnu} -o ../gigya_${version}_$debian.deb"
+        --target ${target/musl/gnu} -o ../gigya_${version}_$debian.deb" >/dev/null
     mv "$stage/gigya_${version}_$debian.deb" "$OUT/"
 }
 

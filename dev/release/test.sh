@@ -14,7 +14,8 @@ WORK=$cache/clean
 . "$here/../platforms/trixie.sh"
 rm -rf "$root" "$WORK"/apt/have-* "$WORK"/apt/cache/archives/*.unpacked
 mkdir -p "$root" "$WORK/release"
-unpack apt dpkg man-db groff-base bash-completion qemu-user
+unpack apt dpkg diffutils findutils grep gzip sed tar man-db groff-base bash-completion qemu-user
+rm -f "$root/etc/apt/apt.conf.d/70debconf"
 cp "$OUT"/*.deb "$WORK/release/"
 # What Debian's installer would have made of dpkg's and apt's state.
 mkdir -p "$root"/var/lib/dpkg/{info,updates,triggers} "$root"/var/{lib/apt/lists,cache/apt/archives,log/apt}/partial
@@ -36,7 +37,7 @@ check() {
 inside apt-get -qy -oAPT::Sandbox::User=root -oDpkg::Use-Pty=0 install "/build/release/gigya_${version}_amd64.deb" >/dev/null
 check "apt has installed it" "ii  gigya" inside dpkg -l gigya
 check "the version" "gigya $version" inside gigya --version
-check "a call" '"UID": "joe"' inside gigya call accounts.getAccountInfo UID=joe --demo
+check "a call" '"UID":"joe"' inside gigya call accounts.getAccountInfo UID=joe --demo
 check "the manual page" "gigya" inside man -P cat gigya
 check "the manual page of a command" "export" inside man -P cat gigya-export
 check "the completion" "export" inside bash -c '
@@ -46,7 +47,7 @@ check "the completion" "export" inside bash -c '
     echo "${COMPREPLY[@]}"'
 check "the licences" "Community Data License" inside cat /usr/share/doc/gigya/LICENSE-CDLA-Permissive-2.0
 check "the notices" "rustls" inside cat /usr/share/doc/gigya/THIRD-PARTY-NOTICES
-inside apt-get -qy -oDpkg::Use-Pty=0 remove gigya >/dev/null
+inside apt-get -qy -oDpkg::Use-Pty=0 remove gigya >/dev/null 2>&1
 check "apt has removed it" "No such file" inside ls /usr/bin/gigya
 
 # The container: what the Dockerfile copies, and nothing else.
@@ -67,7 +68,7 @@ for machine in x86_64 aarch64; do
     if [ "$machine" != "$(uname -m)" ]; then
         run=(inside "qemu-$machine" "/build/${folder#"$WORK"/}/gigya")
     fi
-    check "$machine, with nothing but the file" '"UID": "joe"' "${run[@]}" call accounts.getAccountInfo UID=joe --demo
+    check "$machine, with nothing but the file" '"UID":"joe"' "${run[@]}" call accounts.getAccountInfo UID=joe --demo
 done
 
 if [ "${2:-}" = twice ]; then
