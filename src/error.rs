@@ -461,7 +461,7 @@ impl fmt::Debug for GSException {
         #[cfg(feature = "client")]
         let message = self.secrets().text(&self.message);
         #[cfg(not(feature = "client"))]
-        let message = &self.message;
+        let message = self.message.clone();
         let mut shown = f.debug_struct("GSException");
         shown.field("code", &self.code);
         shown.field("message", &one_line(&message));

@@ -43,7 +43,7 @@ fn send(host: &str, https: bool) {
     let secret = "Cc5yFv4kcjAeqg/J7Xhn+A==";
     let mut request = GSRequest::new("key", secret, "accounts.setAccountInfo", params);
     request.set_host_override(host);
-    request.use_https(https).send();
+    let _ = request.use_https(https).send();
 }
 
 fn median(mode: &str) -> Duration {
