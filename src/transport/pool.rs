@@ -160,10 +160,17 @@ impl Pool {
 }
 
 impl Shared {
-    /// Closes connections when their time is up, until none is idle.
+    /// Closes connections when their time is up, until none is idle then. One that is in use
+    /// at a moment when none has to be closed does not end the thread.
     fn close_expired(&self) {
         let mut state = lock(&self.state);
-        loop {
+        while let Some(wakes) = state.wakes {
+            let left = wakes.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                let waited = self.sooner.wait_timeout(state, left);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
             let now = self::now();
             let expired = state.take_expired(now);
             let left = |idle: &Idle| idle.life.saturating_sub(between(idle.since, now));
@@ -175,11 +182,6 @@ impl Shared {
                 return;
             }
             state = lock(&self.state);
-            // Somebody may have set it sooner in between.
-            let wakes = state.wakes.unwrap_or(now.0);
-            let left = wakes.saturating_duration_since(Instant::now());
-            let waited = self.sooner.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
