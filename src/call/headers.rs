@@ -1,7 +1,7 @@
 //! The headers of a request: the SDK's own, and those that a caller may set.
 
-use http::HeaderMap;
-use http::header::{
+use ureq::http::HeaderMap;
+use ureq::http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT,
 };
 

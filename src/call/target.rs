@@ -4,7 +4,7 @@
 //! No string from a caller can make more of a URL than a plain host and a plain path:
 //! anything else is refused before anything is signed or sent.
 
-use http::{HeaderMap, Uri};
+use ureq::http::{HeaderMap, Uri};
 
 use crate::crypto::hmac::Signer;
 use crate::error::GSException;

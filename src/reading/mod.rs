@@ -17,8 +17,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
 use serde_json::{Map, Value};
+use ureq::http::HeaderMap;
 
 use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
 

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::call::Call;
     use crate::transport::{Answer, TransportError};
-    use http::{HeaderMap, StatusCode};
+    use ureq::http::{HeaderMap, StatusCode};
 
     /// What came of a transmission.
     #[derive(Clone, Copy, Debug, PartialEq)]

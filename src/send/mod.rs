@@ -31,8 +31,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::log::warn;
-use http::Request;
-use http::header::{AUTHORIZATION, HeaderValue};
+use ureq::http::Request;
+use ureq::http::header::{AUTHORIZATION, HeaderValue};
 
 use crate::call::credentials::Credentials;
 use crate::call::form::Stamp;

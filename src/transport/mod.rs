@@ -1,4 +1,5 @@
-//! Bytes out, bytes back: the only place that knows ureq.
+//! Bytes out, bytes back: the only place that knows ureq. (Elsewhere `ureq::http` is the
+//! vocabulary of HTTP, the crate `http`.)
 //!
 //! [`Transport::route`] chooses the route to a target: proxy and TLS settings.
 //! [`Transport::exchange`] takes a connection out of the [`pool`] or [`dial`]s one, and has

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::call::host::without_brackets;
-use crate::sync::lock;
+use crate::sync::{LruMap, lock};
 
 /// How long the address that answered last is tried first: long enough for an outage, and
 /// about as long as RFC 6555, 4.2 says.
@@ -33,8 +33,8 @@ type Lookup = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 pub(super) struct Names {
     lookup: Box<Lookup>,
     pending: Mutex<HashMap<Name, Arc<Pending>>>,
-    /// The address that answered last; the most recent one is last.
-    preferred: Mutex<Vec<(Name, SocketAddr, Instant)>>,
+    /// The address that answered last, and when.
+    preferred: LruMap<Name, (SocketAddr, Instant)>,
 }
 
 /// A look-up in flight; those who wait for it wait here.
@@ -58,7 +58,7 @@ impl Names {
         Names {
             lookup: Box::new(lookup),
             pending: Mutex::default(),
-            preferred: Mutex::default(),
+            preferred: LruMap::new(CAPACITY, |_| Some(0)),
         }
     }
 
@@ -116,15 +116,13 @@ impl Names {
     /// IPv4 and IPv6 in turn (RFC 8305, 4), beginning with the system's first; before them
     /// the one that answered last.
     fn in_order(&self, name: &Name, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-        let preferred = lock(&self.preferred)
-            .iter()
-            .find(|(known, _, since)| known == name && since.elapsed() < PREFERENCE)
-            .map(|(_, address, _)| *address);
+        let preferred = self.preferred.get(name);
+        let preferred = preferred.filter(|(_, since)| since.elapsed() < PREFERENCE);
         let mut of_family = [0, 0];
         let ranks = addresses.iter().take(MAX_ADDRESSES).map(|address| {
             let rank = &mut of_family[usize::from(address.is_ipv6())];
             *rank += 1;
-            let is_preferred = Some(*address) == preferred;
+            let is_preferred = preferred.is_some_and(|(preferred, _)| preferred == *address);
             (if is_preferred { 0 } else { *rank }, *address)
         });
         let mut ranked: Vec<(usize, SocketAddr)> = ranks.collect();
@@ -135,12 +133,8 @@ impl Names {
     /// This address has answered: it comes first next time.
     pub(super) fn prefer(&self, host: &str, port: u16, address: SocketAddr) {
         let name = (host.to_ascii_lowercase(), port);
-        let mut preferred = lock(&self.preferred);
-        preferred.retain(|(known, ..)| *known != name);
-        if preferred.len() >= CAPACITY {
-            preferred.remove(0);
-        }
-        preferred.push((name, address, Instant::now()));
+        let now = Instant::now();
+        self.preferred.update(name, |_| Some((address, now)));
     }
 }
 
@@ -282,14 +276,5 @@ mod tests {
         // One that is no longer there changes nothing.
         names.prefer("several.test", 80, "3.3.3.3:80".parse().unwrap());
         assert_eq!(order(), addresses(&turns));
-    }
-
-    #[test]
-    fn what_is_kept_of_names_is_bounded() {
-        let (names, ..) = waiting();
-        for i in 0..CAPACITY * 2 {
-            names.prefer(&format!("{i}.test"), 80, "1.1.1.1:80".parse().unwrap());
-        }
-        assert_eq!(lock(&names.preferred).len(), CAPACITY);
     }
 }
