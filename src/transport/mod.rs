@@ -198,8 +198,8 @@ impl Transport {
 
         // Check in. ureq has let go of the exchange.
         let exchange = Arc::into_inner(exchange).and_then(|exchange| exchange.into_inner().ok());
-        if let Some(exchange) = exchange.filter(|exchange| exchange.is_complete) {
-            let life = idle_life(head.status, &head.headers);
+        let life = idle_life(head.status, &head.headers);
+        if let Some(exchange) = exchange.filter(|it| it.is_complete && !life.is_zero()) {
             self.pool.check_in(exchange.connection, life, now());
         }
         Ok(Answer {
