@@ -31,8 +31,6 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::{Text, text};
 use crate::call::bearer;
-use crate::crypto::pem::signing_key;
-use crate::crypto::rs256::RsaSigner;
 use crate::crypto::sha256;
 use crate::error::GSException;
 use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
@@ -270,10 +268,7 @@ pub fn get_dynamic_session_signature(
     let user_key = given_key("user_key", &user_key)?;
     let private_key = private_key.into();
     let unusable = |why| GSException::invalid(format_args!("the private key {private_key} {why}"));
-    let pem = private_key.read();
-    let pem = pem.map_err(|error| unusable(format!("cannot be read: {error}")))?;
-    let key = signing_key(&pem).and_then(|key| RsaSigner::new(&*key));
-    let key = key.map_err(unusable)?;
+    let key = private_key.rsa_key().map_err(unusable)?;
     let now = now();
     let claims = json!({
         "sub": login_token(&cookie), "aud": "gltexp",

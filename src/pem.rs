@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::crypto::pem::{could_be_key, is_pem};
+use crate::crypto::pem::{could_be_key, is_pem, signing_key};
+use crate::crypto::rs256::RsaSigner;
 
 /// Certificates or a private key: PEM text, or the path of a PEM file.
 ///
@@ -92,6 +93,16 @@ impl Pem {
             changed,
             inode,
         }))
+    }
+
+    /// The RSA key in it, which signs with RS256.
+    ///
+    /// # Errors
+    /// Why there is none, to be put after its name.
+    pub(crate) fn rsa_key(&self) -> Result<RsaSigner, String> {
+        let pem = self.read();
+        let pem = pem.map_err(|error| format!("cannot be read: {error}"))?;
+        signing_key(&pem).and_then(|key| RsaSigner::new(&*key))
     }
 
     /// Returns the PEM text; reads the file if it is in one.

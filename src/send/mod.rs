@@ -39,8 +39,6 @@ use crate::call::form::Stamp;
 use crate::call::target::Target;
 use crate::call::{Call, bearer, headers};
 use crate::crypto;
-use crate::crypto::pem::signing_key;
-use crate::crypto::rs256::RsaSigner;
 use crate::error::GSException;
 use crate::error_codes::*;
 use crate::keys::KeyCache;
@@ -114,6 +112,14 @@ struct Progress {
     correction: Option<Correction>,
     /// How often (d) and (e) have happened.
     retries: u32,
+}
+
+/// What goes out in an attempt.
+struct Signed {
+    stamp: Stamp,
+    signature: Option<String>,
+    body: String,
+    authorization: Option<String>,
 }
 
 /// An attempt that has been made, whether or not its copies were sent.
@@ -222,16 +228,12 @@ impl Sender {
             host: target.host.clone(),
             trust: route.trust,
         };
-        let bearer = Bearer::of(&credentials)?;
-
-        let stamp = self.state.clock.stamp(Some(&clock));
-        let form = call.form(&credentials, stamp);
-        let signature = target.sign(&form);
-        let body = match &signature {
-            Some(signature) => form.signed(signature),
-            None => form.text,
-        };
-        let authorization = bearer.map(|bearer| bearer.sign(&stamp)).transpose()?;
+        let Signed {
+            stamp,
+            signature,
+            body,
+            authorization,
+        } = self.sign(call, &target, &credentials, Some(&clock))?;
         let header = authorization.as_deref().map(authorization_header);
         let header = header.transpose()?;
         history.begin(history::Attempt {
@@ -383,30 +385,49 @@ impl Sender {
         }
         let domain = self.data_center(call);
         let (target, credentials) = call.target(domain.as_ref().unwrap_or(&call.api_domain))?;
-        let bearer = Bearer::of(&credentials)?;
         let trust = target.https.then(|| self.trust_of(call)).transpose();
         // Under CA certificates that cannot be read, nothing has been learned.
         let clock = trust.ok().map(|trust| ClockId {
             host: target.host.clone(),
             trust,
         });
-        let stamp = self.state.clock.stamp(clock.as_ref());
-        let mut headers = vec![(
-            "Content-Type".to_string(),
+        let signed = self.sign(call, &target, &credentials, clock.as_ref())?;
+        let form = (
+            "Content-Type",
             "application/x-www-form-urlencoded".to_string(),
-        )];
-        if let Some(bearer) = bearer {
-            headers.push(("Authorization".to_string(), bearer.sign(&stamp)?));
-        }
-        headers.extend(call.headers.iter().cloned());
-        let form = call.form(&credentials, stamp);
+        );
+        let authorization = signed.authorization.map(|value| ("Authorization", value));
+        let own = std::iter::once(form).chain(authorization);
+        let own = own.map(|(name, value)| (name.to_string(), value));
         Ok(Prepared {
             url: target.url.clone(),
-            headers,
-            body: match target.sign(&form) {
-                Some(signature) => form.signed(&signature),
+            headers: own.chain(call.headers.iter().cloned()).collect(),
+            body: signed.body,
+        })
+    }
+
+    /// Signs a call by a clock, or by this machine's.
+    ///
+    /// # Errors
+    /// 400006 when the RSA key cannot be read or is not one.
+    fn sign(
+        &self,
+        call: &Call,
+        target: &Target,
+        credentials: &Credentials,
+        clock: Option<&ClockId>,
+    ) -> Result<Signed, GSException> {
+        let stamp = self.state.clock.stamp(clock);
+        let form = call.form(credentials, stamp);
+        let signature = target.sign(&form);
+        Ok(Signed {
+            stamp,
+            body: match &signature {
+                Some(signature) => form.signed(signature),
                 None => form.text,
             },
+            signature,
+            authorization: authorization(credentials, &stamp)?,
         })
     }
 
@@ -466,7 +487,27 @@ fn transmit(may_arrive_twice: bool, mut send: impl FnMut(bool) -> Option<Transpo
     }
 }
 
-/// The value of `Authorization`, which no log of HTTP headers shows.
+/// The value of `Authorization` of one attempt, if the SDK makes it.
+///
+/// # Errors
+/// 400006 when the key cannot be read or is not an RSA key.
+fn authorization(credentials: &Credentials, stamp: &Stamp) -> Result<Option<String>, GSException> {
+    let Credentials::Bearer {
+        user_key,
+        private_key,
+    } = credentials
+    else {
+        return Ok(None);
+    };
+    let unusable = |why| GSException::invalid(format_args!("the private key {private_key} {why}"));
+    let key = private_key.rsa_key().map_err(unusable)?;
+    let id = crypto::random()
+        .ok_or_else(|| GSException::invalid("the operating system gives no random numbers"))?;
+    let value = bearer::authorization(user_key, &key, stamp.timestamp, id);
+    value.map(Some).map_err(unusable)
+}
+
+/// The same as a header that no log of HTTP headers shows.
 ///
 /// # Errors
 /// 400006 for a user key with control characters, or of more than some 20 KB.
@@ -487,48 +528,6 @@ pub(crate) struct Prepared {
     pub(crate) url: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
-}
-
-/// The user key and the RSA key that signs its tokens, read once per attempt.
-struct Bearer<'a> {
-    user_key: &'a str,
-    source: &'a Pem,
-    key: RsaSigner,
-}
-
-impl<'a> Bearer<'a> {
-    /// # Errors
-    /// 400006 when the key cannot be read or is not an RSA key.
-    fn of(credentials: &Credentials<'a>) -> Result<Option<Self>, GSException> {
-        let Credentials::Bearer {
-            user_key,
-            private_key: source,
-        } = *credentials
-        else {
-            return Ok(None);
-        };
-        let pem = source.read();
-        let pem = pem.map_err(|error| unusable(source, &format!("cannot be read: {error}")))?;
-        let key = signing_key(&pem).and_then(|key| RsaSigner::new(&*key));
-        let key = key.map_err(|why| unusable(source, &why))?;
-        Ok(Some(Bearer {
-            user_key,
-            source,
-            key,
-        }))
-    }
-
-    /// The value of the `Authorization` header of one attempt.
-    fn sign(&self, stamp: &Stamp) -> Result<String, GSException> {
-        let id = crypto::random()
-            .ok_or_else(|| GSException::invalid("the operating system gives no random numbers"))?;
-        bearer::authorization(self.user_key, &self.key, stamp.timestamp, id)
-            .map_err(|why| unusable(self.source, &why))
-    }
-}
-
-fn unusable(key: &Pem, why: &str) -> GSException {
-    GSException::invalid(format_args!("the private key {key} {why}"))
 }
 
 #[cfg(test)]
