@@ -99,7 +99,8 @@ impl GSResponse {
     /// * `method`: the API method that was called, for the log.
     /// * `response_text`: the body of the answer.
     ///
-    /// Anything but a complete Gigya response is error 500000, never success.
+    /// Anything but a complete Gigya response is error 500000, never success; so is a text of
+    /// more than 50 MB, 500,000 `{` or 5 million `,`.
     ///
     /// ```
     /// use gssdk::GSResponse;

@@ -218,6 +218,14 @@ fn more_than_one_attempt_is_listed_with_the_last() {
     let attempts = r#"attempts=[{"failure": "timed out"}, {"failure": "timed out"}], "#;
     assert!(log.contains(attempts), "{log}");
 
+    // What is refused on this side shows where it would have gone.
+    let request = GSRequest::new("key", SECRET, "accounts.search", ()).use_https(true);
+    let log = request.ca_certs("/none.pem").send().get_log();
+    assert!(
+        log.contains("URL='https://accounts.us1.gigya.com/accounts.search', responseText="),
+        "{log}"
+    );
+
     // Where nothing came, the reason is shown, not the text of an answer.
     let mut request = api.set_status();
     request.set_host_override("127.0.0.1:1");

@@ -169,8 +169,9 @@ impl response::History for History {
             for attempt in &self.attempts {
                 self.add_attempt(attempt, secrets, &mut log);
             }
-        } else if let Some(last) = self.attempts.last() {
-            let target = call.target(self.domain(last));
+        } else {
+            let domain = self.attempts.last().map(|last| self.domain(last));
+            let target = call.target(domain.unwrap_or(&call.api_domain));
             log.text("URL", target.as_ref().map_or("", |(target, _)| &target.url));
         }
         if self.attempts.len() > 1 {
