@@ -46,40 +46,30 @@ impl<'a> Credentials<'a> {
         has_client_cert: bool,
         authentication: &'a Authentication,
     ) -> Result<Self, GSException> {
-        if api_key.is_none() && user_key.is_none() && !has_client_cert {
-            return Err(GSException::missing(match authentication {
-                Authentication::Keys | Authentication::PrivateKey(_) => {
-                    "neither an API key nor a user key nor a client certificate was given"
-                }
-                Authentication::Anonymous => "no API key was given",
-                Authentication::Session => "no session token was given",
-            }));
-        }
-        match authentication {
-            Authentication::Keys => {}
-            Authentication::Anonymous => return Ok(Credentials::Anonymous),
-            Authentication::Session => {
-                if api_key.is_none() {
-                    return Err(GSException::missing("no session token was given"));
-                }
-                let secret = secret_key
-                    .ok_or_else(|| GSException::missing("no session secret was given"))?;
-                return Ok(Credentials::Session { secret });
+        let missing = |what| Err(GSException::missing(what));
+        let has_any = api_key.is_some() || user_key.is_some() || has_client_cert;
+        match (authentication, secret_key) {
+            (Authentication::Keys | Authentication::PrivateKey(_), _) if !has_any => {
+                missing("neither an API key nor a user key nor a client certificate was given")
             }
-            Authentication::PrivateKey(private_key) => {
-                let user_key =
-                    user_key.ok_or_else(|| GSException::missing("no user key was given"))?;
-                return Ok(Credentials::Bearer {
+            (Authentication::Keys, Some(secret)) => Ok(Credentials::Secret(secret)),
+            (Authentication::Keys, None) if has_client_cert => Ok(Credentials::ClientCert),
+            (Authentication::Keys, None) => Ok(Credentials::Token),
+            (Authentication::PrivateKey(private_key), _) => match user_key {
+                Some(user_key) => Ok(Credentials::Bearer {
                     user_key,
                     private_key,
-                });
+                }),
+                None => missing("no user key was given"),
+            },
+            (Authentication::Anonymous, _) if api_key.is_none() => missing("no API key was given"),
+            (Authentication::Anonymous, _) => Ok(Credentials::Anonymous),
+            (Authentication::Session, _) if api_key.is_none() => {
+                missing("no session token was given")
             }
+            (Authentication::Session, Some(secret)) => Ok(Credentials::Session { secret }),
+            (Authentication::Session, None) => missing("no session secret was given"),
         }
-        Ok(match secret_key {
-            Some(secret) => Credentials::Secret(secret),
-            None if has_client_cert => Credentials::ClientCert,
-            None => Credentials::Token,
-        })
     }
 
     /// Whether the request must go over https: an unsigned request would show its
