@@ -48,10 +48,10 @@ pack() {
         --mode=u=rwX,go=rX -c -C "$1" "$2" | gzip -n -9
 }
 
-# The program that writes notices and SBOM, and cargo-deb, both of this toolchain.
+# The program that writes notices and SBOM, and the newest cargo-deb that this toolchain compiles.
 rust cargo build -q --locked -p gssdk-release
 report() { rust /build/target/release/debug/gssdk-release "$@"; }
-cargo_deb=3.8.0
+cargo_deb=3.7.0
 inside cargo install --root /build/tools --list | grep -qx "cargo-deb v$cargo_deb:" ||
     inside env CARGO_TARGET_DIR=/build/target/tools cargo install -q --locked --root /build/tools "cargo-deb@$cargo_deb"
 
