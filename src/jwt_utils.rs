@@ -23,7 +23,6 @@
 //! configuration, never from a token or a user, who could name a server of their own.
 
 use std::borrow::Cow;
-use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -490,7 +489,7 @@ fn with_served_keys<T>(
         Ok(keys)
     };
     let site = (domain.to_ascii_lowercase(), api_key.to_string(), trust);
-    process.keys().check(site, Instant::now, fetch, verify)
+    process.keys().check(site, crate::sync::now, fetch, verify)
 }
 
 /// Unix seconds.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_core::Serialize;
@@ -18,7 +19,6 @@ use crate::log::address;
 use crate::pem::{ClientCert, Pem};
 use crate::response::GSResponse;
 use crate::send::{Prepared, secrets_of, sender, set_ca_certs_path};
-use crate::sync::Cancel;
 
 /// A request to the Gigya API.
 ///
@@ -702,9 +702,9 @@ impl GSRequest {
         };
     }
 
-    /// Lets another thread cancel the request: it then sends nothing more.
-    pub(crate) fn set_cancel(&mut self, cancel: Cancel) {
-        self.call_mut().cancel = Some(cancel);
+    /// The request sends nothing more once the other end of the channel is dropped.
+    pub(crate) fn set_cancelled(&mut self, cancelled: Receiver<()>) {
+        self.call_mut().cancelled = Some(Arc::new(Mutex::new(cancelled)));
     }
 
     /// Sets the time limit of one attempt.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,7 +14,6 @@ use crate::outcome::Outcome;
 use crate::reading::{json, rows};
 use crate::request::GSRequest;
 use crate::response::GSResponse;
-use crate::sync::CancelOnDrop;
 
 /// The default time limit of one attempt to fetch a page.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -79,7 +79,7 @@ pub struct SearchResults {
     empty_pages: u32,
     ended: bool,
     /// Whoever drops the search wants no more requests.
-    _cancel: CancelOnDrop,
+    _cancel: mpsc::Sender<()>,
 }
 
 /// The text of a page, and the range of the results that have not been taken.
@@ -93,8 +93,8 @@ impl SearchResults {
     fn new(mut request: GSRequest, cursor: Option<&str>) -> Self {
         request.set_page(cursor);
         request.set_try_timeout(TIMEOUT);
-        let cancel = CancelOnDrop::default();
-        request.set_cancel(cancel.0.clone());
+        let (cancel, cancelled) = mpsc::channel();
+        request.set_cancelled(cancelled);
         SearchResults {
             request,
             cursor: cursor.map(str::to_string),

@@ -12,7 +12,8 @@ pub(crate) mod host;
 pub(crate) mod oauth1;
 pub(crate) mod target;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_core::Serialize;
@@ -24,7 +25,7 @@ use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
 use crate::outcome::Outcome;
 use crate::pem::{ClientCert, Pem};
 use crate::reading::json;
-use crate::sync::Cancel;
+use crate::sync::lock;
 use credentials::{Authentication, Credentials};
 use form::{Field, Form, SIGNATURE, Stamp};
 use target::Target;
@@ -59,8 +60,8 @@ pub(crate) struct Call {
     pub(crate) idempotent: bool,
     /// Whether the rows of the answer are parsed later, one by one.
     pub(crate) rows_apart: bool,
-    /// Cancels the call before its next transmission.
-    pub(crate) cancel: Option<Cancel>,
+    /// Nothing more is sent once the other end of this channel is dropped.
+    pub(crate) cancelled: Option<Arc<Mutex<Receiver<()>>>>,
     /// Whether to follow error 301001 to the data center that it names.
     pub(crate) follows_data_center: bool,
     /// The caller's headers.
@@ -92,7 +93,7 @@ impl Call {
             retries: 0,
             idempotent: false,
             try_timeout: None,
-            cancel: None,
+            cancelled: None,
             rows_apart: false,
             follows_data_center: false,
             headers: Vec::new(),
@@ -240,8 +241,10 @@ impl Call {
     /// Waits for so long, but not longer than until the call is cancelled; returns whether it
     /// is.
     pub(crate) fn is_cancelled_within(&self, time: Duration) -> bool {
-        match &self.cancel {
-            Some(cancel) => cancel.wait(time),
+        match &self.cancelled {
+            Some(cancelled) => {
+                lock(cancelled).recv_timeout(time) == Err(RecvTimeoutError::Disconnected)
+            }
             None => {
                 std::thread::sleep(time);
                 false

@@ -16,13 +16,13 @@
 use std::cell::Cell;
 use std::hash::Hash;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::jwks::{Keys, Refusal};
 use crate::error::GSException;
 use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
 use crate::outcome::Outcome;
-use crate::sync::{LruMap, lock};
+use crate::sync::{LruMap, Moment, between, lock};
 
 /// How long a caller waits for keys, whether it fetches them or waits for another fetch.
 pub(crate) const WAIT: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ pub(crate) enum Failure {
 
 /// All keys that a process has fetched, by site.
 pub(crate) struct KeyCache<S> {
-    sites: LruMap<S, Arc<Site>>,
+    sites: LruMap<S, Arc<Site>, CAPACITY>,
     wait: Duration,
 }
 
@@ -70,7 +70,7 @@ impl<S: Clone + Eq + Hash> Default for KeyCache<S> {
             is_idle.then(|| u8::from(lock(&site.state).keys.is_some()))
         };
         KeyCache {
-            sites: LruMap::new(CAPACITY, rank),
+            sites: LruMap::ranked(rank),
             wait: WAIT,
         }
     }
@@ -84,7 +84,7 @@ impl<S: Clone + Eq + Hash> KeyCache<S> {
     pub(crate) fn check<T>(
         &self,
         site: S,
-        now: impl Fn() -> Instant,
+        now: impl Fn() -> Moment,
         fetch: impl FnOnce() -> Result<Keys, GSException>,
         judge: impl Fn(&Keys) -> Result<T, Refusal>,
     ) -> Result<T, Failure> {
@@ -121,24 +121,24 @@ struct State {
     is_fetching: bool,
     /// How many fetches have ended, when the last one did, and its error if it failed.
     fetches: u64,
-    ended_at: Option<Instant>,
+    ended_at: Option<Moment>,
     failure: Option<GSException>,
 }
 
 #[derive(Clone)]
 struct Fetched {
     keys: Arc<Keys>,
-    at: Instant,
+    at: Moment,
 }
 
 impl Fetched {
-    fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.at)
+    fn age(&self, now: Moment) -> Duration {
+        between(self.at, now)
     }
 }
 
 impl State {
-    fn usable(&self, now: Instant) -> Option<Fetched> {
+    fn usable(&self, now: Moment) -> Option<Fetched> {
         self.keys.clone().filter(|keys| keys.age(now) <= TOO_OLD)
     }
 
@@ -161,7 +161,7 @@ impl Site {
         present: Option<&Fetched>,
         is_believed: bool,
         wait: Duration,
-        now: &impl Fn() -> Instant,
+        now: &impl Fn() -> Moment,
         fetch: impl FnOnce() -> Result<Keys, GSException>,
     ) -> Result<Fetched, Option<GSException>> {
         let mut state = lock(&self.state);
@@ -191,9 +191,7 @@ impl Site {
             Some(_) if !is_believed => QUIET_AFTER_FAILURE,
             _ => QUIET,
         };
-        let since = state
-            .ended_at
-            .map(|end| now().saturating_duration_since(end));
+        let since = state.ended_at.map(|end| between(end, now()));
         if FETCHES.get() || since.is_some_and(|since| since < quiet) {
             return Err(state.failure.clone());
         }
@@ -225,13 +223,13 @@ fn interrupted() -> GSException {
 
 /// A fetch in flight. Dropping it ends the fetch, also when the fetch panics: nobody waits
 /// for one that never ends.
-struct Flight<'a, Now: Fn() -> Instant> {
+struct Flight<'a, Now: Fn() -> Moment> {
     site: &'a Site,
     now: &'a Now,
     fetched: Result<Keys, GSException>,
 }
 
-impl<Now: Fn() -> Instant> Drop for Flight<'_, Now> {
+impl<Now: Fn() -> Moment> Drop for Flight<'_, Now> {
     fn drop(&mut self) {
         FETCHES.set(false);
         let at = (self.now)();
@@ -256,6 +254,7 @@ impl<Now: Fn() -> Instant> Drop for Flight<'_, Now> {
 mod tests {
     use super::*;
     use crate::keys::tests::rfc_key;
+    use crate::sync::now;
     use serde_json::json;
     use std::cell::Cell;
     use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -302,7 +301,7 @@ mod tests {
     /// A cache whose time the test sets.
     struct World {
         cache: KeyCache<(&'static str, &'static str)>,
-        start: Instant,
+        start: Moment,
         now: Mutex<Duration>,
     }
 
@@ -313,7 +312,7 @@ mod tests {
                     wait: Duration::from_secs(60),
                     ..Default::default()
                 },
-                start: Instant::now(),
+                start: now(),
                 now: Mutex::default(),
             }
         }
@@ -327,7 +326,8 @@ mod tests {
             fetch: impl FnOnce() -> Result<Keys, GSException>,
             judge: fn(&Keys) -> Result<(), Refusal>,
         ) -> String {
-            let now = || self.start + *self.now.lock().unwrap();
+            // Only the wall clock goes on: the machine sleeps.
+            let now = || (self.start.0, self.start.1 + *self.now.lock().unwrap());
             said(self.cache.check(SITE, now, fetch, judge))
         }
     }
@@ -505,7 +505,7 @@ mod tests {
         let world = World::new();
         let fetch = || {
             assert_eq!(world.check(never, believed), in_flight_message());
-            let other = || Instant::now();
+            let other = || now();
             let other = world.cache.check(("us1", "key"), other, never, believed);
             assert_eq!(said(other), in_flight_message());
             keys()
@@ -534,8 +534,7 @@ mod tests {
     #[test]
     fn other_sites_cost_a_site_in_use_nothing() {
         let cache = KeyCache::default();
-        let check =
-            |site: usize, fetch: fn() -> _| said(cache.check(site, Instant::now, fetch, believed));
+        let check = |site: usize, fetch: fn() -> _| said(cache.check(site, now, fetch, believed));
         for site in 0..10 {
             assert_eq!(check(site, keys), "believed");
         }
@@ -558,7 +557,7 @@ mod tests {
     #[test]
     fn sites_do_not_share_keys_nor_failures() {
         let cache = KeyCache::default();
-        let check = |site, fetch: fn() -> _| said(cache.check(site, Instant::now, fetch, believed));
+        let check = |site, fetch: fn() -> _| said(cache.check(site, now, fetch, believed));
         let wrong = || Err(GSException::new(400_093, "Invalid ApiKey parameter"));
         assert_eq!(
             check(("eu1.gigya.com", "wrong"), wrong),

@@ -30,7 +30,7 @@ pub(super) struct ClockId {
 /// The offsets of the API's clocks, and the last nonce.
 pub(super) struct Clock {
     /// How many seconds each clock is ahead of this machine's; 0 if unknown.
-    offsets: LruMap<ClockId, i64>,
+    offsets: LruMap<ClockId, i64, CAPACITY>,
     last_nonce: AtomicU64,
     random: Random,
 }
@@ -38,7 +38,7 @@ pub(super) struct Clock {
 impl Default for Clock {
     fn default() -> Self {
         Clock {
-            offsets: LruMap::new(CAPACITY, |_| Some(0)),
+            offsets: LruMap::default(),
             last_nonce: AtomicU64::new(0),
             random: Random::new(),
         }
@@ -110,9 +110,10 @@ impl Clock {
 
     /// Sets an offset, unless another thread has set it meanwhile.
     fn exchange(&self, clock: &ClockId, expected: i64, new: i64) {
-        self.offsets.update(clock.clone(), |present| {
-            let present = present.copied().unwrap_or(0);
-            Some(if present == expected { new } else { present })
+        self.offsets.update(clock.clone(), |offset| {
+            if offset.unwrap_or(0) == expected {
+                *offset = Some(new);
+            }
         });
     }
 

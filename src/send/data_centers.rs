@@ -10,13 +10,8 @@ use crate::transport::TrustId;
 const CAPACITY: usize = 256;
 
 /// API key and who vouches for the answers → API domain, for keys that were refused elsewhere.
-pub(super) struct DataCenters(LruMap<(String, TrustId), String>);
-
-impl Default for DataCenters {
-    fn default() -> Self {
-        DataCenters(LruMap::new(CAPACITY, |_| Some(0)))
-    }
-}
+#[derive(Default)]
+pub(super) struct DataCenters(LruMap<(String, TrustId), String, CAPACITY>);
 
 impl DataCenters {
     /// The API domain of a call, if it has been learned.
@@ -27,14 +22,16 @@ impl DataCenters {
     pub(super) fn learn(&self, call: &Call, trust: TrustId, domain: &str) {
         if let Some(api_key) = &call.api_key {
             let key = (api_key.clone(), trust);
-            self.0.update(key, |_| Some(domain.to_string()));
+            self.0
+                .update(key, |known| *known = Some(domain.to_string()));
         }
     }
 
     /// Forgets a data center that could not be reached.
     pub(super) fn forget(&self, call: &Call, trust: TrustId) {
         if let Some(api_key) = &call.api_key {
-            self.0.update((api_key.clone(), trust), |_| None);
+            self.0
+                .update((api_key.clone(), trust), |known| *known = None);
         }
     }
 }

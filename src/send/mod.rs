@@ -82,11 +82,11 @@ struct State {
 type Site = (String, String, TrustId);
 
 /// Of this process.
-static SENDER: PerProcess<Sender> = PerProcess::new();
+static SENDER: PerProcess<Sender> = PerProcess::new(Sender::of_child);
 
 /// The sender that all requests of the process share.
 pub(crate) fn sender() -> Sender {
-    SENDER.get(Sender::of_child).unwrap_or_else(|| Sender {
+    SENDER.get().unwrap_or_else(|| Sender {
         state: Arc::default(),
         // Which certificates to trust is not known: none, which is 400003 over https.
         ca_certs: Some(Pem::from(Path::new(""))),
@@ -96,9 +96,7 @@ pub(crate) fn sender() -> Sender {
 /// Trusts the certificates in this file alone; an empty path restores the default trust store.
 pub(crate) fn set_ca_certs_path(path: &Path) {
     let ca_certs = (!path.as_os_str().is_empty()).then(|| Pem::from(path));
-    SENDER.change(Sender::of_child, |sender| {
-        sender.ca_certs.clone_from(&ca_certs);
-    });
+    SENDER.change(|sender| sender.ca_certs.clone_from(&ca_certs));
 }
 
 /// The progress of a call, which its next attempt depends on.
@@ -533,7 +531,6 @@ pub(crate) struct Prepared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::Cancel;
     use serde_json::Value;
     use std::io::{Read, Write};
     use std::net::TcpListener;
@@ -649,8 +646,8 @@ mod tests {
     fn a_cancelled_call_sends_nothing_more_also_while_it_waits() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut call = to_a_silent_server(&listener);
-        let cancel = Cancel::default();
-        call.cancel = Some(cancel.clone());
+        let (cancel, cancelled) = std::sync::mpsc::channel();
+        call.cancelled = Some(Arc::new(std::sync::Mutex::new(cancelled)));
         let call = Arc::new(call);
         let sending = {
             let call = Arc::clone(&call);
@@ -661,7 +658,7 @@ mod tests {
         let mut received = [0; 64 * 1024];
         assert!(stream.read(&mut received).unwrap() > 0);
         stream.write_all(refusal.as_bytes()).unwrap();
-        cancel.cancel();
+        drop(cancel);
         let response = sending.join().unwrap();
         assert_eq!(response.get_error_code(), API_RATE_LIMIT_EXCEEDED);
         assert_eq!(

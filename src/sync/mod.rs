@@ -1,12 +1,11 @@
-//! State that threads share, and that a fork does not.
+//! State that threads share, and that a fork does not; how long ago something was.
 
 mod per_process;
 
-use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 pub(crate) use per_process::{PerProcess, process_id};
 
@@ -16,10 +15,24 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A bounded map for data that can be learned again. When it is full, a new entry takes the place of the least recently used one of the lowest
-/// rank. One without a rank is in use: it stays, even if the map grows for it.
-pub(crate) struct LruMap<K, V> {
-    capacity: usize,
+/// A time by the monotonic clock, which may stand still while the machine sleeps, and by the
+/// wall clock, which people set.
+pub(crate) type Moment = (Instant, SystemTime);
+
+pub(crate) fn now() -> Moment {
+    (Instant::now(), SystemTime::now())
+}
+
+/// The time between two moments, by the clock that has gone further.
+pub(crate) fn between(since: Moment, now: Moment) -> Duration {
+    let wall = now.1.duration_since(since.1).unwrap_or_default();
+    wall.max(now.0.saturating_duration_since(since.0))
+}
+
+/// A bounded map for data that can be learned again. When it is full, a new entry takes the
+/// place of the least recently used one of the lowest rank. One without a rank is in use: it
+/// stays, even if the map grows for it.
+pub(crate) struct LruMap<K, V, const CAPACITY: usize> {
     rank: fn(&V) -> Option<u8>,
     entries: Mutex<Entries<K, V>>,
 }
@@ -30,63 +43,46 @@ struct Entries<K, V> {
     by_key: HashMap<K, (u64, V)>,
 }
 
-impl<K: Clone + Eq + Hash, V: Clone> LruMap<K, V> {
+/// All entries have the same rank.
+impl<K, V, const CAPACITY: usize> Default for LruMap<K, V, CAPACITY> {
+    fn default() -> Self {
+        Self::ranked(|_| Some(0))
+    }
+}
+
+impl<K, V, const CAPACITY: usize> LruMap<K, V, CAPACITY> {
     /// * `rank`: the lowest goes first; `None` for an entry that must stay.
-    pub(crate) fn new(capacity: usize, rank: fn(&V) -> Option<u8>) -> Self {
+    pub(crate) fn ranked(rank: fn(&V) -> Option<u8>) -> Self {
         let entries = Entries {
             uses: 0,
             by_key: HashMap::new(),
         };
         LruMap {
-            capacity,
             rank,
             entries: Mutex::new(entries),
         }
     }
+}
 
-    pub(crate) fn get<Q>(&self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-    {
-        let entries = &mut *lock(&self.entries);
-        let (last_use, value) = entries.by_key.get_mut(key)?;
-        entries.uses += 1;
-        *last_use = entries.uses;
-        Some(value.clone())
-    }
-
-    /// Sets or removes an entry.
-    ///
-    /// * `change`: returns the new value, given the present one.
-    pub(crate) fn update(&self, key: K, change: impl FnOnce(Option<&V>) -> Option<V>) {
-        let entries = &mut *lock(&self.entries);
-        let present = entries.by_key.get(&key);
-        let is_new = present.is_none();
-        match change(present.map(|(_, value)| value)) {
-            Some(value) => self.insert(entries, key, value, is_new),
-            None => {
-                entries.by_key.remove(&key);
-            }
-        }
+impl<K: Clone + Eq + Hash, V: Clone, const CAPACITY: usize> LruMap<K, V, CAPACITY> {
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
+        self.update(key.clone(), |value| value.clone())
     }
 
     /// Returns an entry; creates it if there is none.
     pub(crate) fn get_or_insert(&self, key: K, new: impl FnOnce() -> V) -> V {
-        if let Some(value) = self.get(&key) {
-            return value;
-        }
-        let entries = &mut *lock(&self.entries);
-        if let Some((_, value)) = entries.by_key.get(&key) {
-            return value.clone(); // another thread was faster
-        }
-        let value = new();
-        self.insert(entries, key, value.clone(), true);
-        value
+        self.update(key, |value| value.get_or_insert_with(new).clone())
     }
 
-    fn insert(&self, entries: &mut Entries<K, V>, key: K, value: V, is_new: bool) {
-        while is_new && entries.by_key.len() >= self.capacity {
+    /// Sets, changes or removes an entry, and passes on what `change` returns.
+    pub(crate) fn update<T>(&self, key: K, change: impl FnOnce(&mut Option<V>) -> T) -> T {
+        let entries = &mut *lock(&self.entries);
+        let mut value = entries.by_key.remove(&key).map(|(_, value)| value);
+        let result = change(&mut value);
+        let Some(value) = value else {
+            return result;
+        };
+        while entries.by_key.len() >= CAPACITY {
             let ranked = entries.by_key.iter();
             let ranked = ranked.filter_map(|(key, (last_use, value))| {
                 (self.rank)(value).map(|rank| (rank, *last_use, key))
@@ -99,36 +95,7 @@ impl<K: Clone + Eq + Hash, V: Clone> LruMap<K, V> {
         }
         entries.uses += 1;
         entries.by_key.insert(key, (entries.uses, value));
-    }
-}
-
-/// Tells a thread to stop, also while it waits. Clones share one state.
-#[derive(Clone, Default)]
-pub(crate) struct Cancel(Arc<(Mutex<bool>, Condvar)>);
-
-impl Cancel {
-    pub(crate) fn cancel(&self) {
-        *lock(&self.0.0) = true;
-        self.0.1.notify_all();
-    }
-
-    /// Waits for so long, but no longer than until somebody cancels; returns whether that
-    /// has happened.
-    pub(crate) fn wait(&self, time: Duration) -> bool {
-        let (cancelled, event) = &*self.0;
-        let waited = event.wait_timeout_while(lock(cancelled), time, |cancelled| !*cancelled);
-        let (cancelled, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        *cancelled
-    }
-}
-
-/// Cancels when it is dropped.
-#[derive(Default)]
-pub(crate) struct CancelOnDrop(pub(crate) Cancel);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
+        result
     }
 }
 
@@ -137,18 +104,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_ends_when_somebody_cancels() {
-        let owner = CancelOnDrop::default();
-        let waiting = owner.0.clone();
-        assert!(!waiting.wait(Duration::ZERO));
-        let waiter = std::thread::spawn(move || waiting.wait(Duration::from_secs(600)));
-        let late = owner.0.clone();
-        drop(owner);
-        assert!(waiter.join().unwrap());
-        assert!(late.wait(Duration::from_secs(600)));
+    fn the_time_between_two_moments_is_by_the_clock_that_has_gone_further() {
+        let (second, zero) = (Duration::from_secs(1), Duration::ZERO);
+        let start = now();
+        for (monotonic, wall, expected) in [
+            (zero, zero, zero),
+            (second, zero, second),
+            (zero, 2 * second, 2 * second), // the machine has slept
+        ] {
+            let end = (start.0 + monotonic, start.1 + wall);
+            assert_eq!(between(start, end), expected);
+            assert_eq!(between(end, start), zero); // somebody has set the clock
+        }
     }
 
-    fn keys<V>(map: &LruMap<u32, V>) -> Vec<u32> {
+    fn keys<V>(map: &LruMap<u32, V, 3>) -> Vec<u32> {
         let mut keys = Vec::from_iter(lock(&map.entries).by_key.keys().copied());
         keys.sort_unstable();
         keys
@@ -156,29 +126,29 @@ mod tests {
 
     #[test]
     fn a_full_map_loses_its_least_recently_used_entry() {
-        let map = LruMap::new(3, |_| Some(0));
+        let map = LruMap::<u32, u32, 3>::default();
         for key in 1..=3 {
             assert_eq!(map.get_or_insert(key, || key * 2), key * 2);
         }
         assert_eq!(map.get(&1), Some(2));
         assert_eq!(map.get_or_insert(2, || 0), 4);
-        map.update(4, |_| Some(8));
+        map.update(4, |value| *value = Some(8));
         assert_eq!(keys(&map), [1, 2, 4]);
-        map.update(1, |value| value.map(|value| value + 1));
-        map.update(5, |_| Some(10));
+        map.update(1, |value| *value = value.map(|value| value + 1));
+        map.update(5, |value| *value = Some(10));
         assert_eq!(keys(&map), [1, 4, 5]);
         assert_eq!(map.get(&1), Some(3));
-        map.update(4, |_| None);
-        map.update(6, |_| Some(12));
+        map.update(4, |value| *value = None);
+        map.update(6, |value| *value = Some(12));
         assert_eq!(keys(&map), [1, 5, 6]);
         // A new value is no new entry.
-        map.update(5, |_| Some(11));
+        map.update(5, |value| *value = Some(11));
         assert_eq!(keys(&map), [1, 5, 6]);
     }
 
     #[test]
     fn the_lowest_rank_goes_first_and_what_has_none_stays() {
-        let map = LruMap::new(3, |rank: &Option<u8>| *rank);
+        let map = LruMap::<u32, Option<u8>, 3>::ranked(|rank| *rank);
         for (key, rank) in [(1, Some(0)), (2, None), (3, Some(1)), (4, Some(0))] {
             map.get_or_insert(key, || rank);
         }
@@ -191,7 +161,7 @@ mod tests {
         assert_eq!(keys(&map), [2, 5, 6, 7]);
         // Once they are free, the map shrinks to its size again.
         for key in [2, 5] {
-            map.update(key, |_| Some(Some(1)));
+            map.update(key, |value| *value = Some(Some(1)));
         }
         map.get_or_insert(8, || None);
         assert_eq!(keys(&map), [6, 7, 8]);

@@ -34,46 +34,47 @@ type Slot<T> = Mutex<Option<(u32, T)>>;
 
 pub(crate) struct PerProcess<T> {
     slots: [Slot<T>; 2],
+    inherit: fn(&T) -> T,
 }
 
 impl<T: Clone + Default> PerProcess<T> {
-    pub(crate) const fn new() -> Self {
+    /// * `inherit`: makes a child's state from its parent's, of which it takes only what
+    ///   [`change`](Self::change) sets.
+    pub(crate) const fn new(inherit: fn(&T) -> T) -> Self {
         PerProcess {
             slots: [const { Mutex::new(None) }; 2],
+            inherit,
         }
     }
 
     /// The state of this process; `None` if it cannot be had.
-    ///
-    /// * `inherit`: makes a child's state from its parent's, of which it takes only what
-    ///   [`change`](Self::change) sets.
-    pub(crate) fn get(&self, inherit: fn(&T) -> T) -> Option<T> {
-        self.get_for(process_id(), inherit)
+    pub(crate) fn get(&self) -> Option<T> {
+        self.get_for(process_id())
     }
 
-    fn get_for(&self, process: u32, inherit: fn(&T) -> T) -> Option<T> {
+    fn get_for(&self, process: u32) -> Option<T> {
         let mut slots = self.slots.iter();
         let mut slot = slots.find_map(|slot| take(slot, PATIENCE))?;
-        Some(own(&mut slot, process, inherit).clone())
+        Some(self.own(&mut slot, process).clone())
     }
 
     /// Changes the state of this process, and what a child will inherit.
-    pub(crate) fn change(&self, inherit: fn(&T) -> T, change: impl Fn(&mut T)) {
+    pub(crate) fn change(&self, change: impl Fn(&mut T)) {
         for slot in &self.slots {
             if let Some(mut slot) = take(slot, PATIENCE_FOR_CHANGES) {
-                change(own(&mut slot, process_id(), inherit));
+                change(self.own(&mut slot, process_id()));
             }
         }
     }
-}
 
-/// The state in this slot, made now if it is the parent's.
-fn own<T: Default>(slot: &mut Option<(u32, T)>, process: u32, inherit: fn(&T) -> T) -> &mut T {
-    if let Some((_, parents)) = slot.take_if(|(owner, _)| *owner != process) {
-        *slot = Some((process, inherit(&parents)));
-        std::mem::forget(parents);
+    /// The state in this slot, made now if it is the parent's.
+    fn own<'s>(&self, slot: &'s mut Option<(u32, T)>, process: u32) -> &'s mut T {
+        if let Some((_, parents)) = slot.take_if(|(owner, _)| *owner != process) {
+            *slot = Some((process, (self.inherit)(&parents)));
+            std::mem::forget(parents);
+        }
+        &mut slot.get_or_insert_with(|| (process, T::default())).1
     }
-    &mut slot.get_or_insert_with(|| (process, T::default())).1
 }
 
 /// Locks a slot, unless that takes longer than this.
@@ -122,15 +123,15 @@ mod tests {
 
     #[test]
     fn a_process_keeps_its_state_and_a_child_inherits_the_settings_alone() {
-        let states = PerProcess::<State>::new();
-        let first = states.get(inherit).unwrap();
-        states.change(inherit, |state| state.setting = 7);
-        let second = states.get(inherit).unwrap();
+        let states = PerProcess::new(inherit);
+        let first = states.get().unwrap();
+        states.change(|state| state.setting = 7);
+        let second = states.get().unwrap();
         assert!(is_same(&first, &second) && second.setting == 7);
 
-        let child = states.get_for(CHILD, inherit).unwrap();
+        let child = states.get_for(CHILD).unwrap();
         assert!(!is_same(&first, &child) && child.setting == 7);
-        assert!(is_same(&child, &states.get_for(CHILD, inherit).unwrap()));
+        assert!(is_same(&child, &states.get_for(CHILD).unwrap()));
         // The parent's is not dropped: two clones here, and the one that was left.
         assert_eq!(Arc::strong_count(&first.learned), 3);
     }
@@ -138,15 +139,15 @@ mod tests {
     /// In the table above, row by row.
     #[test]
     fn a_lock_that_is_held_for_ever_is_not_waited_for() {
-        let states = PerProcess::<State>::new();
-        states.change(inherit, |state| state.setting = 7);
+        let states = PerProcess::new(inherit);
+        states.change(|state| state.setting = 7);
         let held = lock(&states.slots[0]);
-        let child = states.get_for(CHILD, inherit).unwrap();
+        let child = states.get_for(CHILD).unwrap();
         assert_eq!(child.setting, 7);
-        assert!(is_same(&child, &states.get_for(CHILD, inherit).unwrap()));
+        assert!(is_same(&child, &states.get_for(CHILD).unwrap()));
         let spare = lock(&states.slots[1]);
-        assert!(states.get_for(CHILD, inherit).is_none());
+        assert!(states.get_for(CHILD).is_none());
         drop((held, spare));
-        assert!(states.get_for(CHILD, inherit).is_some());
+        assert!(states.get_for(CHILD).is_some());
     }
 }

@@ -32,12 +32,12 @@ use ureq::{Agent, Error};
 
 use crate::error::GSException;
 use crate::pem::Pem;
-use crate::sync::lock;
+use crate::sync::{lock, now};
 use body::{MAX_BODY, idle_life};
 pub(crate) use body::{body_text, unknown_coding};
 use dial::dial;
 pub(crate) use error::TransportError;
-use pool::{Pool, now};
+use pool::Pool;
 use proxy::Proxy;
 use resolver::Names;
 pub(crate) use route::{Route, Settings};

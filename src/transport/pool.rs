@@ -14,11 +14,11 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use ureq::unversioned::transport::LazyBuffers;
 
-use crate::sync::lock;
+use crate::sync::{Moment, between, lock, now};
 
 use super::route::Route;
 use super::socket::{MAX_IDLE_INPUT, Stream};
@@ -45,20 +45,6 @@ pub(super) struct Connection {
 /// Buffers for a connection; they take no memory until they are used.
 pub(super) fn buffers() -> LazyBuffers {
     LazyBuffers::new(INPUT_SIZE, OUTPUT_SIZE)
-}
-
-/// A time by the monotonic clock, which may stand still while the machine sleeps, and by the
-/// wall clock, which people set.
-pub(super) type Moment = (Instant, SystemTime);
-
-pub(super) fn now() -> Moment {
-    (Instant::now(), SystemTime::now())
-}
-
-/// The time between two moments, by the clock that has gone further.
-fn between(since: Moment, now: Moment) -> Duration {
-    let wall = now.1.duration_since(since.1).unwrap_or_default();
-    wall.max(now.0.saturating_duration_since(since.0))
 }
 
 struct Idle {
@@ -171,7 +157,7 @@ impl Shared {
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
-            let now = self::now();
+            let now = now();
             let expired = state.take_expired(now);
             let left = |idle: &Idle| idle.life.saturating_sub(between(idle.since, now));
             let next = state.idle.iter().map(left).min();
@@ -240,7 +226,7 @@ mod tests {
 
     #[test]
     fn only_requests_of_the_same_route_share_a_connection() {
-        let (pool, now) = (Pool::default(), super::now());
+        let (pool, now) = (Pool::default(), now());
         let (mut idle, _peer) = sole_connection("a");
         idle.stream.socket().read_budget = u64::MAX;
         pool.check_in(idle, MAX_IDLE, now);
@@ -256,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_ended_costs_itself_alone() {
-        let (pool, now) = (Pool::default(), super::now());
+        let (pool, now) = (Pool::default(), now());
         let peers = [(); 3].map(|()| {
             let (idle, peer, handle) = connection("a");
             pool.check_in(idle, MAX_IDLE, now);
@@ -275,7 +261,7 @@ mod tests {
 
     #[test]
     fn idle_connections_are_bounded_in_number() {
-        let (pool, now) = (Pool::default(), super::now());
+        let (pool, now) = (Pool::default(), now());
         let peers = Vec::from_iter((0..CAPACITY + 3).map(|_| {
             let (idle, peer) = sole_connection("a");
             pool.check_in(idle, MAX_IDLE, now);
@@ -298,7 +284,7 @@ mod tests {
             (Duration::ZERO, life, false),
             (life, life, false),
         ] {
-            let (pool, since) = (Pool::default(), super::now());
+            let (pool, since) = (Pool::default(), now());
             let (idle, _peer) = sole_connection("a");
             pool.check_in(idle, life, since);
             let now = (since.0 + monotonic, since.1 + wall);
@@ -307,7 +293,7 @@ mod tests {
             assert_eq!(idle_count(&pool), 0);
         }
         // A clock that was set back says nothing.
-        let (pool, since) = (Pool::default(), super::now());
+        let (pool, since) = (Pool::default(), now());
         let (idle, _peer) = sole_connection("a");
         pool.check_in(idle, life, since);
         let now = (since.0, since.1 - 3_600 * second);
@@ -316,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_closed_when_its_time_is_up_by_a_thread_that_ends() {
-        let (pool, now) = (Pool::default(), super::now());
+        let (pool, now) = (Pool::default(), now());
         let (long, _peer) = sole_connection("long");
         pool.check_in(long, MAX_IDLE, now);
         // Sooner or later the thread sleeps for that one when another's time is up sooner.

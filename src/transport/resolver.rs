@@ -34,7 +34,7 @@ pub(super) struct Names {
     lookup: Box<Lookup>,
     pending: Mutex<HashMap<Name, Arc<Pending>>>,
     /// The address that answered last, and when.
-    preferred: LruMap<Name, (SocketAddr, Instant)>,
+    preferred: LruMap<Name, (SocketAddr, Instant), CAPACITY>,
 }
 
 /// A look-up in flight; those who wait for it wait here.
@@ -58,7 +58,7 @@ impl Names {
         Names {
             lookup: Box::new(lookup),
             pending: Mutex::default(),
-            preferred: LruMap::new(CAPACITY, |_| Some(0)),
+            preferred: LruMap::default(),
         }
     }
 
@@ -134,7 +134,8 @@ impl Names {
     pub(super) fn prefer(&self, host: &str, port: u16, address: SocketAddr) {
         let name = (host.to_ascii_lowercase(), port);
         let now = Instant::now();
-        self.preferred.update(name, |_| Some((address, now)));
+        self.preferred
+            .update(name, |value| *value = Some((address, now)));
     }
 }
 
