@@ -51,7 +51,7 @@ pack() {
 # The program that writes notices and SBOM, and the newest cargo-deb that this toolchain compiles.
 rust cargo build -q --locked -p gssdk-release
 report() { rust /build/target/release/debug/gssdk-release "$@"; }
-cargo_deb=3.7.0
+cargo_deb=3.6.0
 inside cargo install --root /build/tools --list | grep -qx "cargo-deb v$cargo_deb:" ||
     inside env CARGO_TARGET_DIR=/build/target/tools cargo install -q --locked --root /build/tools "cargo-deb@$cargo_deb"
 
