@@ -23,6 +23,7 @@
 //! configuration, never from a token or a user, who could name a server of their own.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -33,13 +34,15 @@ use crate::call::bearer;
 use crate::crypto::sha256;
 use crate::error::GSException;
 use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
-use crate::keys::{Failure, Keys, Refusal, Token, WAIT};
+use crate::keys::cache::WAIT;
+use crate::keys::{Keys, Token};
 use crate::outcome::Outcome;
 use crate::pem::Pem;
 use crate::reading::fields;
 use crate::request::GSRequest;
 use crate::send::sender;
 use crate::sig_utils::{current_time_millis, login_token};
+use crate::sync;
 
 /// How far the two clocks may differ, in seconds.
 const LEEWAY: f64 = 120.0;
@@ -224,11 +227,7 @@ pub fn validate_extension_with_keys(
 pub fn prefetch_keys(api_key: impl Text, api_domain: impl Text) -> Result<(), GSException> {
     let api_key = given_key("api_key", &api_key)?;
     let domain = given_key("api_domain", &api_domain)?;
-    with_served_keys(&api_key, &domain, |_| Ok(())).map_err(|failure| match failure {
-        Failure::NoKeys(error) => error,
-        // Cannot happen: no token is checked.
-        Failure::Refused(..) => GSException::invalid("the keys cannot be used"),
-    })
+    with_served_keys(&api_key, &domain, |_, _| Ok(()))
 }
 
 /// Makes the value of the cookie `gltexp_<API key>`, which ends a session at a given time,
@@ -263,17 +262,17 @@ pub fn get_dynamic_session_signature(
     user_key: impl Text,
     private_key: impl Into<Pem>,
 ) -> Result<String, GSException> {
-    let cookie = given("glt_cookie", &glt_cookie)?;
+    let cookie = given("glt_cookie", text(&glt_cookie))?;
     let user_key = given_key("user_key", &user_key)?;
     let private_key = private_key.into();
     let unusable = |why| GSException::invalid(format_args!("the private key {private_key} {why}"));
-    let key = private_key.rsa_key().map_err(unusable)?;
+    let key = private_key.rs256_signer().map_err(unusable)?;
     let now = now();
     let claims = json!({
         "sub": login_token(&cookie), "aud": "gltexp",
         "iat": now, "exp": now.saturating_add(timeout_in_seconds),
     });
-    bearer::rs256(&user_key, &key, &claims).map_err(unusable)
+    bearer::rs256(&user_key, &*key, &claims).map_err(unusable)
 }
 
 // The purposes: what each token must contain, by SAP's documentation -----------
@@ -284,14 +283,17 @@ fn id_token(
     api_key: &impl Text,
     keys: Source,
 ) -> Result<Map<String, Value>, GSException> {
-    let (jwt, api_key) = (given("jwt", jwt)?, given_key("api_key", api_key)?);
-    let claims = Claims::verified("id_token", &jwt, &api_key, keys)?;
-    claims.check_issuer(&api_key)?;
-    claims.forbid_webhook()?;
-    claims.require("iat")?;
-    claims.require("exp")?;
-    claims.check_times(now())?;
-    Ok(claims.claims)
+    let (jwt, api_key) = (given("jwt", text(jwt))?, given_key("api_key", api_key)?);
+    verified("id_token", &jwt, &api_key, keys, |claims| {
+        check_site_and_times(claims, &api_key)?;
+        // The `sub` of an id_token is a user's id, and it has no `jti`.
+        let sub = text_of(claims, "sub").map(|sub| URL_SAFE_NO_PAD.decode(sub));
+        let is_hash = sub.is_some_and(|sub| sub.is_ok_and(|hash| hash.len() == 32));
+        check(
+            !(is_hash && claims.contains_key("jti")),
+            "is for another purpose: its sub and jti are those of a webhook's token",
+        )
+    })
 }
 
 /// The token of a webhook 2.0, with the checks of SAP's own receiver.
@@ -301,14 +303,21 @@ fn webhook(
     api_key: &impl Text,
     keys: Source,
 ) -> Result<Map<String, Value>, GSException> {
-    let (jwt, api_key) = (given("jwt", jwt)?, given_key("api_key", api_key)?);
-    let claims = Claims::verified("webhook's token", &jwt, &api_key, keys)?;
-    claims.check_issuer(&api_key)?;
-    claims.require("iat")?;
-    claims.require("exp")?;
-    claims.check_times(now())?;
-    claims.check_body(body)?;
-    Ok(claims.claims)
+    let (jwt, api_key) = (given("jwt", text(jwt))?, given_key("api_key", api_key)?);
+    verified("webhook's token", &jwt, &api_key, keys, |claims| {
+        check_site_and_times(claims, &api_key)?;
+        let hash = URL_SAFE_NO_PAD.encode(sha256(body));
+        check(
+            text_of(claims, "sub") == Some(&hash),
+            "is not for this body: its sub is not the body's SHA-256",
+        )?;
+        check(fields::is_json(body), "is for a body that is not JSON")?;
+        let nonce = fields::pick(body, ["nonce"]).and_then(|[nonce]| fields::unquote(nonce?));
+        check(
+            nonce.is_some() && text_of(claims, "jti") == nonce.as_deref(),
+            "is not for this body: its jti is not the body's nonce",
+        )
+    })
 }
 
 /// The token of a call to an extension, which usually has no times.
@@ -322,139 +331,90 @@ fn extension(
     let jws = jws.ok_or_else(|| {
         GSException::invalid("the extension's body is not a JSON object with a text \"jws\"")
     })?;
-    let claims = Claims::verified("extension's token", &jws, &api_key, keys)?;
-    claims.forbid("iss")?;
-    claims.forbid("sub")?;
-    claims.require_text("extensionPoint")?;
-    claims.require_text("callID")?;
-    claims.check_site(&api_key)?;
-    claims.check_times(now())?;
-    Ok(claims.claims)
+    verified("extension's token", &jws, &api_key, keys, |claims| {
+        for name in ["iss", "sub"] {
+            let why = format!("is for another purpose: it has {name}");
+            check(!claims.contains_key(name), &why)?;
+        }
+        for name in ["extensionPoint", "callID"] {
+            let why = format!("is for another purpose: it has no text {name}");
+            check(text_of(claims, name).is_some(), &why)?;
+        }
+        let api_keys = ["apiKey", "parentApiKey"].map(|name| text_of(claims, name));
+        let is_ours = api_keys.contains(&Some(&*api_key));
+        check(is_ours, "is not for this site: its apiKey is another")?;
+        check_times(claims, now())
+    })
 }
 
-/// The claims of a token whose signature has been verified.
-struct Claims {
-    /// The name of the token in errors.
-    what: &'static str,
-    claims: Map<String, Value>,
+/// The claims of a token, once its signature and they have been checked.
+///
+/// * `what`: the name of the token in errors.
+/// * `check`: says why the claims are refused, to be put after that name.
+fn verified(
+    what: &str,
+    jwt: &str,
+    api_key: &str,
+    keys: Source,
+    check: impl FnOnce(&Map<String, Value>) -> Result<(), String>,
+) -> Result<Map<String, Value>, GSException> {
+    let refused = |why: &str| GSException::invalid(format_args!("the {what} {why}"));
+    let token = Token::parse(jwt).map_err(refused)?;
+    let claims = match keys {
+        Source::Given(keys) => token
+            .verify(&Keys::from_jwks(keys))
+            .map_err(|why| refused(&why)),
+        Source::Served(domain) => with_served_keys(api_key, domain, |keys, age| {
+            let verified = token.verify(keys);
+            let age = age.as_secs();
+            verified.map_err(|why| {
+                refused(&format!("{why} (the site's keys were fetched {age} s ago)"))
+            })
+        }),
+    }?;
+    check(&claims).map_err(|why| refused(&why))?;
+    Ok(claims)
 }
 
-impl Claims {
-    fn verified(
-        what: &'static str,
-        jwt: &str,
-        api_key: &str,
-        keys: Source,
-    ) -> Result<Self, GSException> {
-        let invalid = |why: &str| GSException::invalid(format_args!("the {what} {why}"));
-        let token = Token::parse(jwt).map_err(invalid)?;
-        let refused = |refusal, age| invalid(&token.explain(refusal, age));
-        let claims = match keys {
-            Source::Given(keys) => token
-                .verify(&Keys::from_jwks(keys))
-                .map_err(|refusal| refused(refusal, None)),
-            Source::Served(domain) => {
-                let claims = with_served_keys(api_key, domain, |keys| token.verify(keys));
-                claims.map_err(|failure| match failure {
-                    Failure::NoKeys(error) => error,
-                    Failure::Refused(refusal, age) => refused(refusal, Some(age)),
-                })
-            }
-        };
-        let claims = claims?;
-        Ok(Claims { what, claims })
-    }
+// The checks: each says what is wrong ------------------------------------------
 
-    fn check_issuer(&self, api_key: &str) -> Result<(), GSException> {
-        let issuer = format!("https://fidm.gigya.com/jwt/{api_key}/");
-        self.check(self.text("iss") == Some(&issuer), || {
-            format!("is not for this site: its iss is not {issuer:?}")
-        })
-    }
+fn check(holds: bool, why: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(why.to_string()) }
+}
 
-    fn check_site(&self, api_key: &str) -> Result<(), GSException> {
-        let names = ["apiKey", "parentApiKey"];
-        let is_ours = names.iter().any(|name| self.text(name) == Some(api_key));
-        self.check(is_ours, || {
-            "is not for this site: its apiKey is another".into()
-        })
-    }
+fn text_of<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    claims.get(name)?.as_str()
+}
 
-    /// The `sub` of an id_token is a user's id, and it has no `jti`.
-    fn forbid_webhook(&self) -> Result<(), GSException> {
-        let sub = self.text("sub").map(|sub| URL_SAFE_NO_PAD.decode(sub));
-        let is_hash = sub.is_some_and(|sub| sub.is_ok_and(|hash| hash.len() == 32));
-        self.check(!(is_hash && self.claims.contains_key("jti")), || {
-            "is for another purpose: its sub and jti are those of a webhook's token".into()
-        })
+/// What id_tokens and webhooks have in common.
+fn check_site_and_times(claims: &Map<String, Value>, api_key: &str) -> Result<(), String> {
+    let issuer = format!("https://fidm.gigya.com/jwt/{api_key}/");
+    let why = format!("is not for this site: its iss is not {issuer:?}");
+    check(text_of(claims, "iss") == Some(&issuer), &why)?;
+    for name in ["iat", "exp"] {
+        check(claims.contains_key(name), &format!("has no usable {name}"))?;
     }
+    check_times(claims, now())
+}
 
-    fn check_body(&self, body: &[u8]) -> Result<(), GSException> {
-        let hash = URL_SAFE_NO_PAD.encode(sha256(body));
-        self.check(self.text("sub") == Some(&hash), || {
-            "is not for this body: its sub is not the body's SHA-256".into()
-        })?;
-        self.check(fields::is_json(body), || {
-            "is for a body that is not JSON".into()
-        })?;
-        let nonce = fields::pick(body, ["nonce"]).and_then(|[nonce]| fields::unquote(nonce?));
-        self.check(
-            nonce.is_some() && self.text("jti") == nonce.as_deref(),
-            || "is not for this body: its jti is not the body's nonce".into(),
-        )
-    }
-
-    fn require(&self, name: &str) -> Result<(), GSException> {
-        self.check(self.claims.contains_key(name), || {
-            format!("has no usable {name}")
-        })
-    }
-
-    fn require_text(&self, name: &str) -> Result<(), GSException> {
-        self.check(self.text(name).is_some(), || {
-            format!("is for another purpose: it has no text {name}")
-        })
-    }
-
-    fn forbid(&self, name: &str) -> Result<(), GSException> {
-        self.check(!self.claims.contains_key(name), || {
-            format!("is for another purpose: it has {name}")
-        })
-    }
-
-    /// Checks `iat`, `exp` and `nbf`, each if it is present.
-    ///
-    /// * `now`: Unix seconds.
-    fn check_times(&self, now: i64) -> Result<(), GSException> {
-        let (earliest, latest) = (now as f64 - LEEWAY, now as f64 + LEEWAY);
-        for (name, good, why) in [
-            ("iat", f64::NEG_INFINITY..=latest, "is from the future"),
-            ("nbf", f64::NEG_INFINITY..=latest, "is not valid yet"),
-            ("exp", earliest..=f64::INFINITY, "has expired"),
-        ] {
-            let Some(claim) = self.claims.get(name) else {
-                continue;
-            };
+/// Checks `iat`, `exp` and `nbf`, each if it is present.
+///
+/// * `now`: Unix seconds.
+fn check_times(claims: &Map<String, Value>, now: i64) -> Result<(), String> {
+    let (earliest, latest) = (now as f64 - LEEWAY, now as f64 + LEEWAY);
+    for (name, valid, why) in [
+        ("iat", f64::NEG_INFINITY..=latest, "is from the future"),
+        ("nbf", f64::NEG_INFINITY..=latest, "is not valid yet"),
+        ("exp", earliest..=f64::INFINITY, "has expired"),
+    ] {
+        if let Some(claim) = claims.get(name) {
             let time = claim.as_f64();
-            self.check(time.is_some(), || format!("has no usable {name}"))?;
-            self.check(time.is_some_and(|time| good.contains(&time)), || {
-                format!("{why}: {name} is {claim}, now is {now}")
-            })?;
+            let time = time.ok_or_else(|| format!("has no usable {name}"))?;
+            let why = format!("{why}: {name} is {claim}, now is {now}");
+            check(valid.contains(&time), &why)?;
         }
-        Ok(())
     }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        self.claims.get(name)?.as_str()
-    }
-
-    fn check(&self, holds: bool, why: impl FnOnce() -> String) -> Result<(), GSException> {
-        if holds {
-            return Ok(());
-        }
-        let (what, why) = (self.what, why());
-        Err(GSException::invalid(format_args!("the {what} {why}")))
-    }
+    Ok(())
 }
 
 // Where keys, times and arguments come from -----------------------------------
@@ -465,13 +425,14 @@ enum Source<'a> {
     Given(&'a Value),
 }
 
+/// * `verify`: is given the site's keys and their age.
 fn with_served_keys<T>(
     api_key: &str,
     domain: &str,
-    verify: impl Fn(&Keys) -> Result<T, Refusal>,
-) -> Result<T, Failure> {
+    verify: impl Fn(&Keys, Duration) -> Result<T, GSException>,
+) -> Result<T, GSException> {
     let process = sender();
-    let trust = process.trust().map_err(Failure::NoKeys)?;
+    let trust = process.trust()?;
     let fetch = || {
         let params = json!({"V2": true});
         let mut request =
@@ -489,7 +450,7 @@ fn with_served_keys<T>(
         Ok(keys)
     };
     let site = (domain.to_ascii_lowercase(), api_key.to_string(), trust);
-    process.keys().check(site, crate::sync::now, fetch, verify)
+    process.keys().check(site, sync::now, fetch, verify)
 }
 
 /// Unix seconds.
@@ -499,83 +460,48 @@ fn now() -> i64 {
 
 /// # Errors
 /// 400002 if the argument is absent.
-fn given<'a>(name: &str, argument: &'a impl Text) -> Result<Cow<'a, str>, GSException> {
-    text(argument).ok_or_else(|| missing(name))
+fn given<'a>(name: &str, argument: Option<Cow<'a, str>>) -> Result<Cow<'a, str>, GSException> {
+    argument.ok_or_else(|| GSException::missing(&format!("no {name} was given")))
 }
 
 /// # Errors
 /// 400002 if the argument is absent or empty: without its settings, a site must not believe
 /// the tokens of a site "".
 fn given_key<'a>(name: &str, argument: &'a impl Text) -> Result<Cow<'a, str>, GSException> {
-    let key = text(argument).filter(|key| !key.is_empty());
-    key.ok_or_else(|| missing(name))
-}
-
-fn missing(argument: &str) -> GSException {
-    GSException::missing(&format!("no {argument} was given"))
+    given(name, text(argument).filter(|key| !key.is_empty()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::tests::{RFC_TOKEN, rfc_key};
-
-    #[test]
-    fn the_example_of_rfc_7515_is_not_for_any_site() {
-        let keys = rfc_key();
-        let claims = Claims::verified("id_token", RFC_TOKEN, "key", Source::Given(&keys)).unwrap();
-        assert_eq!(claims.claims["iss"], "joe");
-        let error = validate_signature_with_keys(RFC_TOKEN, "key", &keys).unwrap_err();
-        assert!(error.error_message().contains("its iss is not"), "{error}");
-        let other = json!({"keys": []});
-        let error = validate_signature_with_keys(RFC_TOKEN, "key", &other).unwrap_err();
-        assert!(error.error_message().contains("no key"), "{error}");
-    }
 
     #[test]
     fn the_edges_of_a_tokens_time_are_inside() {
         let now = 1_700_000_000;
         let seconds = |offset: f64| json!(now as f64 + offset);
         for (name, time, expected) in [
-            ("iat", json!(now + 120), "good"),
+            ("iat", json!(now + 120), "valid"),
             ("iat", json!(now + 121), "is from the future"),
             ("iat", seconds(120.5), "is from the future"),
-            ("iat", json!(i64::MIN), "good"),
+            ("iat", json!(i64::MIN), "valid"),
             ("iat", json!(u64::MAX), "is from the future"),
-            ("iat", json!(-1e308), "good"),
             ("iat", json!(1e308), "is from the future"),
-            ("nbf", json!(now + 120), "good"),
-            ("nbf", seconds(119.5), "good"),
+            ("nbf", json!(now + 120), "valid"),
             ("nbf", seconds(120.001), "is not valid yet"),
-            ("nbf", json!(i64::MAX), "is not valid yet"),
-            ("exp", json!(now - 120), "good"),
+            ("exp", json!(now - 120), "valid"),
             ("exp", json!(now - 121), "has expired"),
             ("exp", seconds(-120.5), "has expired"),
-            ("exp", seconds(300.5), "good"),
-            ("exp", json!(i64::MAX), "good"),
+            ("exp", json!(i64::MAX), "valid"),
             ("exp", json!(i64::MIN), "has expired"),
             ("exp", json!(-0.0), "has expired"),
+            ("iat", json!(null), "has no usable iat"),
+            ("exp", json!("1700000000"), "has no usable exp"),
+            ("nbf", json!([]), "has no usable nbf"),
         ] {
-            let claims = Claims {
-                what: "token",
-                claims: Map::from_iter([(name.to_string(), time.clone())]),
-            };
-            let checked = claims.check_times(now);
-            let message = checked.map_or_else(|error| error.to_string(), |()| "good".into());
-            assert!(message.contains(expected), "{name} {time}: {message}");
-        }
-        for unusable in [json!(null), json!("1700000000"), json!([]), json!(true)] {
-            for name in ["iat", "nbf", "exp"] {
-                let claims = Claims {
-                    what: "token",
-                    claims: Map::from_iter([(name.to_string(), unusable.clone())]),
-                };
-                let error = claims.check_times(now).unwrap_err();
-                assert!(
-                    error.error_message().contains("has no usable"),
-                    "{unusable}"
-                );
-            }
+            let claims = Map::from_iter([(name.to_string(), time.clone())]);
+            let checked = check_times(&claims, now);
+            let message = checked.map_or_else(|why| why, |()| "valid".into());
+            assert!(message.starts_with(expected), "{name} {time}: {message}");
         }
     }
 }

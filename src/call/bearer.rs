@@ -2,9 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls::sign::Signer;
 use serde_json::{Value, json};
-
-use crate::crypto::rs256::RsaSigner;
 
 /// The value of the `Authorization` header of one attempt.
 ///
@@ -15,7 +14,7 @@ use crate::crypto::rs256::RsaSigner;
 /// Why the key cannot sign.
 pub(crate) fn authorization(
     user_key: &str,
-    key: &RsaSigner,
+    key: &dyn Signer,
     issued_at: u64,
     id: [u8; 16],
 ) -> Result<String, String> {
@@ -27,10 +26,11 @@ pub(crate) fn authorization(
 ///
 /// # Errors
 /// Why the key cannot sign.
-pub(crate) fn rs256(user_key: &str, key: &RsaSigner, claims: &Value) -> Result<String, String> {
+pub(crate) fn rs256(user_key: &str, key: &dyn Signer, claims: &Value) -> Result<String, String> {
     let header = json!({"alg": "RS256", "typ": "JWT", "kid": user_key});
     let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
     let signed = format!("{}.{}", encode(&header), encode(claims));
-    let signature = key.sign(signed.as_bytes())?;
+    let signature = key.sign(signed.as_bytes());
+    let signature = signature.map_err(|error| format!("cannot sign: {error}"))?;
     Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }

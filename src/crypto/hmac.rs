@@ -10,59 +10,40 @@ use sha1::Sha1;
 
 /// An HMAC-SHA1 in progress.
 #[derive(Clone)]
-pub(crate) struct Signer {
-    mac: Hmac<Sha1>,
-    key_is_empty: bool,
-}
+pub(crate) struct Signer(Hmac<Sha1>);
 
 impl Signer {
+    /// `None` for a secret of which base64 leaves nothing.
+    ///
     /// # Errors
     /// What is wrong with the secret; the secret itself is not shown.
-    pub(crate) fn new(secret: &str) -> Result<Self, &'static str> {
-        let mut canonical = [0; 96];
-        let lenient;
-        let key = match STANDARD.decode_slice(secret, &mut canonical) {
-            // The usual case, without an allocation.
-            Ok(length) => &canonical[..length],
-            Err(_) => {
-                lenient = decode_leniently(secret)?;
-                &lenient
-            }
-        };
-        let mac = Hmac::new_from_slice(key).map_err(|_| "the secret key has an unusable length")?;
-        Ok(Signer {
-            mac,
-            key_is_empty: key.is_empty(),
-        })
+    pub(crate) fn new(secret: &str) -> Result<Option<Self>, &'static str> {
+        let key = decode(secret)?;
+        let mac =
+            Hmac::new_from_slice(&key).map_err(|_| "the secret key has an unusable length")?;
+        Ok((!key.is_empty()).then_some(Signer(mac)))
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.mac.update(bytes);
+        self.0.update(bytes);
     }
 
     pub(crate) fn sign(self) -> String {
-        STANDARD.encode(self.mac.finalize().into_bytes())
-    }
-
-    pub(crate) fn key_is_empty(&self) -> bool {
-        self.key_is_empty
+        STANDARD.encode(self.0.finalize().into_bytes())
     }
 
     /// Compares in constant time.
     pub(crate) fn verify(self, signature: &str) -> bool {
         // STANDARD accepts only the canonical spelling, so equal bytes mean equal strings.
-        let mut expected = [0; 24]; // 20 bytes, and room for what the decoder estimates
-        match STANDARD.decode_slice(signature, &mut expected) {
-            Ok(length) => self.mac.verify_slice(&expected[..length]).is_ok(),
-            Err(_) => false,
-        }
+        let signature = STANDARD.decode(signature);
+        signature.is_ok_and(|signature| self.0.verify_slice(&signature).is_ok())
     }
 }
 
-/// Decodes base64 as Python's `b64decode` does by default: bytes outside the
-/// alphabet are skipped, decoding ends where padding completes a group, and
-/// bits left over in the last character are ignored.
-fn decode_leniently(secret: &str) -> Result<Vec<u8>, &'static str> {
+/// Decodes base64 as Python's `b64decode` does by default: bytes outside the alphabet are
+/// skipped, decoding ends where padding completes a group, and bits left over in the last
+/// character are ignored.
+fn decode(secret: &str) -> Result<Vec<u8>, &'static str> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,
         GeneralPurposeConfig::new()
@@ -72,35 +53,21 @@ fn decode_leniently(secret: &str) -> Result<Vec<u8>, &'static str> {
 
     let mut digits = Vec::with_capacity(secret.len());
     let mut pads = 0;
-    let mut padded = false;
     for byte in secret.bytes() {
         match byte {
-            b'=' => {
-                pads += 1;
-                // Padding counts after two digits of a group; elsewhere Python skips it.
-                if digits.len() % 4 < 2 {
-                    pads = 0;
-                } else if digits.len() % 4 + pads >= 4 {
-                    padded = true;
-                    break;
-                }
-            }
+            // Padding counts after two digits of a group; elsewhere Python skips it.
+            b'=' if digits.len() % 4 >= 2 => pads += 1,
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => {
                 pads = 0;
                 digits.push(byte);
             }
             _ => {}
         }
-    }
-    match digits.len() % 4 {
-        1 => Err(
-            "the secret key is not base64: its number of characters cannot be right (is it cut short?)",
-        ),
-        2 | 3 if !padded => {
-            Err("the secret key is not base64: its padding is incomplete (is it cut short?)")
+        if digits.len() % 4 + pads == 4 {
+            break;
         }
-        _ => LENIENT
-            .decode(&digits)
-            .map_err(|_| "the secret key is not base64"),
     }
+    let is_whole = (digits.len() + pads) % 4 == 0;
+    let key = LENIENT.decode(&digits).ok().filter(|_| is_whole);
+    key.ok_or("the secret key is not base64: its length or padding is wrong (is it cut short?)")
 }

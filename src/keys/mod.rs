@@ -1,11 +1,267 @@
-//! A site's public keys, and the tokens that they verify.
+//! Tokens in the compact form of RFC 7515, and the public keys of a site (JWKs, RFC 7517) that
+//! verify them.
 
-mod cache;
-mod jwks;
-mod token;
+pub(crate) mod cache;
 
-pub(crate) use cache::{Failure, KeyCache, WAIT};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use crate::crypto::provider::RsaPublicKey;
+use crate::error::GSException;
+use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
+use crate::outcome::Outcome;
+use crate::reading::fields;
+use crate::reading::json::parse_object;
+
+/// The keys of a site that are for RS256.
+pub(crate) struct Keys(Vec<Key>);
+
+struct Key {
+    id: Option<String>,
+    /// `None` if it cannot be read.
+    public: Option<RsaPublicKey>,
+}
+
+/// What a key must be.
+const READABLE: &str =
+    "n and e must be base64url of the numbers of an RSA key of 2048 to 8192 bits";
+
+impl Keys {
+    /// * `jwks`: a JWK set, an array of JWKs, or one JWK; keys that are not for
+    ///   RS256 are skipped.
+    pub(crate) fn from_jwks(jwks: &Value) -> Self {
+        let one = std::slice::from_ref(jwks);
+        let jwks = jwks.get("keys").unwrap_or(jwks);
+        let jwks = jwks.as_array().map_or(one, Vec::as_slice);
+        Keys(jwks.iter().filter_map(Key::from_jwk).collect())
+    }
+
+    /// These keys, if there are any that can be read.
+    ///
+    /// # Errors
+    /// 500000: an answer without keys is not an answer.
+    pub(crate) fn not_empty(self) -> Result<Self, GSException> {
+        if self.0.iter().any(|key| key.public.is_some()) {
+            return Ok(self);
+        }
+        let why = format!("The API's answer holds no key that can check RS256: {READABLE}");
+        let (outcome, code) = (Outcome::Answered, NETWORK_OR_PROTOCOL_FAILURE);
+        Err(GSException::of(outcome, code, why))
+    }
+}
+
+impl Key {
+    fn from_jwk(jwk: &Value) -> Option<Self> {
+        let field = |name: &str| jwk.get(name).filter(|value| !value.is_null());
+        let text = |name: &str| field(name).and_then(Value::as_str);
+        let fits = |name: &str, wanted: &str| field(name).is_none_or(|value| value == wanted);
+        if text("kty") != Some("RSA") || !fits("alg", "RS256") || !fits("use", "sig") {
+            return None;
+        }
+        let number = |name: &str| decode(text(name)?);
+        let public = number("n").zip(number("e"));
+        Some(Key {
+            id: text("kid").map(str::to_string),
+            public: public.and_then(|(n, e)| RsaPublicKey::new(&n, &e)),
+        })
+    }
+}
+
+/// Decodes base64url as the standard wants it, and with padding, line breaks, or the alphabet
+/// of base64, as servers write it.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let text = text.replace(|c: char| c.is_whitespace() || c == '=', "");
+    let text = text.replace('+', "-").replace('/', "_");
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// A token whose signature has not been verified: nothing but its header has been read,
+/// and of that only `alg`, `kid` and `crit`.
+pub(crate) struct Token<'a> {
+    key_id: Option<String>,
+    /// Header and payload, which are signed.
+    signed: &'a str,
+    payload: &'a str,
+    signature: Vec<u8>,
+}
+
+impl<'a> Token<'a> {
+    /// # Errors
+    /// Why the token cannot be accepted.
+    pub(crate) fn parse(jwt: &'a str) -> Result<Self, &'static str> {
+        let parts = jwt.rsplit_once('.').and_then(|(signed, signature)| {
+            let (header, payload) = signed.split_once('.')?;
+            (!payload.contains('.')).then_some((signed, header, payload, signature))
+        });
+        let (signed, header, payload, signature) =
+            parts.ok_or("does not have three parts joined by dots")?;
+        let header = URL_SAFE_NO_PAD.decode(header);
+        let header = header.map_err(|_| "has a header that is not base64url")?;
+        let [algorithm, key_id, critical] = fields::pick(&header, ["alg", "kid", "crit"])
+            .ok_or("has a header that is not a JSON object with each field once")?;
+        // The only algorithm that Gigya uses. This refuses `none`, and HS256 with the public
+        // key as the secret.
+        if algorithm != Some("\"RS256\"") {
+            return Err("is not signed with RS256");
+        }
+        if critical.is_some() {
+            return Err("demands extensions (crit) that are not supported");
+        }
+        let key_id = key_id.map(|id| fields::unquote(id).ok_or("has a kid that is not text"));
+        let signature = URL_SAFE_NO_PAD.decode(signature);
+        Ok(Token {
+            key_id: key_id.transpose()?,
+            signed,
+            payload,
+            signature: signature.map_err(|_| "has a signature that is not base64url")?,
+        })
+    }
+
+    /// The claims, if one of the keys has signed them; if the token names a key, if that one has.
+    ///
+    /// # Errors
+    /// Why the token cannot be accepted.
+    pub(crate) fn verify(&self, keys: &Keys) -> Result<Map<String, Value>, String> {
+        let named = keys
+            .0
+            .iter()
+            .filter(|key| self.key_id.is_none() || key.id == self.key_id);
+        let readable = named.clone().filter_map(|key| key.public.as_ref());
+        let has_signed =
+            |key: &RsaPublicKey| key.verifies_rs256(self.signed.as_bytes(), &self.signature);
+        if readable.clone().any(has_signed) {
+            let payload = URL_SAFE_NO_PAD.decode(self.payload).ok();
+            let claims = payload.and_then(|payload| parse_object(&payload));
+            return claims.ok_or_else(|| "has a payload that is not a JSON object".into());
+        }
+        Err(match &self.key_id {
+            _ if readable.count() > 0 => "has a wrong signature for its header and payload".into(),
+            _ if named.count() > 0 => {
+                format!("cannot be checked: its key cannot be read ({READABLE})")
+            }
+            None => "cannot be checked: there is no key for RS256 among the site's keys".into(),
+            // Anyone can send megabytes of it.
+            Some(key_id) => {
+                let shown: String = key_id.chars().take(64).collect();
+                format!("names the key (kid) {shown:?}, which is not among the site's keys")
+            }
+        })
+    }
+}
+
 #[cfg(test)]
-pub(crate) use jwks::tests;
-pub(crate) use jwks::{Keys, Refusal};
-pub(crate) use token::Token;
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// RFC 7515, A.2: an RS256 signature, and its key as a JWK.
+    const RFC_TOKEN: &str = concat!(
+        "eyJhbGciOiJSUzI1NiJ9.",
+        "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFt",
+        "cGxlLmNvbS9pc19yb290Ijp0cnVlfQ.",
+        "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7",
+        "AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4",
+        "BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K",
+        "0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqv",
+        "hJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrB",
+        "p0igcN_IoypGlUPQGe77Rw",
+    );
+    const RFC_MODULUS: &str = concat!(
+        "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp",
+        "-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOW",
+        "vG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUs",
+        "LA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9k",
+        "G4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2",
+        "PAcDTW9gb54h4FRWyuXpoQ",
+    );
+
+    /// What is said of the example with its key, some fields of which are changed.
+    fn verified(changes: &Value) -> String {
+        let mut key = json!({"kty": "RSA", "n": RFC_MODULUS, "e": "AQAB"});
+        let fields = changes.as_object().unwrap().clone();
+        key.as_object_mut().unwrap().extend(fields);
+        let token = Token::parse(RFC_TOKEN).unwrap();
+        let said = |jwks: &Value| match token.verify(&Keys::from_jwks(jwks)) {
+            Ok(claims) => claims["iss"].as_str().unwrap().to_string(),
+            Err(why) => why,
+        };
+        let of_one = said(&key);
+        assert_eq!(said(&json!([key])), of_one);
+        assert_eq!(said(&json!({"keys": [{}, key]})), of_one);
+        of_one
+    }
+
+    #[test]
+    fn the_example_of_rfc_7515_verifies_with_its_key_however_it_is_written() {
+        let lines = |text: &str| format!("{}\r\n {}\n", &text[..64], &text[64..]);
+        let plain = RFC_MODULUS.replace('-', "+").replace('_', "/");
+        let null = json!({"alg": null, "use": null, "kid": null, "x5c": null, "key_ops": null});
+        for changes in [
+            json!({}),
+            json!({"alg": "RS256", "use": "sig", "kid": "k"}),
+            null,
+            json!({"n": format!("{RFC_MODULUS}=="), "e": "AQAB="}),
+            json!({"n": format!("{plain}=="), "e": "AQAB\n"}),
+            json!({"n": lines(&plain) + "==", "e": "AAEAAQ=="}),
+        ] {
+            assert_eq!(verified(&changes), "joe", "{changes}");
+        }
+        let (small, large) = ("_".repeat(340), "_".repeat(1368)); // 255 and 1026 bytes
+        for (changes, words) in [
+            (json!({"e": "AQAC"}), "wrong signature"),
+            (json!({"kty": "EC"}), "no key for RS256"),
+            (json!({"alg": "HS256"}), "no key for RS256"),
+            (json!({"use": "enc"}), "no key for RS256"),
+            (json!({"n": ""}), "cannot be read"),
+            (json!({"n": "!"}), "cannot be read"),
+            (json!({"n": null}), "cannot be read"),
+            (json!({"n": small}), "2048 to 8192 bits"),
+            (json!({"n": large}), "2048 to 8192 bits"),
+        ] {
+            let why = verified(&changes);
+            assert!(why.contains(words), "{changes}: {why}");
+        }
+        let unreadable = Keys::from_jwks(&json!({"kty": "RSA"})).not_empty();
+        let why = unreadable.err().unwrap();
+        assert!(why.to_string().contains("2048 to 8192 bits"), "{why}");
+    }
+
+    #[test]
+    fn of_a_header_three_fields_are_read_each_once() {
+        let long = "é".repeat(1_000_000);
+        for (header, words) in [
+            (r#"{"alg":"RS256"}"#, "there is no key"),
+            (
+                r#"{"alg":"RS256","kid":"k","x":[{}],"x":1}"#,
+                r#"(kid) "k","#,
+            ),
+            (r#"{"k\u0069d":"\u006b","alg":"RS256"}"#, r#"(kid) "k","#),
+            (
+                r#"{"alg":"RS256","kid":"a\n\u001b[31m"}"#,
+                r#"(kid) "a\n\u{1b}[31m","#,
+            ),
+            (&format!(r#"{{"alg":"RS256","kid":"{long}"}}"#), "éé\","),
+            (r#"{"alg":"RS256","alg":"RS256"}"#, "each field once"),
+            (r#"{"alg":"none","a\u006cg":"RS256"}"#, "each field once"),
+            (r#"{"alg":"RS256","kid":"a","kid":"b"}"#, "each field once"),
+            (r#"{"alg":"RS256"}{"#, "JSON object"),
+            (r#"["alg","RS256"]"#, "JSON object"),
+            (r#"{"alg":["RS256"]}"#, "RS256"),
+            (r#"{"alg":null}"#, "RS256"),
+            (r#"{"kid":"k"}"#, "RS256"),
+            ("{}", "RS256"),
+            (r#"{"alg":"RS256","crit":null}"#, "crit"),
+            (r#"{"alg":"RS256","kid":null}"#, "a kid that is not text"),
+        ] {
+            let jwt = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header));
+            let none = Keys::from_jwks(&json!([]));
+            let token = Token::parse(&jwt).map_err(str::to_string);
+            let why = token.and_then(|token| token.verify(&none)).unwrap_err();
+            assert!(
+                why.contains(words) && why.len() < 250,
+                "{header:.50}: {why}"
+            );
+        }
+    }
+}

@@ -41,7 +41,7 @@ use crate::call::{Call, bearer, headers};
 use crate::crypto;
 use crate::error::GSException;
 use crate::error_codes::*;
-use crate::keys::KeyCache;
+use crate::keys::cache::KeyCache;
 use crate::log;
 use crate::outcome::Outcome;
 use crate::pem::Pem;
@@ -498,10 +498,10 @@ fn authorization(credentials: &Credentials, stamp: &Stamp) -> Result<Option<Stri
         return Ok(None);
     };
     let unusable = |why| GSException::invalid(format_args!("the private key {private_key} {why}"));
-    let key = private_key.rsa_key().map_err(unusable)?;
+    let key = private_key.rs256_signer().map_err(unusable)?;
     let id = crypto::random()
         .ok_or_else(|| GSException::invalid("the operating system gives no random numbers"))?;
-    let value = bearer::authorization(user_key, &key, stamp.timestamp, id);
+    let value = bearer::authorization(user_key, &*key, stamp.timestamp, id);
     value.map(Some).map_err(unusable)
 }
 

@@ -1,13 +1,9 @@
 //! Runs HMAC-SHA1 and RS256 against the vectors of Project Wycheproof. RS256 is included
 //! by file, because no public function takes a bare signature.
 
-#[allow(dead_code)] // its other half signs
-#[path = "../../../src/crypto/rs256.rs"]
-mod rs256;
-
-fn provider() -> rustls::crypto::CryptoProvider {
-    rustls::crypto::ring::default_provider()
-}
+#[allow(dead_code)] // it has more than RS256
+#[path = "../../../src/crypto/provider.rs"]
+mod provider;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -44,7 +40,7 @@ fn rs256_accepts_what_is_right_and_nothing_else() {
     ] {
         let mut refused = 0;
         for group in TestSet::load(name).unwrap().test_groups {
-            let key = rs256::RsaPublicKey::new(&group.key.n, &group.key.e).unwrap();
+            let key = provider::RsaPublicKey::new(&group.key.n, &group.key.e).unwrap();
             for test in &group.tests {
                 let verified = key.verifies_rs256(&test.msg, &test.sig);
                 match test.result {
