@@ -86,9 +86,6 @@ fn a_child_that_is_forked_while_others_send_hangs_for_nobody() {
                 }
                 process => running.push(process),
             }
-            if number % 1000 == 999 {
-                println!("{} children", number + 1);
-            }
         }
         statuses.extend(running.into_iter().map(wait));
         stop.store(true, SeqCst);
