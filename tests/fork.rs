@@ -75,7 +75,7 @@ fn a_child_that_is_forked_while_others_send_hangs_for_nobody() {
         }
         let mut statuses = Vec::new();
         let mut running = Vec::new();
-        for number in 0..children {
+        for _ in 0..children {
             if running.len() == AT_A_TIME {
                 statuses.push(wait(running.remove(0)));
             }
