@@ -152,7 +152,7 @@ fn a_proxy_that_fails_is_named() {
     fails(
         &through(&tls, &format!("127.0.0.1:{}", early.port)),
         500_000,
-        "data of its own",
+        "is this a plain http port?",
     );
     fails(
         &through(&tls, "http://joe:hunter2@127.0.0.1:1"),

@@ -1,6 +1,6 @@
 //! New connections: lookup, TCP, the proxy's tunnel, TLS.
 
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -18,8 +18,7 @@ use super::pool::{Connection, buffers};
 use super::proxy::Proxy;
 use super::resolver::Names;
 use super::route::Route;
-use super::socket::{Limits, Socket, Stream};
-use super::tls::Tls;
+use super::stream::{Limits, Socket, Stream, Tls};
 
 /// How long one address is alone before the next one is tried, too (RFC 8305, 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -95,56 +94,45 @@ fn tcp(
 }
 
 /// Connects to the address that answers first (RFC 8305, 5): the next one is tried after
-/// [`ATTEMPT_DELAY`], or as soon as one fails, while the earlier ones go on.
+/// [`ATTEMPT_DELAY`], or as soon as all before it have failed, while they go on.
 ///
 /// The last one, if no other is under way, needs no thread. Where there is no thread to be
 /// had, the caller connects, and each address gets a share of the time.
 fn race(addresses: &[SocketAddr], deadline: Instant) -> io::Result<(SocketAddr, TcpStream)> {
-    let left = || deadline.saturating_duration_since(Instant::now());
+    let left = |until: Instant| until.saturating_duration_since(Instant::now());
     let (report, reports) = channel();
-    let mut untried = addresses.iter().copied();
     let mut failures = Vec::new();
-    let mut all_timed_out = true;
-    let mut next_at = Some(Instant::now());
-    while failures.len() < addresses.len() {
-        if next_at.is_some_and(|at| at <= Instant::now()) {
-            next_at = None;
-            if let Some(address) = untried.next() {
-                let attempt = |limit: Duration| {
-                    let report = report.clone();
-                    let limit = limit.max(Duration::from_millis(1));
-                    move || {
-                        // Nobody listens any more if another address was faster.
-                        let _ = report.send(None);
-                        let outcome = TcpStream::connect_timeout(&address, limit);
-                        let _ = report.send(Some((address, outcome)));
-                    }
-                };
-                let is_last = failures.len() + 1 == addresses.len();
-                let thread = thread::Builder::new().name("gssdk-connect".into());
-                if is_last || thread.spawn(attempt(left())).is_err() {
-                    attempt(left() / (untried.len() as u32 + 1))();
-                }
-            }
+    for (tried, address) in (1..).zip(addresses.iter().copied()) {
+        let attempt = |limit: Duration| {
+            let report = report.clone();
+            let limit = limit.max(Duration::from_millis(1));
+            // Nobody listens any more if another address was faster.
+            move || drop(report.send((address, TcpStream::connect_timeout(&address, limit))))
+        };
+        let untried = addresses.len() - tried;
+        let is_alone = untried == 0 && failures.len() + 1 == tried;
+        let thread = thread::Builder::new().name("gssdk-connect".into());
+        if is_alone || thread.spawn(attempt(left(deadline))).is_err() {
+            attempt(left(deadline) / (untried as u32 + 1))();
         }
-        let until = next_at.map_or(deadline, |at| at.min(deadline));
-        match reports.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            // The attempt runs: from now on the next one is waited with.
-            Ok(None) => next_at = Some(Instant::now() + ATTEMPT_DELAY),
-            Ok(Some((address, Ok(stream)))) => return Ok((address, stream)),
-            Ok(Some((address, Err(error)))) => {
-                all_timed_out &= is_timeout(&error);
-                failures.push(format!("{address}: {}", describe(&error)));
-                next_at = Some(Instant::now());
+        let until = match untried {
+            0 => deadline,
+            _ => deadline.min(Instant::now() + ATTEMPT_DELAY),
+        };
+        while failures.len() < tried {
+            match reports.recv_timeout(left(until)) {
+                Ok((address, Ok(stream))) => return Ok((address, stream)),
+                Ok((address, Err(error))) => failures.push((address, error)),
+                Err(_) => break,
             }
-            Err(_) if left().is_zero() => return Err(io::ErrorKind::TimedOut.into()),
-            Err(_) => {}
         }
     }
-    if all_timed_out {
+    if failures.len() < addresses.len() || failures.iter().all(|(_, error)| is_timeout(error)) {
         return Err(io::ErrorKind::TimedOut.into());
     }
-    Err(io::Error::other(failures.join("; ")))
+    let reasons = failures.iter();
+    let reasons = reasons.map(|(address, error)| format!("{address}: {}", describe(error)));
+    Err(io::Error::other(Vec::from_iter(reasons).join("; ")))
 }
 
 fn secure(
@@ -190,19 +178,18 @@ fn tunnel(
     stream.write_all(&request).map_err(failed)?;
     stream.flush().map_err(failed)?;
 
-    let mut reader = BufReader::new(stream);
     loop {
-        let head = read_head(&mut reader).map_err(failed)?;
-        let Some((status, reason)) = head.first().and_then(|line| status_of(line)) else {
+        let head = read_head(stream).map_err(failed)?;
+        let mut lines = head.lines();
+        let first = lines.find(|line| !line.is_empty()).unwrap_or_default();
+        let Some((status, reason)) = status_of(first) else {
             return refused("its answer is not HTTP");
         };
         match status {
-            100 | 102..200 => {} // another answer follows
-            // Any 2xx opens the tunnel.
-            200..300 if reader.buffer().is_empty() => return Ok(()),
-            200..300 => return refused("it sent data of its own into the tunnel"),
+            100 | 102..200 => {}       // another answer follows
+            200..300 => return Ok(()), // any 2xx opens the tunnel
             407 => {
-                let fields = head.iter().filter_map(|line| line.split_once(':'));
+                let fields = lines.filter_map(|line| line.split_once(':'));
                 let offers = fields.filter(|(name, _)| {
                     let name = name.trim_end();
                     name.eq_ignore_ascii_case("proxy-authenticate")
@@ -215,37 +202,31 @@ fn tunnel(
     }
 }
 
-/// The lines of a head, up to the blank one, however proxies word them: folded, or with
-/// spaces behind a name. A proxy must not be able to write lines into a log.
-fn read_head(reader: &mut impl BufRead) -> io::Result<Vec<String>> {
-    let mut lines = Vec::new();
-    loop {
-        let mut line = Vec::new();
-        reader.read_until(b'\n', &mut line)?;
-        if line.pop() != Some(b'\n') {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let line = String::from_utf8_lossy(line.trim_ascii_end());
-        let line = line.replace(|c: char| !(c.is_ascii_graphic() || c == ' '), " ");
-        match line.is_empty() {
-            true if lines.is_empty() => {} // before the status line
-            true => return Ok(lines),
-            false => lines.push(line),
-        }
+/// A head with its blank line, however proxies word it, and not a byte more: what follows is
+/// the target's.
+fn read_head(stream: &mut dyn Stream) -> io::Result<String> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\n\r\n") && !head.ends_with(b"\n\n") {
+        stream.read_exact(&mut byte)?;
+        head.extend(byte);
     }
+    Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// The status and the reason of a status line.
+/// The status and the reason of a status line. A proxy must not be able to write lines into a
+/// log.
 fn status_of(line: &str) -> Option<(u16, String)> {
     let rest = line.strip_prefix("HTTP/1.")?.get(1..)?.strip_prefix(' ')?;
     let (status, reason) = rest.split_once(' ').unwrap_or((rest, ""));
-    let status = status.parse().ok().filter(|status| *status >= 100)?;
+    let status = status.trim().parse().ok().filter(|status| *status >= 100)?;
+    let reason = reason.replace(|c: char| !c.is_ascii_graphic(), " ");
     Some((status, reason.trim().chars().take(80).collect()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::tests::limits;
     use stand_in::Blackhole;
     use std::net::TcpListener;
 
@@ -271,16 +252,11 @@ mod tests {
         Arc::new(Names::new(move |_, _| Ok(addresses.clone())))
     }
 
-    fn dial_plain(names: &Arc<Names>, timeout: Duration) -> Result<SocketAddr, TransportError> {
-        let limits = Limits {
-            deadline: Instant::now() + timeout,
-            connect: None,
-            io: None,
-        };
-        tcp(names, "", "several.test", 80, limits).map(|socket| socket.peer().unwrap())
+    fn dial_plain(names: &Arc<Names>, timeout: u64) -> Result<SocketAddr, TransportError> {
+        tcp(names, "", "several.test", 80, limits(timeout)).map(|socket| socket.peer().unwrap())
     }
 
-    const MINUTES: Duration = Duration::from_secs(300);
+    const MINUTES: u64 = 300_000;
 
     #[test]
     fn dead_addresses_cost_a_moment_once_and_then_nothing() {
@@ -296,8 +272,8 @@ mod tests {
             // A share of the time for each would be minutes.
             let started = Instant::now();
             assert_eq!(dial_plain(&names, MINUTES).unwrap(), live);
-            assert!(started.elapsed() < MINUTES / 4);
-            let deadline = Instant::now() + MINUTES;
+            assert!(started.elapsed() < Duration::from_millis(MINUTES / 4));
+            let deadline = limits(MINUTES).deadline;
             let order = names.resolve("several.test", 80, deadline).unwrap();
             assert_eq!(order[0], live, "it comes first next time");
         }
@@ -341,7 +317,7 @@ mod tests {
             return;
         };
         let names = names(vec![first.address, second.address]);
-        let outcome = dial_plain(&names, Duration::from_millis(600));
+        let outcome = dial_plain(&names, 600);
         assert!(matches!(
             outcome,
             Err(TransportError::Timeout { sent: false })

@@ -7,17 +7,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::call::host::without_brackets;
 use crate::sync::{LruMap, lock};
-
-/// How long the address that answered last is tried first: long enough for an outage, and
-/// about as long as RFC 6555, 4.2 says.
-const PREFERENCE: Duration = Duration::from_secs(600);
 
 /// For how many names an address is preferred.
 const CAPACITY: usize = 64;
@@ -27,21 +23,16 @@ const MAX_ADDRESSES: usize = 16;
 
 /// Host in lower case, and port.
 type Name = (String, u16);
+type Found = Result<Vec<SocketAddr>, String>;
 type Lookup = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
 /// The resolver.
 pub(super) struct Names {
     lookup: Box<Lookup>,
-    pending: Mutex<HashMap<Name, Arc<Pending>>>,
-    /// The address that answered last, and when.
-    preferred: LruMap<Name, (SocketAddr, Instant), CAPACITY>,
-}
-
-/// A look-up in flight; those who wait for it wait here.
-#[derive(Default)]
-struct Pending {
-    found: Mutex<Option<Result<Vec<SocketAddr>, String>>>,
-    done: Condvar,
+    /// The look-ups in flight, and those who wait for them.
+    pending: Mutex<HashMap<Name, Vec<Sender<Found>>>>,
+    /// The address that answered last.
+    preferred: LruMap<Name, SocketAddr, CAPACITY>,
 }
 
 /// The operating system's resolver.
@@ -73,11 +64,13 @@ impl Names {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
         let name = (host.to_ascii_lowercase(), port);
-        let mut is_first = false;
-        let pending = Arc::clone(lock(&self.pending).entry(name.clone()).or_insert_with(|| {
-            is_first = true;
-            Arc::default()
-        }));
+        let (tell, told) = channel();
+        let is_first = {
+            let mut pending = lock(&self.pending);
+            let waiting = pending.entry(name.clone()).or_default();
+            waiting.push(tell);
+            waiting.len() == 1
+        };
         if is_first {
             let (names, key) = (Arc::clone(self), name.clone());
             let thread = thread::Builder::new().name("gssdk-lookup".into());
@@ -85,31 +78,22 @@ impl Names {
                 self.look_up(&name);
             }
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        let wait = pending
-            .done
-            .wait_timeout_while(lock(&pending.found), left, |found| found.is_none());
-        let (found, _) = wait.unwrap_or_else(PoisonError::into_inner);
-        match &*found {
-            Some(Ok(addresses)) => Ok(self.in_order(&name, addresses)),
-            Some(Err(why)) => Err(io::Error::other(why.clone())),
-            None => Err(io::ErrorKind::TimedOut.into()),
+        match told.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(Ok(addresses)) => Ok(self.in_order(&name, &addresses)),
+            Ok(Err(why)) => Err(io::Error::other(why)),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
     /// Asks the system, and tells those who wait.
     fn look_up(&self, name: &Name) {
-        let found = catch_unwind(AssertUnwindSafe(|| (self.lookup)(&name.0, name.1)));
-        let found = match found {
-            Ok(Ok(addresses)) if addresses.is_empty() => Err("it has no address".into()),
-            Ok(Ok(addresses)) => Ok(addresses),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("the look-up panicked".into()),
+        let found = match (self.lookup)(&name.0, name.1) {
+            Ok(addresses) if addresses.is_empty() => Err("it has no address".into()),
+            found => found.map_err(|error| error.to_string()),
         };
-        let pending = lock(&self.pending).remove(name);
-        if let Some(pending) = pending {
-            *lock(&pending.found) = Some(found);
-            pending.done.notify_all();
+        let waiting = lock(&self.pending).remove(name);
+        for tell in waiting.into_iter().flatten() {
+            let _ = tell.send(found.clone()); // nobody listens after a timeout
         }
     }
 
@@ -117,15 +101,18 @@ impl Names {
     /// the one that answered last.
     fn in_order(&self, name: &Name, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
         let preferred = self.preferred.get(name);
-        let preferred = preferred.filter(|(_, since)| since.elapsed() < PREFERENCE);
         let mut of_family = [0, 0];
         let ranks = addresses.iter().take(MAX_ADDRESSES).map(|address| {
             let rank = &mut of_family[usize::from(address.is_ipv6())];
             *rank += 1;
-            let is_preferred = preferred.is_some_and(|(preferred, _)| preferred == *address);
-            (if is_preferred { 0 } else { *rank }, *address)
+            let rank = if preferred == Some(*address) {
+                0
+            } else {
+                *rank
+            };
+            (rank, *address)
         });
-        let mut ranked: Vec<(usize, SocketAddr)> = ranks.collect();
+        let mut ranked = Vec::from_iter(ranks);
         ranked.sort_by_key(|(rank, _)| *rank);
         ranked.into_iter().map(|(_, address)| address).collect()
     }
@@ -133,9 +120,7 @@ impl Names {
     /// This address has answered: it comes first next time.
     pub(super) fn prefer(&self, host: &str, port: u16, address: SocketAddr) {
         let name = (host.to_ascii_lowercase(), port);
-        let now = Instant::now();
-        self.preferred
-            .update(name, |value| *value = Some((address, now)));
+        self.preferred.update(name, |value| *value = Some(address));
     }
 }
 
@@ -143,7 +128,7 @@ impl Names {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-    use std::sync::mpsc::{Sender, channel};
+    use std::time::Duration;
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(60)
@@ -171,14 +156,8 @@ mod tests {
         let (names, go, lookups) = waiting();
         thread::scope(|scope| {
             let callers = [(); 8].map(|()| scope.spawn(|| names.resolve("Busy.test", 80, soon())));
-            // All of them wait: each holds the look-up, and so does the table.
-            let holders = || {
-                lock(&names.pending)
-                    .values()
-                    .map(Arc::strong_count)
-                    .sum::<usize>()
-            };
-            while holders() < callers.len() + 1 {
+            let waiting = || lock(&names.pending).values().map(Vec::len).sum::<usize>();
+            while waiting() < callers.len() {
                 thread::yield_now();
             }
             go.send(()).unwrap();
@@ -220,19 +199,14 @@ mod tests {
 
     #[test]
     fn a_failed_lookup_says_why_and_is_tried_again() {
-        for (outcome, words) in [
-            (0, "no such host"),
-            (1, "it has no address"),
-            (2, "the look-up panicked"),
-        ] {
+        for (outcome, words) in [(0, "no such host"), (1, "it has no address")] {
             let lookups = Arc::new(AtomicUsize::new(0));
             let counter = Arc::clone(&lookups);
             let names = Arc::new(Names::new(move |_, _| {
                 counter.fetch_add(1, SeqCst);
                 match outcome {
                     0 => Err(io::Error::other("no such host")),
-                    1 => Ok(Vec::new()),
-                    _ => panic!("in the look-up"),
+                    _ => Ok(Vec::new()),
                 }
             }));
             for tries in 1..=2 {

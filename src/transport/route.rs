@@ -25,6 +25,7 @@ pub(crate) struct Settings<'a> {
 }
 
 /// The way to a target. Requests of equal routes may share a connection.
+#[derive(Default)]
 pub(crate) struct Route {
     pub(super) https: bool,
     /// The target, with its port if the URL has one.

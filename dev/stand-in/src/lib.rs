@@ -12,6 +12,7 @@ mod folder;
 pub mod proxy;
 pub mod rsa;
 pub mod sender;
+pub mod workshop;
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read, Write};
