@@ -17,86 +17,67 @@ fn with_mark(text: &str) -> String {
     format!("\u{feff}{text}")
 }
 
-type Form = (&'static str, fn(&str) -> String);
-
-/// What editors, secret stores, YAML and environment variables make of PEM.
-const FORMS: [Form; 25] = [
-    ("as it is", str::to_string),
-    ("byte order mark", with_mark),
-    ("two byte order marks", |pem| with_mark(&with_mark(pem))),
-    ("CRLF", |pem| joined(pem, "\r\n")),
-    ("CR", |pem| joined(pem, "\r")),
-    (r"\n", |pem| joined(pem, r"\n")),
-    (r"\r\n", |pem| joined(pem, r"\r\n")),
-    (r"\r", |pem| joined(pem, r"\r")),
-    (r"\\n", |pem| joined(pem, r"\\n")),
-    (r"\\r\\n", |pem| joined(pem, r"\\r\\n")),
-    (r"\n and line ends", |pem| joined(pem, "\\n\n")),
-    (r"JSON", |pem| Value::from(pem).to_string()),
-    (r"JSON that escapes /", |pem| {
-        Value::from(pem).to_string().replace('/', r"\/")
-    }),
-    ("spaces for line ends", |pem| joined(pem, " ")),
-    ("no line ends", |pem| joined(pem, "")),
-    ("no white space at all", |pem| {
-        pem.replace(char::is_whitespace, "")
-    }),
-    ("double quotes", |pem| format!("\"{pem}\"")),
-    ("single quotes", |pem| format!("'{}'\n", joined(pem, r"\n"))),
-    ("each line in quotes", |pem| {
-        format!("\"{}\"", joined(pem, "\\n\"\n\""))
-    }),
-    ("indentation", |pem| {
-        format!("    {}", joined(pem, "\n    "))
-    }),
-    ("tabs and spaces at the ends of lines", |pem| {
-        format!("\t{}  \n", joined(pem, "  \n\t"))
-    }),
-    ("empty lines", |pem| joined(pem, "\n\n")),
-    ("text around", |pem| {
-        format!("Bag Attributes\n  friendlyName: Zoë\n# --- Key\n{pem}# -----------\nend\n")
-    }),
-    ("more dashes", |pem| pem.replace("-----", "-------")),
-    ("no padding", |pem| pem.replace('=', "")),
-];
-
-/// Of texts of one block: base64 alone, in forms that keep it recognizable.
-const BARE: [Form; 6] = [
-    ("bare", |pem| bare(pem, "")),
-    ("bare, with line ends", |pem| bare(pem, "\n")),
-    (r"bare, with \n", |pem| bare(pem, r"\n")),
-    (r"bare, with \r\n", |pem| bare(pem, r"\r\n")),
-    (r"bare, with \\n", |pem| bare(pem, r"\\n")),
-    ("bare, in quotes with a mark", |pem| {
-        with_mark(&format!("\"{}\"", bare(pem, " ")))
-    }),
-];
-
 fn bare(pem: &str, line_end: &str) -> String {
     let lines = pem.lines().filter(|line| !line.contains("-----"));
     lines.collect::<Vec<_>>().join(line_end)
 }
 
+/// What editors, secret stores, YAML and environment variables make of PEM, and base64 alone.
+fn forms(pem: &str) -> Vec<String> {
+    let in_quotes = |text: &str| format!("\"{text}\"");
+    let json = Value::from(pem).to_string();
+    let mut forms = vec![
+        pem.to_string(),
+        with_mark(&with_mark(pem)),
+        json.replace('/', r"\/"),
+        Value::from(json).to_string(),
+        pem.replace(char::is_whitespace, ""),
+        in_quotes(pem),
+        format!("'{}'\n", joined(pem, r"\n")),
+        in_quotes(&joined(pem, "\\n\"\n\"")),
+        format!("\t{}  \n", joined(pem, "  \n\t")),
+        format!("Bag Attributes\n  friendlyName: Zoë\n# --- Key\n{pem}# -----------\nend\n"),
+        pem.replace("-----", "-------"),
+        pem.replace('=', ""),
+        with_mark(&in_quotes(&bare(pem, " "))),
+    ];
+    let line_ends = ["", "\n", r"\n", r"\r\n", r"\\n"];
+    forms.extend(line_ends.map(|line_end| bare(pem, line_end)));
+    forms.extend(line_ends.map(|line_end| joined(pem, line_end)));
+    let others = [
+        "\r\n", "\r", r"\r", r"\\r\\n", "\\n\n", " ", "\n\n", "\n    ",
+    ];
+    forms.extend(others.map(|line_end| joined(pem, line_end)));
+    forms
+}
+
 /// What is sent with a PEM text, passed as a text or as bytes, must succeed in every form.
 fn in_every_form(pem: &str, send: impl Fn(Pem) -> GSResponse) {
-    for (name, form) in FORMS.iter().chain(&BARE) {
-        let text = form(pem);
+    for text in forms(pem) {
         for content in [Pem::from(text.as_str()), Pem::from(text.as_bytes())] {
-            assert_eq!(format!("{content:?}"), "Pem(content)", "{name}");
+            assert_eq!(format!("{content:?}"), "Pem(content)", "{text}");
             let response = send(content);
-            assert_eq!(response.get_error_code(), 0, "{name}: {response}");
+            assert_eq!(response.get_error_code(), 0, "{text}: {response}");
         }
     }
 }
 
+#[track_caller]
+fn refused(request: &GSRequest, code: i64, words: &[&str]) {
+    let response = request.send();
+    let message = response.get_error_message();
+    assert_eq!(response.get_error_code(), code, "{message}");
+    let says_all = words.iter().all(|words| message.contains(words));
+    assert!(
+        says_all && message.len() < 400,
+        "{message:?} should say {words:?}"
+    );
+}
+
 fn mtls(identity: &Identity) -> (StandIn, GSRequest) {
     let api = StandIn::with_tls(server_config(&certs::server(), Some(ca_pem())));
-    let request = GSRequest::new(
-        API_KEY,
-        None,
-        "accounts.getAccountInfo",
-        json!({"UID": UID}),
-    );
+    let (method, params) = ("accounts.getAccountInfo", json!({"UID": UID}));
+    let request = GSRequest::new(API_KEY, None, method, params);
     let (cert, key) = (identity.cert.as_bytes(), identity.key.as_bytes());
     let request = api.aim(request).client_cert(cert, key);
     (api, request)
@@ -183,15 +164,12 @@ fn labels_are_known_skipped_or_refused() {
         }
     }
     let trusted = ca_pem().replace("CERTIFICATE", "TRUSTED CERTIFICATE");
-    for (number, bundle) in [(1, trusted.clone()), (2, ca_pem().to_string() + &trusted)] {
-        let response = send(&bundle);
-        assert_eq!(response.get_error_code(), 400_003);
-        let words = format!("block {number} is OpenSSL's TRUSTED CERTIFICATE");
-        let message = response.get_error_message();
-        assert!(
-            message.contains(&words) && message.contains("openssl x509 -in"),
-            "{message}"
-        );
+    for (block, bundle) in [
+        ("block 1 is OpenSSL's TRUSTED CERTIFICATE", trusted.clone()),
+        ("block 2", ca_pem().to_string() + &trusted),
+    ] {
+        let request = api.set_status().ca_certs(bundle);
+        refused(&request, 400_003, &[block, "openssl x509 -in"]);
     }
 }
 
@@ -210,56 +188,59 @@ fn a_block_that_cannot_be_read_is_named_by_number_and_reason() {
     let good = ca_pem();
     let other = Ca::new("Other").pem;
     let half = &other[..other.len() / 2];
-    let with_other_dashes = |dashes: &str| other.replace("-----", dashes).into_bytes();
-    let bad: [(&str, Vec<u8>); 20] = [
-        ("UTF-16", utf16(&with_mark(&other), u16::to_le_bytes)),
-        ("UTF-16", utf16(&other, u16::to_be_bytes)),
-        ("no END line", half.into()),
-        ("no END line", "-----BEGIN CERTIFICATE-----".into()),
-        ("no END line", "-----BEGIN CERTIFICATE".into()),
-        ("no END line", format!("{half}{good}").into()),
+    let four_dashes = other.replace("-----", "----");
+    let texts: [(&str, &[&str]); 5] = [
         (
             "no END line",
-            other.replace("END CERTIFICATE", "END X").into(),
-        ),
-        ("no END line", other.trim_end_matches("CATE-----\n").into()),
-        ("no BEGIN line", other[28..].into()),
-        ("five dashes", with_other_dashes("----")),
-        ("five dashes", with_other_dashes("\u{2014}\u{2013}")),
-        (
-            "five dashes",
-            joined(&other.replace("-----", "----"), r"\n").into(),
-        ),
-        (
-            "no BEGIN line",
-            other.replace("BEGIN CERT", "begin cert").into(),
+            &[
+                half,
+                "-----BEGIN CERTIFICATE-----",
+                "-----BEGIN CERTIFICATE",
+                &format!("{half}{good}"),
+                &other.replace("END CERTIFICATE", "END X"),
+                other.trim_end_matches("CATE-----\n"),
+            ],
         ),
         (
-            "no BEGIN line",
-            format!("# Other\n{}", bare(&other, "\n")).into(),
+            "no BEGIN line with five dashes",
+            &[
+                &other[28..],
+                &four_dashes,
+                &joined(&four_dashes, r"\n"),
+                &other.replace("-----", "\u{2014}\u{2013}"),
+                &other.replace("BEGIN CERT", "begin cert"),
+                &format!("# Other\n{}", bare(&other, "\n")),
+            ],
         ),
-        ("not base64", other.replacen("MII", "M!I", 1).into()),
-        ("not base64", other.replacen("MII", "", 1).into()),
-        ("cut short", labelled(&other[28..104]).into()),
+        (
+            "not base64",
+            &[
+                &other.replacen("MII", "M!I", 1),
+                &other.replacen("MII", "", 1),
+            ],
+        ),
+        ("cut short", &[&labelled(&other[28..104])]),
         (
             "no usable certificate",
-            other.replacen("MII", "AAA", 1).into(),
+            &[
+                &other.replacen("MII", "AAA", 1),
+                &labelled(""),
+                &labelled("MAAwAA=="),
+            ],
         ),
-        ("no usable certificate", labelled("").into()),
-        ("no usable certificate", labelled("MAAwAA==").into()),
     ];
+    let mut bad = vec![
+        ("UTF-16", utf16(&with_mark(&other), u16::to_le_bytes)),
+        ("UTF-16", utf16(&other, u16::to_be_bytes)),
+    ];
+    for (words, texts) in texts {
+        bad.extend(texts.iter().map(|text| (words, text.as_bytes().to_vec())));
+    }
     for (words, bad) in bad {
-        for (number, bundle) in [(1, bad.clone()), (2, [good.as_bytes(), &bad].concat())] {
-            let response = api.set_status().ca_certs(bundle.as_slice()).send();
-            let message = response.get_error_message();
-            let block = format!("block {number} ");
-            let says = message.contains(words) && message.contains(&block);
-            assert!(
-                says && message.len() < 400 && response.get_error_code() == 400_003,
-                "{message:?} should say {words:?} and {block:?}: {}",
-                String::from_utf8_lossy(&bundle)
-            );
-        }
+        let request = api.set_status().ca_certs(bad.as_slice());
+        refused(&request, 400_003, &[words, "block 1 "]);
+        let request = api.set_status().ca_certs([good.as_bytes(), &bad].concat());
+        refused(&request, 400_003, &[words, "block 2 "]);
     }
     let key = &certs::server().key;
     for (content, words) in [
@@ -268,10 +249,8 @@ fn a_block_that_cannot_be_read_is_named_by_number_and_reason() {
         (key.as_str(), "are certificate and key swapped?"),
         (&bare(key, "\n"), "no usable certificate"),
     ] {
-        let response = api.set_status().ca_certs(content.as_bytes()).send();
-        let message = response.get_error_message();
-        assert_eq!(response.get_error_code(), 400_003, "{message}");
-        assert!(message.contains(words), "{message:?} should say {words:?}");
+        let request = api.set_status().ca_certs(content.as_bytes());
+        refused(&request, 400_003, &[words]);
     }
     assert_eq!(api.connections(), 0);
 }
@@ -295,14 +274,8 @@ fn a_file_that_could_block_is_refused() {
         ("/dev/zero".into(), "device"),
         (path("large"), "larger than 16 MB"),
     ] {
-        let response = api.set_status().ca_certs(path.as_path()).send();
-        let message = response.get_error_message();
-        assert_eq!(response.get_error_code(), 400_003, "{message}");
-        let shown = path.display().to_string();
-        assert!(
-            message.contains(words) && message.contains(&shown),
-            "{message}"
-        );
+        let request = api.set_status().ca_certs(path.as_path());
+        refused(&request, 400_003, &[words, &path.display().to_string()]);
     }
     // A link to a file is as good as the file.
     std::fs::write(path("ca.pem"), ca_pem()).unwrap();
@@ -324,69 +297,37 @@ fn the_error_for_a_key_that_cannot_be_used_says_why_and_which_can() {
     };
     let identity = ca().issue(client_params("us"));
     let (api, request) = mtls(&identity);
-    let refused = |response: GSResponse, words: &str| {
-        let message = response.get_error_message();
-        let says = message.contains(words) && message.len() < 400;
-        assert!(
-            says && response.get_error_code() == 400_006,
-            "{message:?} should say {words:?}"
-        );
-    };
-    let unusable = |arguments: &str, input: &str, words: &str| {
-        let pem = make(arguments, input).unwrap();
-        for pem in [joined(&pem, r"\n"), pem] {
-            let by_certificate = request.clone();
-            refused(
-                by_certificate
-                    .client_cert(identity.cert.as_bytes(), pem.as_str())
-                    .send(),
-                words,
-            );
-            refused(by_private_key(&api, pem).send(), words);
-        }
-    };
+    let rsa_1024 = "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024";
+    let rsa_pss = "genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048";
+    let p521 = "ecparam -genkey -noout -name secp521r1";
     let supported = "2048, 3072 or 4096 bits, P-256, P-384 or Ed25519";
     let encrypted = "is encrypted: decrypt it, as with `openssl pkey";
-    for (arguments, input, words) in [
-        (
-            "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024",
-            "",
-            supported,
-        ),
-        ("ecparam -genkey -noout -name secp521r1", "", supported),
-        (
-            "genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048",
-            "",
-            supported,
-        ),
-        ("pkcs8 -topk8 -passout pass:hunter2", &rsa_2048, encrypted),
-        (
-            "rsa -traditional -aes128 -passout pass:hunter2",
-            &rsa_2048,
-            encrypted,
-        ),
+    for (arguments, words) in [
+        (rsa_1024, supported),
+        (rsa_pss, supported),
+        (p521, supported),
+        ("pkcs8 -topk8 -passout pass:hunter2", encrypted),
+        ("rsa -traditional -aes128 -passout pass:hunter2", encrypted),
     ] {
-        unusable(arguments, input, words);
+        let pem = make(arguments, &rsa_2048).unwrap();
+        for pem in [joined(&pem, r"\n"), pem] {
+            let by_certificate = request.clone();
+            let by_certificate = by_certificate.client_cert(identity.cert.as_str(), pem.as_str());
+            refused(&by_certificate, 400_006, &[words]);
+            refused(&by_private_key(&api, pem), 400_006, &[words]);
+        }
     }
+    let damaged = rsa_2048.replacen("MII", "M!I", 1);
     for (key, words) in [
-        (
-            Pem::from(rsa_2048.replacen("MII", "M!I", 1)),
-            "is not valid PEM",
-        ),
-        (
-            Pem::from(bare(&rsa_2048, "").replacen('A', "B", 3)),
-            supported,
-        ),
-        (
-            Pem::from(identity.cert.as_str()),
-            "are certificate and key swapped?",
-        ),
-        (Pem::from("-----BEGIN"), "holds no private key"),
+        (damaged.as_str(), "is not valid PEM"),
+        (&bare(&rsa_2048, "").replacen('A', "B", 3), supported),
+        (&identity.cert, "are certificate and key swapped?"),
+        ("-----BEGIN", "holds no private key"),
         // A client certificate may be of a kind that RS256 is not for.
-        (Pem::from(identity.key.as_str()), "is not an RSA key"),
-        (Pem::from("/missing.pem"), "/missing.pem\" cannot be read"),
+        (&identity.key, "is not an RSA key"),
+        ("/missing.pem", "/missing.pem\" cannot be read"),
     ] {
-        refused(by_private_key(&api, key).send(), words);
+        refused(&by_private_key(&api, key), 400_006, &[words]);
     }
     assert_eq!(api.connections(), 0);
 }

@@ -1,4 +1,5 @@
-//! SigUtils alone: these tests also run with `--no-default-features`.
+//! SigUtils alone: these tests also run with `--no-default-features`. The exact edges of times,
+//! with the clock fixed, are tested in src/sig_utils.rs.
 
 use gssdk::SigUtils::*;
 
@@ -8,16 +9,19 @@ fn now() -> i64 {
     (current_time_millis() / 1000) as i64
 }
 
+fn sign(text: &str) -> String {
+    calc_signature(text, SECRET).unwrap()
+}
+
 /// A signature of `uid` made this many seconds from now, and its timestamp.
 fn signed(uid: &str, offset: i64) -> (String, String) {
     let timestamp = (now() + offset).to_string();
-    let signature = calc_signature(&format!("{timestamp}_{uid}"), SECRET).unwrap();
+    let signature = sign(&format!("{timestamp}_{uid}"));
     (timestamp, signature)
 }
 
 #[test]
-fn a_signature_is_good_for_five_minutes_either_side() {
-    // The exact edges, with the clock fixed, are tested in src/sig_utils.rs.
+fn a_signature_is_good_for_five_minutes_either_side_or_as_long_as_the_caller_says() {
     for (offset, valid) in [
         (0, true),
         (-295, true),
@@ -26,200 +30,131 @@ fn a_signature_is_good_for_five_minutes_either_side() {
         (305, false),
     ] {
         let (timestamp, signature) = signed("uid", offset);
-        assert_eq!(
-            validate_user_signature("uid", &timestamp, SECRET, &signature),
-            valid,
-            "{offset}"
-        );
-
-        let base_string = format!("{timestamp}_friend_uid");
-        let signature = calc_signature(&base_string, SECRET).unwrap();
+        let checked = validate_user_signature("uid", &timestamp, SECRET, &signature);
+        assert_eq!(checked, valid, "{offset}");
+        let signature = sign(&format!("{timestamp}_friend_uid"));
         let checked = validate_friend_signature("uid", &timestamp, "friend", SECRET, &signature);
         assert_eq!(checked, valid, "{offset}");
     }
-}
-
-#[test]
-fn the_expiration_is_the_callers_where_given() {
-    let (timestamp, signature) = signed("uid", -10_000);
-    let check = |expiration| {
-        validate_user_signature_with_expiration("uid", &timestamp, SECRET, &signature, expiration)
-    };
-    assert!(check(u64::MAX) && check(10_005) && !check(9_995) && !check(0));
+    let (early, _) = signed("uid", -10_000);
     // As Python takes them: with blanks around, and beyond 64 bits.
-    for timestamp in ["0", " 0\n", "18446744073709551616"] {
-        let signature = calc_signature(&format!("{timestamp}_uid"), SECRET).unwrap();
+    for (timestamp, short, long) in [
+        (early.as_str(), 9_995, 10_005),
+        ("0", 300, u64::MAX),
+        (" 0\n", 300, u64::MAX),
+        ("18446744073709551616", 300, u64::MAX),
+    ] {
+        let signature = sign(&format!("{timestamp}_uid"));
         let check = |expiration| {
-            validate_user_signature_with_expiration(
-                "uid", timestamp, SECRET, &signature, expiration,
-            )
+            let signature = signature.as_str();
+            validate_user_signature_with_expiration("uid", timestamp, SECRET, signature, expiration)
         };
-        assert!(check(u64::MAX) && !check(300), "{timestamp:?}");
+        assert!(check(long) && !check(short), "{timestamp:?}");
     }
 }
 
 #[test]
 fn nothing_but_what_was_signed_passes() {
     let (timestamp, signature) = signed("uid", 0);
-    let other = "3arfpy9zrxGzPUWaTm9Ffw==";
-    assert!(validate_user_signature(
-        "uid", &timestamp, SECRET, &signature
-    ));
-    assert!(!validate_user_signature(
-        "uid2", &timestamp, SECRET, &signature
-    ));
-    assert!(!validate_user_signature(
-        "uid",
-        (now() + 1).to_string(),
-        SECRET,
-        &signature
-    ));
-    assert!(!validate_user_signature(
-        "uid", &timestamp, other, &signature
-    ));
-    assert!(!validate_friend_signature(
-        "uid", &timestamp, "", SECRET, &signature
-    ));
-    // A friend's signature with the roles exchanged.
-    let friends = calc_signature(&format!("{timestamp}_b_a"), SECRET).unwrap();
+    let later = (now() + 1).to_string();
+    let good = ["uid", &timestamp, SECRET, &signature];
+    let valid = |[uid, timestamp, secret, signature]: [&str; 4]| {
+        validate_user_signature(uid, timestamp, secret, signature)
+    };
+    assert!(valid(good));
+    let long = "9".repeat(100_000);
+    let lower = signature.to_lowercase();
+    for (place, others) in [
+        (0, vec!["", "uid2", "UID"]),
+        (
+            1,
+            vec![
+                &later, "", "abc", "-", "1.5", "1e9", "0x1", "\0", "١٢٣", &long,
+            ],
+        ),
+        (
+            2,
+            vec![
+                "3arfpy9zrxGzPUWaTm9Ffw==",
+                "",
+                "R",
+                "abcde",
+                "====",
+                "é",
+                "\0",
+                " \n",
+            ],
+        ),
+        (
+            3,
+            vec!["", "=", "é", "AAAA", &signature[1..], &lower, &long],
+        ),
+    ] {
+        for other in others {
+            let mut bad = good;
+            bad[place] = other;
+            assert!(!valid(bad), "{other:.20}");
+        }
+    }
+    // A timestamp that is malformed although it was signed.
+    for bad in ["", "abc", "1.5", "١٢٣", &long] {
+        let signature = sign(&format!("{bad}_uid"));
+        let check = validate_user_signature_with_expiration;
+        assert!(!check("uid", bad, SECRET, signature.as_str(), u64::MAX));
+        assert!(signature_timestamp_expired(bad, u64::MAX));
+    }
+    // A friend's signature, and with the roles exchanged.
+    let friends = sign(&format!("{timestamp}_b_a"));
     assert!(validate_friend_signature(
         "a", &timestamp, "b", SECRET, &friends
     ));
     assert!(!validate_friend_signature(
         "b", &timestamp, "a", SECRET, &friends
     ));
-}
 
-#[test]
-fn whatever_is_malformed_is_false_and_no_panic() {
-    let (timestamp, signature) = signed("uid", 0);
-    let long = "9".repeat(100_000);
-    for bad in [
-        "",
-        " ",
-        "abc",
-        "-",
-        "1.5",
-        "1e9",
-        "0x1",
-        "\0",
-        "١٢٣",
-        long.as_str(),
-    ] {
-        let signature = calc_signature(&format!("{bad}_uid"), SECRET).unwrap();
-        let valid = |expiration| {
-            validate_user_signature_with_expiration("uid", bad, SECRET, &signature, expiration)
-        };
-        assert!(!valid(300) && !valid(u64::MAX), "timestamp {bad:.20}");
-        assert!(signature_timestamp_expired(bad, u64::MAX));
-    }
-    for bad in ["", "R", "abcde", "====", "é", "\0", " \n"] {
-        assert!(
-            !validate_user_signature("uid", &timestamp, bad, &signature),
-            "secret {bad:?}"
-        );
-    }
-    for bad in [
-        "",
-        "=",
-        "é",
-        "AAAA",
-        &signature[1..],
-        &long,
-        &signature.to_lowercase(),
-    ] {
-        assert!(
-            !validate_user_signature("uid", &timestamp, SECRET, bad),
-            "signature {bad:.20}"
-        );
-    }
-}
-
-#[test]
-fn a_bad_secret_is_explained_and_not_shown() {
-    for (secret, words) in [
-        ("QUJDREVGR", "cut short"),
-        ("QUJDREVGRw", "padding"),
-        ("QUJDREVGRw=", "padding"),
-    ] {
-        for error in [
-            calc_signature("text", secret).unwrap_err(),
-            get_dynamic_session_signature("cookie", 1, secret).unwrap_err(),
-            get_dynamic_session_signature_user_signed("cookie", 1, "key", secret).unwrap_err(),
-        ] {
-            assert_eq!(error.error_code(), 400_006);
-            let text = format!("{error} {error:?}");
-            assert!(text.contains(words) && !text.contains(secret), "{text}");
-        }
-    }
-    // What Python skips: line ends and anything else outside the alphabet.
-    let tidy = calc_signature("text", "QUJDREVGRw==").unwrap();
-    assert_eq!(
-        calc_signature("text", " QUJD\r\nRE-VG\tRw==\n").unwrap(),
-        tidy
-    );
-}
-
-#[test]
-fn session_cookies_say_when_and_who() {
-    let cookie = get_dynamic_session_signature("token", 300, SECRET).unwrap();
-    let (expiry, signature) = cookie.split_once('_').unwrap();
-    assert!((expiry.parse::<i64>().unwrap() - now() - 300).abs() <= 2);
-    assert_eq!(
-        signature,
-        calc_signature(&format!("token_{expiry}"), SECRET).unwrap()
-    );
-
-    let cookie = get_dynamic_session_signature_user_signed("token", -1, "AKey", SECRET).unwrap();
-    let [expiry, key, signature] = cookie.splitn(3, '_').collect::<Vec<_>>()[..] else {
-        panic!("{cookie}");
-    };
-    assert_eq!(key, "AKey");
-    assert_eq!(
-        signature,
-        calc_signature(&format!("token_{expiry}_AKey"), SECRET).unwrap()
-    );
-    for extreme in [i64::MIN, i64::MAX] {
-        assert!(get_dynamic_session_signature("", extreme, SECRET).is_ok());
+    let body = br#"{"events": []}"#;
+    let signature = "lnBgJSzgBQOH1TG+wzNlod9mOFg=";
+    assert!(validate_webhook_signature(body, "c2VjcmV0", signature));
+    assert!(!validate_webhook_signature(
+        &body[1..],
+        "c2VjcmV0",
+        signature
+    ));
+    for (secret, signature) in [(SECRET, signature), ("", signature), ("c2VjcmV0", "")] {
+        assert!(!validate_webhook_signature(body, secret, signature));
     }
 }
 
 #[test]
 fn what_is_absent_validates_nothing_and_makes_no_cookie() {
-    let (timestamp, signature) = signed("uid", 0);
-    let none: Option<&str> = None;
-    let all = [
-        Some("uid"),
-        Some(&timestamp),
-        Some(SECRET),
-        Some(&signature),
-    ];
-    let valid = |[uid, timestamp, secret, signature]: [Option<&str>; 4]| {
-        validate_user_signature(uid, timestamp, secret, signature)
-    };
-    assert!(valid(all));
-    for absent in 0..all.len() {
-        let mut some = all;
-        some[absent] = none;
-        assert!(!valid(some), "{absent}");
-    }
+    let (timestamp, users) = signed("", 0);
+    let friends = sign(&format!("{timestamp}_friend_"));
     // Absent is not the same as empty.
-    let (timestamp, signature) = signed("", 0);
-    assert!(valid([
-        Some(""),
-        Some(&timestamp),
-        Some(SECRET),
-        Some(&signature)
-    ]));
-    assert!(!valid([
-        none,
-        Some(&timestamp),
-        Some(SECRET),
-        Some(&signature)
-    ]));
+    let all = ["", &timestamp, SECRET, &users, "friend", &friends].map(Some);
+    let valid = |[uid, timestamp, secret, users, friend, friends]: [Option<&str>; 6]| {
+        [
+            validate_user_signature(uid, timestamp, secret, users),
+            validate_friend_signature(uid, timestamp, friend, secret, friends),
+        ]
+    };
+    assert_eq!(valid(all), [true, true]);
+    for (absent, others) in [
+        (0, [false, false]),
+        (1, [false, false]),
+        (2, [false, false]),
+        (3, [false, true]),
+        (4, [true, false]),
+        (5, [true, false]),
+    ] {
+        let mut some = all;
+        some[absent] = None;
+        assert_eq!(valid(some), others, "{absent}");
+    }
+    let none: Option<&str> = None;
     assert!(!validate_webhook_signature(b"", SECRET, none));
-    assert!(!validate_webhook_signature(b"", none, &signature));
+    assert!(!validate_webhook_signature(b"", none, &users));
 
+    let user_signed = get_dynamic_session_signature_user_signed;
     for (made, which) in [
         (
             get_dynamic_session_signature(none, 1, SECRET),
@@ -230,46 +165,45 @@ fn what_is_absent_validates_nothing_and_makes_no_cookie() {
             "no secret key was given",
         ),
         (
-            get_dynamic_session_signature_user_signed("token", 1, none, SECRET),
+            user_signed("token", 1, none, Some(SECRET)),
             "no user key was given",
         ),
     ] {
-        let error = made.unwrap_err();
-        assert_eq!(error.error_code(), 400_002);
-        assert_eq!(error.error_message(), "Required parameter is missing");
-        let shown = error.to_string();
-        assert_eq!(
-            shown,
-            format!("Required parameter is missing (error 400002): {which}")
-        );
+        let shown = made.unwrap_err().to_string();
+        let words = "Required parameter is missing (error 400002)";
+        assert_eq!(shown, format!("{words}: {which}"));
     }
 }
 
 #[test]
-fn an_absent_friend_validates_nothing() {
-    let timestamp = now().to_string();
-    let signature = calc_signature(&format!("{timestamp}_friend_uid"), SECRET).unwrap();
-    let all = [
-        Some("uid"),
-        Some(timestamp.as_str()),
-        Some("friend"),
-        Some(SECRET),
-        Some(signature.as_str()),
-    ];
-    let valid = |[uid, timestamp, friend, secret, signature]: [Option<&str>; 5]| {
-        validate_friend_signature(uid, timestamp, friend, secret, signature)
-    };
-    assert!(valid(all));
-    for absent in 0..all.len() {
-        let mut some = all;
-        some[absent] = None;
-        assert!(!valid(some), "{absent}");
+fn a_bad_secret_is_explained_and_not_shown() {
+    for (secret, code, words) in [
+        ("QUJDREVGR", 400_006, "cut short"),
+        ("QUJDREVGRw", 400_006, "padding"),
+        ("QUJDREVGRw=", 400_006, "padding"),
+        ("", 400_002, "no secret key"),
+        (" \n!", 400_002, "characters that base64 skips"),
+    ] {
+        for error in [
+            calc_signature("text", secret).unwrap_err(),
+            get_dynamic_session_signature("cookie", 1, secret).unwrap_err(),
+            get_dynamic_session_signature_user_signed("cookie", 1, "key", secret).unwrap_err(),
+        ] {
+            assert_eq!(error.error_code(), code);
+            let text = format!("{error} {error:?}");
+            let hides = secret.is_empty() || !text.contains(secret);
+            assert!(text.contains(words) && hides, "{text}");
+        }
     }
+    // What Python skips: line ends and anything else outside the alphabet.
+    let tidy = calc_signature("text", "QUJDREVGRw==").unwrap();
+    let untidy = calc_signature("text", " QUJD\r\nRE-VG\tRw==\n").unwrap();
+    assert_eq!(untidy, tidy);
 }
 
+/// Of the whole cookie, the login token is signed.
 #[test]
-fn of_the_whole_cookie_the_login_token_is_signed() {
-    let expiry = |cookie: &str| cookie.split('_').next().unwrap().to_string();
+fn session_cookies_say_when_and_who() {
     for (glt_cookie, token) in [
         ("tok|UUID=0123", "tok"),
         ("tok", "tok"),
@@ -277,15 +211,19 @@ fn of_the_whole_cookie_the_login_token_is_signed() {
         ("tok|UUID=1|UUID=2", "tok"),
     ] {
         let cookie = get_dynamic_session_signature(glt_cookie, 60, SECRET).unwrap();
-        let expiry_of = expiry(&cookie);
-        let signature = calc_signature(&format!("{token}_{expiry_of}"), SECRET).unwrap();
-        assert_eq!(cookie, format!("{expiry_of}_{signature}"));
+        let (expiry, signature) = cookie.split_once('_').unwrap();
+        assert!((expiry.parse::<i64>().unwrap() - now() - 60).abs() <= 2);
+        assert_eq!(signature, sign(&format!("{token}_{expiry}")));
 
-        let cookie =
-            get_dynamic_session_signature_user_signed(glt_cookie, 60, "AKey", SECRET).unwrap();
-        let expiry_of = expiry(&cookie);
-        let signature = calc_signature(&format!("{token}_{expiry_of}_AKey"), SECRET).unwrap();
-        assert_eq!(cookie, format!("{expiry_of}_AKey_{signature}"));
+        let make = get_dynamic_session_signature_user_signed;
+        let cookie = make(glt_cookie, -1, "AKey", SECRET).unwrap();
+        let (expiry, rest) = cookie.split_once('_').unwrap();
+        assert!((expiry.parse::<i64>().unwrap() - now() + 1).abs() <= 2);
+        let signature = sign(&format!("{token}_{expiry}_AKey"));
+        assert_eq!(rest, format!("AKey_{signature}"));
+    }
+    for extreme in [i64::MIN, i64::MAX] {
+        assert!(get_dynamic_session_signature("", extreme, SECRET).is_ok());
     }
 }
 
@@ -302,18 +240,15 @@ fn the_guides_own_line_ports_as_it_stands() {
             "errorCode": 0, "UID": "abc", "signatureTimestamp": timestamp, "UIDSignature": signature,
         });
         let response = GSResponse::from_text("accounts.login", &answer.to_string());
-        assert!(SigUtils::validate_user_signature(
-            response.get_object("UID"),
-            response.get_object("signatureTimestamp"),
-            &secret_key,
-            response.get_object("UIDSignature"),
-        ));
-        assert!(!SigUtils::validate_user_signature(
-            response.get_object("UID"),
-            response.get_object("signatureTimestamp"),
-            &secret_key,
-            response.get_object("nowhere"),
-        ));
+        for (field, valid) in [("UIDSignature", true), ("nowhere", false)] {
+            let checked = SigUtils::validate_user_signature(
+                response.get_object("UID"),
+                response.get_object("signatureTimestamp"),
+                &secret_key,
+                response.get_object(field),
+            );
+            assert_eq!(checked, valid, "{field}");
+        }
     }
     for uid in [
         json!(true),
@@ -321,8 +256,7 @@ fn the_guides_own_line_ports_as_it_stands() {
         json!(["abc"]),
         json!({"a": "abc"}),
     ] {
-        assert!(!SigUtils::validate_user_signature(
-            &uid, &timestamp, SECRET, &signature
-        ));
+        let checked = SigUtils::validate_user_signature(&uid, &timestamp, SECRET, &signature);
+        assert!(!checked, "{uid}");
     }
 }
