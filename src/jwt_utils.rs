@@ -264,15 +264,12 @@ pub fn get_dynamic_session_signature(
 ) -> Result<String, GSException> {
     let cookie = given("glt_cookie", text(&glt_cookie))?;
     let user_key = given_key("user_key", &user_key)?;
-    let private_key = private_key.into();
-    let unusable = |why| GSException::invalid(format_args!("the private key {private_key} {why}"));
-    let key = private_key.rs256_signer().map_err(unusable)?;
     let now = now();
     let claims = json!({
         "sub": login_token(&cookie), "aud": "gltexp",
         "iat": now, "exp": now.saturating_add(timeout_in_seconds),
     });
-    bearer::rs256(&user_key, &*key, &claims).map_err(unusable)
+    bearer::rs256(&user_key, &private_key.into(), &claims)
 }
 
 // The purposes: what each token must contain, by SAP's documentation -----------

@@ -10,15 +10,14 @@ use serde_core::Serialize;
 use serde_json::{Map, Value};
 
 use crate::arguments::{self, OptionalKey, Text, key};
-use crate::call::credentials::Authentication;
 use crate::call::form::write_value;
-use crate::call::{Call, DEFAULT_API_DOMAIN, oauth1};
+use crate::call::{Call, Credentials, api_domain, oauth1};
 use crate::encoding::percent::text;
 use crate::error::GSException;
 use crate::log::address;
 use crate::pem::{ClientCert, Pem};
 use crate::response::GSResponse;
-use crate::send::{Prepared, secrets_of, sender, set_ca_certs_path};
+use crate::send::{secrets_of, sender, set_ca_certs_path};
 
 /// A request to the Gigya API.
 ///
@@ -61,7 +60,7 @@ pub struct GSRequest {
 
 impl GSRequest {
     /// The API domain of a request that sets none: `us1.gigya.com`.
-    pub const DEFAULT_API_DOMAIN: &'static str = DEFAULT_API_DOMAIN;
+    pub const DEFAULT_API_DOMAIN: &'static str = api_domain::DEFAULT;
 
     /// The version of this crate, sent as `sdk=rust_<VERSION>`.
     pub const VERSION: &'static str = env!("CARGO_PKG_VERSION");
@@ -148,7 +147,7 @@ impl GSRequest {
     ) -> Self {
         let mut request = Self::new(api_key, None, api_method, params)
             .user_key(arguments::text(&user_key).as_deref());
-        request.call_mut().authentication = Authentication::PrivateKey(private_key.into());
+        request.call_mut().credentials = Credentials::PrivateKey(private_key.into());
         request
     }
 
@@ -174,7 +173,7 @@ impl GSRequest {
     ) -> Self {
         let api_key = arguments::text(&api_key);
         let mut request = Self::new(api_key.as_deref(), None, api_method, params);
-        request.call_mut().authentication = Authentication::Anonymous;
+        request.call_mut().credentials = Credentials::Anonymous;
         request
     }
 
@@ -210,7 +209,7 @@ impl GSRequest {
         let token = arguments::text(&session_token);
         let secret = arguments::text(&session_secret);
         let mut request = Self::new(token.as_deref(), secret.as_deref(), api_method, params);
-        request.call_mut().authentication = Authentication::Session;
+        request.call_mut().credentials = Credentials::Session;
         request
     }
 
@@ -435,8 +434,7 @@ impl GSRequest {
     /// request.set_api_domain("eu1.gigya.com");
     /// ```
     pub fn set_api_domain(&mut self, api_domain: impl OptionalKey) {
-        let domain = key(api_domain);
-        self.call_mut().api_domain = domain.unwrap_or_else(|| DEFAULT_API_DOMAIN.to_string());
+        self.call_mut().api_domain = key(api_domain);
     }
 
     /// Sets the proxy: `"host:port"`, or `"http://user:password@host:port"` with user and
@@ -530,7 +528,7 @@ impl GSRequest {
     /// ```
     #[must_use = "only the response says whether the call failed: look at its get_error_code(), or call into_result()"]
     pub fn send(&self) -> GSResponse {
-        self.respond(None)
+        sender().send(&self.call, None)
     }
 
     /// Sends the request and waits for the answer.
@@ -551,7 +549,7 @@ impl GSRequest {
     /// ```
     #[must_use = "only the response says whether the call failed: look at its get_error_code(), or call into_result()"]
     pub fn send_timeout(&self, timeout: Duration) -> GSResponse {
-        self.respond(Some(timeout))
+        sender().send(&self.call, Some(timeout))
     }
 
     /// Signs and encodes the request for an HTTP client of your own, such as an async one.
@@ -580,11 +578,8 @@ impl GSRequest {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn prepare(&self) -> Result<PreparedRequest, GSException> {
-        sender().prepare(&self.call).map(PreparedRequest)
-    }
-
-    fn respond(&self, timeout: Option<Duration>) -> GSResponse {
-        sender().send(&self.call, timeout)
+        let (url, headers, body) = sender().prepare(&self.call)?;
+        Ok(PreparedRequest { url, headers, body })
     }
 
     /// Encodes parameters as a query string: sorted by name, percent-encoded.
@@ -713,9 +708,7 @@ impl GSRequest {
     }
 
     fn call_mut(&mut self) -> &mut Call {
-        let call = Arc::make_mut(&mut self.call);
-        call.forget_target();
-        call
+        Arc::make_mut(&mut self.call)
     }
 }
 
@@ -732,7 +725,7 @@ impl fmt::Debug for GSRequest {
         let client_cert = call.client_cert.as_ref().map(|client| &client.cert);
         f.debug_struct("GSRequest")
             .field("api_method", &address::name(&call.api_method))
-            .field("api_domain", &address(&call.api_domain))
+            .field("api_domain", &address::address(call.api_domain()))
             .field("host_override", &call.host_override.as_ref().map(address))
             .field("use_https", &call.use_https)
             .field("user_key", &user_key)
@@ -754,7 +747,11 @@ impl fmt::Debug for GSRequest {
 /// assert!(prepared.body().contains("&sig="));
 /// # Ok::<(), GSException>(())
 /// ```
-pub struct PreparedRequest(Prepared);
+pub struct PreparedRequest {
+    url: String,
+    headers: Vec<(String, String)>,
+    body: String,
+}
 
 impl PreparedRequest {
     /// The URL to post to.
@@ -767,7 +764,7 @@ impl PreparedRequest {
     /// # Ok::<(), GSException>(())
     /// ```
     pub fn url(&self) -> &str {
-        &self.0.url
+        &self.url
     }
 
     /// The headers to send, besides those that every client adds by itself.
@@ -781,7 +778,7 @@ impl PreparedRequest {
     /// # Ok::<(), GSException>(())
     /// ```
     pub fn headers(&self) -> &[(String, String)] {
-        &self.0.headers
+        &self.headers
     }
 
     /// The form, encoded and signed.
@@ -793,7 +790,7 @@ impl PreparedRequest {
     /// # Ok::<(), GSException>(())
     /// ```
     pub fn body(&self) -> &str {
-        &self.0.body
+        &self.body
     }
 }
 
@@ -801,7 +798,7 @@ impl PreparedRequest {
 impl fmt::Debug for PreparedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PreparedRequest")
-            .field("url", &self.0.url)
+            .field("url", &self.url)
             .finish_non_exhaustive()
     }
 }

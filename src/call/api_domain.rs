@@ -28,15 +28,15 @@ const DATA_CENTERS: [&str; 7] = [
     "global.gigya.com",
 ];
 
+/// The last one is the former zone of China.
+const ZONES: [&str; 3] = ["gigya.com", "sapcdm.cn", "gigya-api.cn"];
+
 /// * `namespace`: the API method's.
 ///
 /// # Errors
 /// 400006 for a domain that is not plain, or to which the namespace cannot be added;
 /// the message says what to write.
 pub(super) fn check(domain: &str, namespace: &str) -> Result<(), GSException> {
-    if DATA_CENTERS.contains(&domain) {
-        return Ok(());
-    }
     let what = "API domain";
     let meant = meant_by(domain, namespace);
     let advice = if is_short_name(meant) {
@@ -53,9 +53,16 @@ pub(super) fn check(domain: &str, namespace: &str) -> Result<(), GSException> {
     )))
 }
 
+/// Whether a domain is below one of Gigya's zones.
+pub(crate) fn is_gigyas(domain: &str) -> bool {
+    let domain = domain.to_ascii_lowercase();
+    let mut fronts = ZONES.iter().filter_map(|zone| domain.strip_suffix(zone));
+    fronts.any(|front| front.ends_with('.'))
+}
+
 /// What to say if a request could not be sent to this domain: which data centers exist,
 /// if the domain looks like an unknown one.
-pub(super) fn hint(domain: &str) -> Option<String> {
+pub(crate) fn hint(domain: &str) -> Option<String> {
     let lower = domain.to_ascii_lowercase();
     let label = lower.split('.').next().unwrap_or_default();
     let looks_like_one = is_short_name(label) || lower.contains("gigya");
@@ -73,7 +80,14 @@ fn meant_by<'a>(domain: &'a str, namespace: &str) -> &'a str {
     let host = host.split(['/', '?', '#']).next().unwrap_or_default();
     let host = host.trim().trim_end_matches('.');
     let host = match host.split_once('.') {
-        Some((first, rest)) if is_namespace(first, rest, namespace) => rest,
+        // The caller's own domains may begin with any label.
+        Some((first, rest))
+            if DATA_CENTERS.contains(&rest.to_ascii_lowercase().as_str())
+                || first.eq_ignore_ascii_case(namespace)
+                    && (is_gigyas(host) || is_short_name(rest)) =>
+        {
+            rest
+        }
         _ => host,
     };
     let name = host.strip_suffix(".gigya").unwrap_or(host);
@@ -82,19 +96,6 @@ fn meant_by<'a>(domain: &'a str, namespace: &str) -> &'a str {
         label.is_some_and(|label| label.eq_ignore_ascii_case(name))
     };
     DATA_CENTERS.iter().find(is_it).copied().unwrap_or(host)
-}
-
-/// Whether the first label is a namespace and the rest Gigya's domain. The caller's own
-/// domains may begin with any label.
-fn is_namespace(first: &str, rest: &str, namespace: &str) -> bool {
-    let rest = rest.to_ascii_lowercase();
-    let zones = ["gigya.com", "sapcdm.cn", "gigya-api.cn"];
-    let is_gigyas = zones.iter().any(|zone| {
-        let front = rest.strip_suffix(zone);
-        front.is_some_and(|front| front.is_empty() || front.ends_with('.'))
-    });
-    let is_named = first.eq_ignore_ascii_case(namespace);
-    is_named && (is_gigyas || is_short_name(&rest)) || DATA_CENTERS.contains(&rest.as_str())
 }
 
 /// Whether a text is the short name of a region or of a data center: `eu`, `eu1`,
@@ -204,6 +205,25 @@ mod tests {
             "EU1.Gigya.COM",
         ] {
             assert_eq!(check(domain, "accounts"), Ok(()));
+        }
+    }
+    #[test]
+    fn gigyas_domains_are_below_its_zones() {
+        for good in [
+            "eu1.gigya.com",
+            "EU1.Gigya.com",
+            "cn1.gigya-api.cn",
+            "a.b.sapcdm.cn",
+        ] {
+            assert!(is_gigyas(good), "{good}");
+        }
+        for bad in [
+            "",
+            "gigya.com",
+            "eu1.gigya.com.evil.example",
+            "evilgigya.com",
+        ] {
+            assert!(!is_gigyas(bad), "{bad}");
         }
     }
 }

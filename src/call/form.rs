@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 use crate::encoding::percent::{Out, Percent, encoded_length, text};
 use crate::encoding::python_json::{write_json, write_number};
 
+use super::Call;
+use super::Credentials;
+
 /// The timestamp and the nonce of one attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp {
@@ -16,16 +19,11 @@ pub(crate) struct Stamp {
     pub(crate) offset: i64,
 }
 
-/// The value of a parameter of the caller or the SDK.
-#[derive(Clone, Copy)]
-pub(crate) enum Field<'a> {
-    Json(&'a Value),
-    Text(&'a str),
-    Number(u64),
-}
-
 /// The name of the signature parameter.
 pub(crate) const SIGNATURE: &str = "sig";
+
+/// The value of the parameter `sdk`.
+pub(super) const SDK: &str = concat!("rust_", env!("CARGO_PKG_VERSION"));
 
 /// The parameters of a request as `name=value` pairs, sorted by name and joined with `&`.
 pub(crate) struct Form {
@@ -36,41 +34,64 @@ pub(crate) struct Form {
 }
 
 impl Form {
+    /// The form of one attempt.
+    pub(crate) fn of(call: &Call, stamp: Stamp) -> Self {
+        let mut own = vec![("httpStatusCodes", "false".into()), ("sdk", SDK.into())];
+        if call.params.get("format").is_none_or(Value::is_null) {
+            own.push(("format", "json".into()));
+        }
+        // A bearer token already names the user key.
+        let is_bearer = matches!(call.credentials, Credentials::PrivateKey(_));
+        if let Some(user_key) = call.user_key.as_deref().filter(|_| !is_bearer) {
+            own.push(("userKey", user_key.into()));
+        }
+        if let Some(api_key) = call.api_key.as_deref() {
+            let name = if call.has_token() {
+                "oauth_token"
+            } else {
+                "apiKey"
+            };
+            own.push((name, api_key.into()));
+        }
+        if call.is_signed() {
+            own.push(("timestamp", stamp.timestamp.into()));
+            own.push(("nonce", stamp.nonce.into()));
+        }
+        Form::encode(&call.params, &own, call.is_signed().then_some(SIGNATURE))
+    }
+
     /// * `own`: the SDK's parameters; they replace the caller's parameters of the same name.
     /// * `without`: the name of a parameter that is left out.
-    pub(crate) fn encode<'a>(
-        params: &'a Map<String, Value>,
-        own: &[(&'a str, Field<'a>)],
+    pub(crate) fn encode(
+        params: &Map<String, Value>,
+        own: &[(&str, Value)],
         without: Option<&str>,
     ) -> Self {
-        let mut fields = Vec::with_capacity(params.len() + own.len());
-        fields.extend_from_slice(own);
-        for (name, value) in params {
-            let replaced = own.iter().any(|(own, _)| own == name);
+        let callers = params.iter().filter(|(name, value)| {
+            let is_replaced = own.iter().any(|(own, _)| own == name);
             // null is left out, as Python leaves out None.
-            if !value.is_null() && !replaced && without != Some(name) {
-                fields.push((name, Field::Json(value)));
-            }
-        }
+            !value.is_null() && !is_replaced && without != Some(name)
+        });
+        let own = own.iter().map(|(name, value)| (*name, value));
+        let mut fields = Vec::from_iter(own);
+        fields.extend(callers.map(|(name, value)| (name.as_str(), value)));
         fields.sort_unstable_by_key(|(name, _)| *name);
 
         // Long texts are what makes a form large: with room for them it need not grow.
-        let length = |field: &Field<'a>| match field {
-            Field::Text(text) => encoded_length(text),
-            Field::Json(value) => value.as_str().map_or(0, encoded_length),
-            Field::Number(_) => 0,
-        };
-        let lengths = fields.iter().map(|(_, field)| length(field));
-        let mut out = Vec::with_capacity(512 + lengths.sum::<usize>());
+        let texts = fields.iter().filter_map(|(_, value)| value.as_str());
+        let room = 512 + texts.map(encoded_length).sum::<usize>();
+        let mut out = Vec::with_capacity(room);
         let mut signature_at = None;
-        for (name, field) in &fields {
+        for (name, value) in &fields {
             if signature_at.is_none() && *name > SIGNATURE {
                 signature_at = Some(out.len());
             }
             if !out.is_empty() {
                 out.put(b"&");
             }
-            write_pair(name, *field, &mut out);
+            Percent(&mut out).put(name.as_bytes());
+            out.put(b"=");
+            write_value(value, &mut out);
         }
         Form {
             signature_at: signature_at.unwrap_or(out.len()),
@@ -80,26 +101,15 @@ impl Form {
 
     /// The form with its signature.
     pub(crate) fn signed(mut self, signature: &str) -> String {
-        let mut pair = Vec::with_capacity(64);
+        let mut pair = format!("{SIGNATURE}=").into_bytes();
+        Percent(&mut pair).put(signature.as_bytes());
         if self.signature_at > 0 {
-            pair.put(b"&");
-        }
-        write_pair(SIGNATURE, Field::Text(signature), &mut pair);
-        if self.signature_at == 0 && !self.text.is_empty() {
-            pair.put(b"&");
+            pair.insert(0, b'&');
+        } else if !self.text.is_empty() {
+            pair.push(b'&');
         }
         self.text.insert_str(self.signature_at, &text(pair));
         self.text
-    }
-}
-
-fn write_pair(name: &str, field: Field<'_>, out: &mut Vec<u8>) {
-    Percent(out).put(name.as_bytes());
-    out.put(b"=");
-    match field {
-        Field::Json(value) => write_value(value, out),
-        Field::Text(text) => Percent(out).put(text.as_bytes()),
-        Field::Number(number) => out.put(number.to_string().as_bytes()),
     }
 }
 

@@ -42,9 +42,7 @@ pub(crate) const MAX_SIZE: usize = 32 * 1024;
 
 /// All headers but those of an attempt.
 ///
-/// * `callers`: what the caller has set.
-/// * `is_anonymous`: whether the request has no credentials, so that the caller may set
-///   `Authorization`.
+/// * `is_anonymous`: whether the request has no credentials, and may bring its own.
 ///
 /// # Errors
 /// 400006 for names that are owned or invalid, for values with control characters, and for
@@ -53,10 +51,8 @@ pub(super) fn build(
     callers: &[(String, String)],
     is_anonymous: bool,
 ) -> Result<HeaderMap, GSException> {
-    let size: usize = callers
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
+    let sizes = callers.iter().map(|(name, text)| name.len() + text.len());
+    let size: usize = sizes.sum();
     if size > MAX_SIZE {
         return Err(GSException::invalid(format_args!(
             "the headers have {size} bytes, which is more than {MAX_SIZE}"

@@ -1,11 +1,10 @@
 //! What the caller said → a signed form. Pure: no clock, no I/O.
 //!
-//! A [`Call`] is what the caller said. Its [`Credentials`] say how it authenticates, its
-//! [`Target`] where it goes; together with a [`Stamp`] they make one [`Form`].
+//! A [`Call`] is what the caller said, with its [`Credentials`]. Its [`target::Target`] says
+//! where it goes; together with a [`form::Stamp`] it makes a [`form::Form`].
 
-mod api_domain;
+pub(crate) mod api_domain;
 pub(crate) mod bearer;
-pub(crate) mod credentials;
 pub(crate) mod form;
 pub(crate) mod headers;
 pub(crate) mod host;
@@ -13,30 +12,34 @@ pub(crate) mod oauth1;
 pub(crate) mod target;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_core::Serialize;
 use serde_json::{Map, Value};
 
 use crate::arguments;
-use crate::error::GSException;
-use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT};
-use crate::outcome::Outcome;
 use crate::pem::{ClientCert, Pem};
 use crate::reading::json;
 use crate::sync::lock;
-use credentials::{Authentication, Credentials};
-use form::{Field, Form, SIGNATURE, Stamp};
-use target::Target;
 
-pub(crate) use api_domain::DEFAULT as DEFAULT_API_DOMAIN;
-
-/// The value of the parameter `sdk`.
-const SDK: &str = concat!("rust_", env!("CARGO_PKG_VERSION"));
+/// How a request authenticates, together with the keys that are present.
+#[derive(Clone, Default)]
+pub(crate) enum Credentials {
+    /// A secret key signs. Without one, a client certificate authenticates or, without that,
+    /// the first argument is an OAuth2 access token.
+    #[default]
+    Keys,
+    /// The keys are a user's session: its token, and its secret, which signs.
+    Session,
+    /// A token made by the SDK and signed with the user key's RSA key; see [`bearer`].
+    PrivateKey(Pem),
+    /// None: the API key only identifies the site.
+    Anonymous,
+}
 
 /// Everything that the caller has said about a request.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Call {
     pub(crate) api_method: String,
     pub(crate) params: Map<String, Value>,
@@ -46,9 +49,9 @@ pub(crate) struct Call {
     pub(crate) secret_key: Option<String>,
     pub(crate) user_key: Option<String>,
     pub(crate) client_cert: Option<ClientCert>,
-    pub(crate) authentication: Authentication,
+    pub(crate) credentials: Credentials,
     pub(crate) use_https: bool,
-    pub(crate) api_domain: String,
+    pub(crate) api_domain: Option<String>,
     pub(crate) host_override: Option<String>,
     pub(crate) proxy: Option<String>,
     pub(crate) ca_certs: Option<Pem>,
@@ -66,8 +69,6 @@ pub(crate) struct Call {
     pub(crate) follows_data_center: bool,
     /// The caller's headers.
     pub(crate) headers: Vec<(String, String)>,
-    /// The resolved target; forgotten when anything changes.
-    target: OnceLock<Arc<Target>>,
 }
 
 impl Call {
@@ -80,24 +81,7 @@ impl Call {
             api_method: api_method.to_string(),
             params,
             params_error,
-            api_key: None,
-            secret_key: None,
-            user_key: None,
-            client_cert: None,
-            authentication: Authentication::Keys,
-            use_https: false,
-            api_domain: DEFAULT_API_DOMAIN.to_string(),
-            host_override: None,
-            proxy: None,
-            ca_certs: None,
-            retries: 0,
-            idempotent: false,
-            try_timeout: None,
-            cancelled: None,
-            rows_apart: false,
-            follows_data_center: false,
-            headers: Vec::new(),
-            target: OnceLock::new(),
+            ..Default::default()
         }
     }
 
@@ -136,79 +120,56 @@ impl Call {
         self.params_error.get_or_insert(why);
     }
 
-    /// How the request authenticates.
-    ///
-    /// # Errors
-    /// 400002 when there is nothing to authenticate with.
-    pub(crate) fn credentials(&self) -> Result<Credentials<'_>, GSException> {
-        Credentials::choose(
-            self.api_key.as_deref(),
-            self.secret_key.as_deref(),
-            self.user_key.as_deref(),
-            self.client_cert.is_some(),
-            &self.authentication,
-        )
-    }
-
-    /// Resolves where the call goes and how it authenticates, after everything that can be
-    /// checked before sending has been checked.
-    ///
-    /// * `api_domain`: the caller's, or that of another data center.
-    ///
-    /// # Errors
-    /// 400002 when there is no method or nothing to authenticate with, 400006
-    /// when the parameters, the method, domain, host or headers cannot be used.
-    pub(crate) fn target(
-        &self,
-        api_domain: &str,
-    ) -> Result<(Arc<Target>, Credentials<'_>), GSException> {
-        let credentials = self.credentials()?;
-        let is_callers = api_domain == self.api_domain;
-        if let Some(target) = self.target.get().filter(|_| is_callers) {
-            return Ok((Arc::clone(target), credentials));
-        }
-        if let Some(why) = &self.params_error {
-            return Err(GSException::invalid(why));
-        }
-        let is_anonymous = matches!(credentials, Credentials::Anonymous);
-        let headers = headers::build(&self.headers, is_anonymous)?;
-        let target = Arc::new(Target::resolve(
-            &self.api_method,
-            api_domain,
-            self.host_override.as_deref(),
-            self.use_https || self.client_cert.is_some() || credentials.needs_https(),
-            self.client_cert.is_some(),
-            credentials.secret(),
-            headers,
-        )?);
-        let target = match is_callers {
-            true => Arc::clone(self.target.get_or_init(|| target)),
-            false => target,
-        };
-        Ok((target, credentials))
-    }
-
-    /// What the call says about an error: what it lacks, or which data centers exist.
-    pub(crate) fn hint(&self, code: i64, outcome: Outcome) -> Option<String> {
-        match outcome {
-            Outcome::NotSent => match self.target(&self.api_domain) {
-                Err(error) => error.hint().map(str::to_string),
-                Ok(_) if code == NETWORK_OR_PROTOCOL_FAILURE && self.host_override.is_none() => {
-                    api_domain::hint(&self.api_domain)
-                }
-                Ok(_) => None,
-            },
-            // The SDK's own: nothing of the API came.
-            Outcome::Unknown if [NETWORK_OR_PROTOCOL_FAILURE, REQUEST_TIMEOUT].contains(&code) => {
-                None
+    /// What the call lacks to authenticate.
+    fn lacks(&self) -> Option<&'static str> {
+        let [api_key, secret_key, user_key] =
+            [&self.api_key, &self.secret_key, &self.user_key].map(Option::is_some);
+        let any = api_key || user_key || self.client_cert.is_some();
+        match self.credentials {
+            Credentials::Keys | Credentials::PrivateKey(_) if !any => {
+                Some("neither an API key nor a user key nor a client certificate was given")
             }
-            Outcome::Answered | Outcome::Unknown => match self.credentials() {
-                Ok(Credentials::Token) => Some(
-                    "no secret key was given, so the API key went as an access token".to_string(),
-                ),
-                _ => None,
-            },
+            Credentials::PrivateKey(_) if !user_key => Some("no user key was given"),
+            Credentials::Session if !api_key => Some("no session token was given"),
+            Credentials::Session if !secret_key => Some("no session secret was given"),
+            Credentials::Anonymous if !api_key => Some("no API key was given"),
+            _ => None,
         }
+    }
+
+    /// Whether the request is signed with a secret. Its nonce then makes the API execute the
+    /// same bytes only once.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.secret_key.is_some()
+    }
+
+    /// Whether a wrong clock can be the reason for a refusal.
+    pub(crate) fn has_time(&self) -> bool {
+        self.is_signed() || matches!(self.credentials, Credentials::PrivateKey(_))
+    }
+
+    /// Whether the API key may be an access or a session token, and is not shown.
+    pub(crate) fn may_have_token(&self) -> bool {
+        match self.credentials {
+            Credentials::Keys => !self.is_signed(),
+            Credentials::Session => true,
+            Credentials::PrivateKey(_) | Credentials::Anonymous => false,
+        }
+    }
+
+    /// Whether the API key goes as an access or a session token.
+    pub(crate) fn has_token(&self) -> bool {
+        self.may_have_token() && (self.is_signed() || self.client_cert.is_none())
+    }
+
+    /// An unsigned request would show its credentials to anyone on the wire.
+    fn goes_over_https(&self) -> bool {
+        let needs_https = !self.is_signed() || self.has_token() || self.client_cert.is_some();
+        self.use_https || needs_https
+    }
+
+    pub(crate) fn api_domain(&self) -> &str {
+        self.api_domain.as_deref().unwrap_or(api_domain::DEFAULT)
     }
 
     pub(crate) fn add_header(&mut self, name: &str, value: &str) {
@@ -217,25 +178,6 @@ impl Call {
                 .retain(|(other, _)| !other.eq_ignore_ascii_case(name));
         }
         self.headers.push((name.to_string(), value.to_string()));
-    }
-
-    /// Must be called whenever something changes.
-    pub(crate) fn forget_target(&mut self) {
-        self.target = OnceLock::new();
-    }
-
-    /// The form of one attempt, without its signature.
-    pub(crate) fn form(&self, credentials: &Credentials, stamp: Stamp) -> Form {
-        let mut own = Vec::with_capacity(8);
-        own.push(("httpStatusCodes", Field::Text("false")));
-        own.push(("sdk", Field::Text(SDK)));
-        if self.params.get("format").is_none_or(Value::is_null) {
-            own.push(("format", Field::Text("json")));
-        }
-        let (api_key, user_key) = (self.api_key.as_deref(), self.user_key.as_deref());
-        credentials.add_fields(api_key, user_key, stamp, &mut own);
-        let without = credentials.has_nonce().then_some(SIGNATURE);
-        Form::encode(&self.params, &own, without)
     }
 
     /// Waits for so long, but not longer than until the call is cancelled; returns whether it
@@ -252,9 +194,10 @@ impl Call {
         }
     }
 
-    /// Whether errors of the SDK are written as XML.
-    pub(crate) fn wants_xml(&self) -> bool {
-        self.params.get("format").and_then(Value::as_str) == Some("xml")
+    /// The API method, if errors of the SDK are written as XML.
+    pub(crate) fn xml_method(&self) -> Option<&str> {
+        let format = self.params.get("format").and_then(Value::as_str);
+        (format == Some("xml")).then_some(&self.api_method)
     }
 }
 
@@ -285,8 +228,10 @@ fn read_params(params: impl Serialize) -> Result<Map<String, Value>, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::form::{SDK, Stamp, write_value};
+    use super::target::Target;
     use super::*;
-    use crate::encoding::percent::{Out, Percent, text as ascii};
+    use crate::encoding::percent::text as ascii;
     use crate::sig_utils::calc_signature;
 
     /// Every whole request that GSSDK.py recorded: URL, base string and body,
@@ -298,79 +243,59 @@ mod tests {
             serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let mut sent = 0;
         for row in &rows {
-            let text = |key: &str| row[key].as_str();
+            let text = |key: &str| row[key].as_str().map(str::to_string);
+            let given = |key: &str| text(key).filter(|text| !text.is_empty());
             let expect = &row["expect"];
-            let Some(expected_url) = expect["url"].as_str() else {
+            let Some(url) = expect["url"].as_str() else {
                 continue;
             };
-            let mut call = Call::new(text("method").unwrap(), row["params"].clone());
-            call.api_key = text("apiKey").map(str::to_string);
-            call.secret_key = text("secretKey")
-                .filter(|key| !key.is_empty())
-                .map(str::to_string);
-            call.user_key = text("userKey")
-                .filter(|key| !key.is_empty())
-                .map(str::to_string);
-            call.use_https = row["useHTTPS"].as_bool().unwrap();
-            if let Some(domain) = text("apiDomain") {
-                call.api_domain = domain.to_string();
-            }
-            if row["clientCert"].as_bool().unwrap() {
-                call.client_cert = Some(ClientCert {
+            let call = Call {
+                api_key: text("apiKey"),
+                secret_key: given("secretKey"),
+                user_key: given("userKey"),
+                use_https: row["useHTTPS"].as_bool().unwrap(),
+                api_domain: text("apiDomain"),
+                client_cert: row["clientCert"].as_bool().unwrap().then(|| ClientCert {
                     cert: Pem::from("cert.pem"),
                     key: Pem::from("key.pem"),
-                });
-            }
+                }),
+                ..Call::new(&text("method").unwrap(), row["params"].clone())
+            };
             let stamp = Stamp {
                 timestamp: row["timestamp"].as_u64().unwrap(),
                 nonce: text("nonce").unwrap().parse().unwrap(),
                 offset: 0,
             };
-            let (target, credentials) = call.target(&call.api_domain).unwrap();
-            let form = || call.form(&credentials, stamp);
             // With a certificate and a secret the SDK uses https, Python does not.
-            let forced = call.client_cert.is_some() && !expected_url.starts_with("https");
-            let https = |text: &str| {
-                if forced {
-                    text.replacen("http", "https", 1)
-                } else {
-                    text.to_string()
-                }
+            let is_forced = call.client_cert.is_some() && !url.starts_with("https");
+            let https = |text: &str| match is_forced {
+                true => text.replacen("http", "https", 1),
+                false => text.to_string(),
             };
-            assert_eq!(target.url, https(expected_url), "{row}");
+            let target = Target::of(&call, call.api_domain()).unwrap();
+            assert_eq!(target.url, https(url), "{row}");
 
+            let (body, signature) = target.sign(stamp);
+            let base_string = expect["baseString"].as_str();
+            assert_eq!(signature.is_some(), base_string.is_some(), "{row}");
             let ours = |text: &str| text.replace("python_3.6.0", SDK);
-            let signature = target.sign(&form());
-            let body = match &signature {
-                Some(signature) => form().signed(signature),
-                None => form().text,
-            };
-            let mut expected_body = ours(expect["body"].as_str().unwrap());
-            if let Some(base_string) = expect["baseString"].as_str() {
-                let secret = call.secret_key.as_deref().unwrap();
-                let base_string = https(&ours(base_string));
-                let made = target.base_string(&form());
-                assert_eq!(made, base_string, "{row}");
-
-                let encoded = |signature: &str| {
-                    let mut out = b"sig=".to_vec();
-                    Percent(&mut out).put(signature.as_bytes());
-                    ascii(out)
-                };
-                let theirs = calc_signature(expect["baseString"].as_str().unwrap(), secret);
-                let expected = calc_signature(&base_string, secret).unwrap();
-                assert!(expected_body.contains(&encoded(&theirs.unwrap())), "{row}");
-                expected_body = ours(expect["body"].as_str().unwrap()).replace(
-                    &encoded(
-                        &calc_signature(expect["baseString"].as_str().unwrap(), secret).unwrap(),
-                    ),
-                    &encoded(&expected),
-                );
-                assert_eq!(signature.as_deref(), Some(expected.as_str()));
-            } else {
-                assert_eq!(signature, None, "{row}");
+            let mut expected = ours(expect["body"].as_str().unwrap());
+            if let Some(theirs) = base_string {
+                let made = https(&ours(theirs));
+                assert_eq!(target.base_string(stamp), made, "{row}");
+                let [theirs, made] = [theirs, &made].map(|base_string| {
+                    let secret = call.secret_key.as_deref().unwrap();
+                    let mut pair = b"sig=".to_vec();
+                    write_value(
+                        &calc_signature(base_string, secret).unwrap().into(),
+                        &mut pair,
+                    );
+                    ascii(pair)
+                });
+                assert!(expected.contains(&theirs), "{row}");
+                expected = expected.replace(&theirs, &made);
             }
-            assert_eq!(body, expected_body, "{row}");
+            assert_eq!(body, expected, "{row}");
             sent += 1;
         }
         assert!(sent > 250, "{sent}");

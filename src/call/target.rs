@@ -10,13 +10,17 @@ use crate::crypto::hmac::Signer;
 use crate::error::GSException;
 use crate::log::address;
 
+use super::Call;
+use super::Credentials;
 use super::api_domain;
-use super::form::Form;
+use super::form::{Form, Stamp};
+use super::headers;
 use super::host::{check_host, is_loopback, is_plain};
 use super::oauth1;
 
 /// Where a request goes.
-pub(crate) struct Target {
+pub(crate) struct Target<'c> {
+    pub(crate) call: &'c Call,
     pub(crate) https: bool,
     /// Whether no proxy may be used: for plain http to loopback, in tests of programs that
     /// otherwise use https.
@@ -35,24 +39,27 @@ pub(crate) struct Target {
     signer: Option<Signer>,
 }
 
-impl Target {
-    /// * `mtls`: whether the request authenticates with a client certificate, for which
-    ///   Gigya has separate hosts.
-    /// * `secret`: the secret that signs the request.
+impl<'c> Target<'c> {
+    /// Resolves where a call goes, after everything that can be checked before sending has
+    /// been checked.
+    ///
+    /// * `api_domain`: the caller's, or that of another data center.
     ///
     /// # Errors
-    /// 400002 without a method, or for a secret of which base64 leaves nothing; 400006 for a
-    /// secret that is not base64, and a method, domain or override that is not plain.
-    pub(crate) fn resolve(
-        api_method: &str,
-        api_domain: &str,
-        host_override: Option<&str>,
-        https: bool,
-        mtls: bool,
-        secret: Option<&str>,
-        headers: HeaderMap,
-    ) -> Result<Self, GSException> {
-        let method = api_method.strip_prefix('/').unwrap_or(api_method);
+    /// 400002 when there is no method or nothing to authenticate with, also for a secret of
+    /// which base64 leaves nothing; 400006 when the parameters, the secret, the method, domain,
+    /// host or headers cannot be used.
+    pub(crate) fn of(call: &'c Call, api_domain: &str) -> Result<Self, GSException> {
+        if let Some(what) = call.lacks() {
+            return Err(GSException::missing(what));
+        }
+        if let Some(why) = &call.params_error {
+            return Err(GSException::invalid(why));
+        }
+        let is_anonymous = matches!(call.credentials, Credentials::Anonymous);
+        let headers = headers::build(&call.headers, is_anonymous)?;
+        let method = call.api_method.strip_prefix('/');
+        let method = method.unwrap_or(&call.api_method);
         if method.is_empty() {
             return Err(GSException::missing("no API method was given"));
         }
@@ -62,7 +69,8 @@ impl Target {
             None => ("socialize", ["/socialize.", method].concat()),
         };
 
-        let (https, direct, host) = match host_override {
+        let https = call.goes_over_https();
+        let (https, direct, host) = match &call.host_override {
             Some(text) => {
                 let (plain, host) = split_scheme(text);
                 check_host(host, "host override")?;
@@ -77,12 +85,11 @@ impl Target {
             }
             None => {
                 api_domain::check(api_domain, namespace)?;
-                let host = if mtls {
-                    let label = api_domain.split('.').next().unwrap_or_default();
-                    let data_center = if label.is_empty() { "us1" } else { label };
-                    format!("mtls.{data_center}.gigya.com")
-                } else {
-                    [namespace, ".", api_domain].concat()
+                // Gigya has separate hosts for client certificates.
+                let host = match (&call.client_cert, api_domain.split('.').next()) {
+                    (None, _) => [namespace, ".", api_domain].concat(),
+                    (Some(_), None | Some("")) => "mtls.us1.gigya.com".to_string(),
+                    (Some(_), Some(label)) => format!("mtls.{label}.gigya.com"),
                 };
                 check_host(&host, "API method or domain")?;
                 (https, false, host)
@@ -93,10 +100,11 @@ impl Target {
         let uri = url.parse();
         let uri = uri.map_err(|why| GSException::invalid(format_args!("the URL: {why}")))?;
         let base_string = oauth1::beginning("POST", &url, https)?;
+        let signer = call.secret_key.as_deref();
+        let signer = signer.map(|secret| oauth1::signer(secret, &base_string));
         Ok(Target {
-            signer: secret
-                .map(|secret| oauth1::signer(secret, &base_string))
-                .transpose()?,
+            call,
+            signer: signer.transpose()?,
             https,
             direct,
             host,
@@ -107,15 +115,19 @@ impl Target {
         })
     }
 
-    /// The signature of a form; `None` for a request that is not signed.
-    pub(crate) fn sign(&self, form: &Form) -> Option<String> {
-        let signer = self.signer.clone()?;
-        Some(oauth1::sign(signer, &form.text))
+    /// The body of one attempt and its signature, which a request without a secret has not.
+    pub(crate) fn sign(&self, stamp: Stamp) -> (String, Option<String>) {
+        let form = Form::of(self.call, stamp);
+        let signature = self.signer.clone();
+        match signature.map(|signer| oauth1::sign(signer, &form.text)) {
+            Some(signature) => (form.signed(&signature), Some(signature)),
+            None => (form.text, None),
+        }
     }
 
-    /// The base string of a form.
-    pub(crate) fn base_string(&self, form: &Form) -> String {
-        oauth1::base_string(&self.base_string, &form.text)
+    /// The base string of one attempt.
+    pub(crate) fn base_string(&self, stamp: Stamp) -> String {
+        oauth1::base_string(&self.base_string, &Form::of(self.call, stamp).text)
     }
 }
 
@@ -141,33 +153,58 @@ fn check_method(method: &str) -> Result<(), GSException> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pem::{ClientCert, Pem};
 
-    fn target(method: &str, domain: &str, host: Option<&str>, mtls: bool) -> Result<Target, i64> {
-        Target::resolve(method, domain, host, true, mtls, None, HeaderMap::new())
-            .map_err(|error| error.error_code())
-    }
-
-    fn resolve(method: &str, domain: &str) -> Result<String, i64> {
-        target(method, domain, None, false).map(|target| target.url)
+    /// The URL of an unsigned request, or the code of its refusal.
+    fn url(method: &str, domain: &str, host: Option<&str>, mtls: bool) -> Result<String, i64> {
+        let pem = || Pem::from("x.pem");
+        let client_cert = mtls.then(|| ClientCert {
+            cert: pem(),
+            key: pem(),
+        });
+        let call = Call {
+            api_key: Some("key".into()),
+            host_override: host.map(str::to_string),
+            client_cert,
+            ..Call::new(method, ())
+        };
+        let target = Target::of(&call, domain);
+        let url = target.map(|target| target.url);
+        url.map_err(|error| error.error_code())
     }
 
     #[test]
-    fn a_method_without_namespace_is_socialize() {
-        let url = "https://socialize.eu1.gigya.com/socialize.setStatus";
-        for method in ["setStatus", "/setStatus", "socialize.setStatus"] {
-            assert_eq!(resolve(method, "eu1.gigya.com"), Ok(url.into()));
-        }
-    }
-
-    #[test]
-    fn client_certificates_go_to_the_mtls_host_of_the_data_center() {
-        for (domain, host) in [
-            ("eu1.gigya.com", "mtls.eu1.gigya.com"),
-            (".gigya.com", "mtls.us1.gigya.com"),
-            ("cn1.gigya-api.cn", "mtls.cn1.gigya.com"),
+    fn method_and_domain_make_the_url() {
+        let socialize = Ok("https://socialize.eu1.gigya.com/socialize.setStatus");
+        for (method, domain, mtls, expected) in [
+            ("setStatus", "eu1.gigya.com", false, socialize),
+            ("/setStatus", "eu1.gigya.com", false, socialize),
+            ("socialize.setStatus", "eu1.gigya.com", false, socialize),
+            // Client certificates go to the mtls host of the data center.
+            (
+                "x.y",
+                "eu1.gigya.com",
+                true,
+                Ok("https://mtls.eu1.gigya.com/x.y"),
+            ),
+            (
+                "x.y",
+                ".gigya.com",
+                true,
+                Ok("https://mtls.us1.gigya.com/x.y"),
+            ),
+            (
+                "x.y",
+                "cn1.gigya-api.cn",
+                true,
+                Ok("https://mtls.cn1.gigya.com/x.y"),
+            ),
+            // An empty method is a missing parameter.
+            ("", "eu1.gigya.com", false, Err(400_002)),
+            ("/", "eu1.gigya.com", false, Err(400_002)),
         ] {
-            let target = target("accounts.x", domain, None, true).unwrap();
-            assert_eq!(target.host, host);
+            let expected = expected.map(str::to_string);
+            assert_eq!(url(method, domain, None, mtls), expected);
         }
     }
 
@@ -177,7 +214,8 @@ mod tests {
             "a b", "a/b", "//x", "a@b", "a?b", "a#b", "a\r\nb", "a\0", "a%2e", "é.x", ".x", "a:b",
             " ", "a\\b",
         ] {
-            assert_eq!(resolve(method, "us1.gigya.com"), Err(400_006), "{method:?}");
+            let refused = url(method, "us1.gigya.com", None, false);
+            assert_eq!(refused, Err(400_006), "{method:?}");
         }
         for domain in [
             "us1.gigya.com/",
@@ -197,46 +235,39 @@ mod tests {
             "gigyа.com", // a Cyrillic а
             "[::1]x",
         ] {
-            assert_eq!(resolve("accounts.x", domain), Err(400_006), "{domain:?}");
+            assert_eq!(url("x.y", domain, None, false), Err(400_006), "{domain:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_override_is_a_plain_host_and_may_ask_for_plain_http_to_loopback_alone() {
+        for (host, expected) in [
+            ("localhost:8080", "https://localhost:8080"),
+            ("[::1]:8443", "https://[::1]:8443"),
+            ("a_b.c-d", "https://a_b.c-d"),
+            (
+                "https://gateway.example:8443",
+                "https://gateway.example:8443",
+            ),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("HTTP://127.9.9.9", "http://127.9.9.9"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+            ("http://LocalHost:1", "http://LocalHost:1"),
+        ] {
+            let url = url("x.y", "us1.gigya.com", Some(host), false);
+            assert_eq!(url, Ok(format!("{expected}/x.y")));
         }
         for host in [
+            "",
             "evil.com/",
             "[::g]",
             "[::1]:",
             "[::1]9",
-            "",
             "a@b",
             "[::1",
             "[",
             "[x",
             "]",
-        ] {
-            let target = target("x", "us1.gigya.com", Some(host), false);
-            assert_eq!(target.err(), Some(400_006), "{host:?}");
-        }
-        for host in ["localhost:8080", "127.0.0.1", "[::1]:8443", "a_b.c-d"] {
-            let target = target("x", "us1.gigya.com", Some(host), false);
-            assert_eq!(target.unwrap().host, host);
-        }
-    }
-
-    #[test]
-    fn a_host_override_may_ask_for_plain_http_to_loopback_alone() {
-        let url = |host| target("x.y", "us1.gigya.com", Some(host), false).map(|target| target.url);
-        for (host, expected) in [
-            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/x.y"),
-            ("HTTP://127.9.9.9", "http://127.9.9.9/x.y"),
-            ("http://[::1]:8080", "http://[::1]:8080/x.y"),
-            ("http://LocalHost:1", "http://LocalHost:1/x.y"),
-            (
-                "https://gateway.example:8443",
-                "https://gateway.example:8443/x.y",
-            ),
-            ("gateway.example", "https://gateway.example/x.y"),
-        ] {
-            assert_eq!(url(host), Ok(expected.to_string()));
-        }
-        for host in [
             "http://gateway.example",
             "http://localhost.example",
             "http://127.0.0.1.example",
@@ -249,13 +280,8 @@ mod tests {
             "ftp://localhost",
             "http://http://localhost",
         ] {
-            assert_eq!(url(host), Err(400_006), "{host}");
+            let refused = url("x.y", "us1.gigya.com", Some(host), false);
+            assert_eq!(refused, Err(400_006), "{host:?}");
         }
-    }
-
-    #[test]
-    fn an_empty_method_is_a_missing_parameter() {
-        assert_eq!(resolve("", "us1.gigya.com"), Err(400_002));
-        assert_eq!(resolve("/", "us1.gigya.com"), Err(400_002));
     }
 }

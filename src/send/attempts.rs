@@ -124,15 +124,20 @@ impl Attempts {
         self.all == Transmission::Unknown
     }
 
-    /// The reply of the call, and its outcome; `None` if nothing was attempted.
-    pub(super) fn finish(self) -> Option<(Reply, Outcome)> {
+    /// The reply of the call, and its outcome.
+    pub(super) fn finish(self) -> (Reply, Outcome) {
         let reply = match (self.sent, self.not_sent) {
             (Some(sent), Some(late)) if late.is_timeout() && !sent.is_of_api() => late,
             (Some(sent), _) if self.is_second_copy => sent.refused_second_copy(),
             (Some(sent), _) => sent,
-            (None, not_sent) => not_sent?,
+            (None, Some(not_sent)) => not_sent,
+            // Cancelled, before anything was attempted.
+            (None, None) => Reply {
+                code: NETWORK_OR_PROTOCOL_FAILURE,
+                ..Default::default()
+            },
         };
-        Some((reply, self.all.outcome()))
+        (reply, self.all.outcome())
     }
 }
 
@@ -220,7 +225,7 @@ mod tests {
             attempts.begin();
             attempt.iter().for_each(|came| attempts.push(reply(*came)));
         }
-        attempts.finish().unwrap()
+        attempts.finish()
     }
 
     #[test]
@@ -232,7 +237,8 @@ mod tests {
             let is_apis = matches!(came, Api(..));
             assert_eq!(reply.data.contains_key("callId"), is_apis, "{came:?}");
         }
-        assert!(Attempts::default().finish().is_none());
+        let (nothing, outcome) = Attempts::default().finish();
+        assert_eq!((nothing.code, outcome), (500_000, Outcome::NotSent));
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! Timestamps, nonces and the offsets of the API's clocks.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use crate::call::form::Stamp;
-use crate::crypto;
 use crate::reading::Reply;
 use crate::sig_utils::current_time_millis;
 use crate::sync::{LruMap, process_id};
@@ -27,100 +26,78 @@ pub(super) struct ClockId {
     pub(super) trust: Option<TrustId>,
 }
 
-/// The offsets of the API's clocks, and the last nonce.
-pub(super) struct Clock {
-    /// How many seconds each clock is ahead of this machine's; 0 if unknown.
-    offsets: LruMap<ClockId, i64, CAPACITY>,
-    last_nonce: AtomicU64,
-    random: Random,
-}
+/// How many seconds each clock of the API is ahead of this machine's; 0 if unknown.
+#[derive(Default)]
+pub(super) struct Clocks(LruMap<ClockId, i64, CAPACITY>);
 
-impl Default for Clock {
-    fn default() -> Self {
-        Clock {
-            offsets: LruMap::default(),
-            last_nonce: AtomicU64::new(0),
-            random: Random::new(),
-        }
-    }
-}
-
-/// A correction, to be undone if it proves wrong.
-pub(super) struct Correction {
-    before: i64,
-    after: i64,
-}
-
-impl Clock {
+impl Clocks {
     /// A stamp with the current time, by this clock or this machine's.
     pub(super) fn stamp(&self, clock: Option<&ClockId>) -> Stamp {
         let now = current_time_millis();
-        let offset = clock.and_then(|clock| self.offsets.get(clock)).unwrap_or(0);
+        let offset = clock.and_then(|clock| self.0.get(clock)).unwrap_or(0);
         Stamp {
             timestamp: (now / 1000).saturating_add_signed(offset),
-            nonce: self.nonce(now),
+            nonce: nonce(now),
             offset,
         }
-    }
-
-    fn nonce(&self, millis: u64) -> u64 {
-        /// Six digits after the milliseconds: this fits in 64 bits until 2554.
-        const RANDOM: u64 = 1_000_000;
-
-        let wanted = millis
-            .saturating_mul(RANDOM)
-            .saturating_add(self.random.next() % RANDOM);
-        let next = |last: u64| Some(wanted.max(last.saturating_add(1)));
-        let last = self
-            .last_nonce
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        let (Ok(last) | Err(last)) = last;
-        wanted.max(last.saturating_add(1))
     }
 
     /// Learns a clock that has refused the timestamp of a stamp.
     ///
     /// * `theirs`: what it shows now, in Unix seconds.
     ///
-    /// Returns what was learned, by this thread or meanwhile by another; `None` if the stamp
-    /// has followed that clock already.
-    pub(super) fn learn(&self, clock: &ClockId, stamp: &Stamp, theirs: i64) -> Option<Correction> {
+    /// Returns whether anything was learned, by this thread or meanwhile by another; not if the
+    /// stamp has followed that clock already.
+    pub(super) fn learn(&self, clock: &ClockId, stamp: &Stamp, theirs: i64) -> bool {
         let ours = (current_time_millis() / 1000) as i64;
-        let after = theirs.saturating_sub(ours);
-        let too_far = clock.trust.is_none() && after.unsigned_abs() > MOST_OVER_HTTP;
+        let ahead = theirs.saturating_sub(ours);
+        let too_far = clock.trust.is_none() && ahead.unsigned_abs() > MOST_OVER_HTTP;
         // Answers have whole seconds: a difference of one is not significant.
-        if too_far || stamp.offset.abs_diff(after) <= 1 {
-            return None;
+        if too_far || stamp.offset.abs_diff(ahead) <= 1 {
+            return false;
         }
-        self.exchange(clock, stamp.offset, after);
-        if after.unsigned_abs() > 60 {
+        self.correct(clock, stamp, ahead);
+        if ahead.unsigned_abs() > 60 {
             let host = &clock.host;
-            ::log::warn!("the clock of {host} is {after} s ahead of this machine's: corrected");
+            ::log::warn!("the clock of {host} is {ahead} s ahead of this machine's: corrected");
         }
-        Some(Correction {
-            before: stamp.offset,
-            after,
-        })
+        true
     }
 
-    /// Undoes a correction that did not help.
-    pub(super) fn undo(&self, clock: &ClockId, correction: Correction) {
-        self.exchange(clock, correction.after, correction.before);
-    }
-
-    /// Sets an offset, unless another thread has set it meanwhile.
-    fn exchange(&self, clock: &ClockId, expected: i64, new: i64) {
-        self.offsets.update(clock.clone(), |offset| {
-            if offset.unwrap_or(0) == expected {
-                *offset = Some(new);
+    /// Sets the offset that a refused stamp has followed, unless another thread has set it
+    /// meanwhile.
+    pub(super) fn correct(&self, clock: &ClockId, refused: &Stamp, offset: i64) {
+        self.0.update(clock.clone(), |known| {
+            if known.unwrap_or(0) == refused.offset {
+                *known = Some(offset);
             }
         });
     }
+}
 
-    /// A random number from 0 up to 1.
-    pub(super) fn chance(&self) -> f64 {
-        (self.random.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
+/// A nonce, which no other of this process equals.
+fn nonce(millis: u64) -> u64 {
+    /// Six digits after the milliseconds: this fits in 64 bits until 2554.
+    const RANDOM: u64 = 1_000_000;
+    static LAST: AtomicU64 = AtomicU64::new(0);
+
+    let wanted = millis.saturating_mul(RANDOM) + random() % RANDOM;
+    let after = |last: u64| wanted.max(last.saturating_add(1));
+    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+        Some(after(last))
+    });
+    last.map_or(wanted, after)
+}
+
+/// A random number, not for secrets. Parent and child of a fork have the same `RandomState`,
+/// and two processes on two machines the same id: neither alone tells processes apart.
+fn random() -> u64 {
+    RandomState::new().hash_one(process_id())
+}
+
+/// A random number from 0 up to 1.
+pub(super) fn chance() -> f64 {
+    (random() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// The time of a clock that has refused a request, in Unix seconds: the API's own, which is
@@ -133,72 +110,44 @@ pub(super) fn time_of(refusal: &Reply) -> Option<i64> {
     })
 }
 
-/// The Unix seconds of a date and time as RFC 3339 writes it, with any offset or fraction.
-fn rfc3339<'a>(text: &'a str) -> Option<i64> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-    let (date, rest) = text.split_at_checked(10)?;
-    let (time, rest) = rest.strip_prefix(['T', 't', ' '])?.split_at_checked(8)?;
-    let (year, date) = date.split_once('-')?;
-    let (month, day) = date.split_once('-')?;
-    let month = MONTHS.get(month.parse::<usize>().ok()?.checked_sub(1)?)?;
-    // As HTTP writes it, which takes the right day of the week alone.
-    let date = WEEKDAYS.iter().find_map(|weekday| {
-        let date = format!("{weekday}, {day} {month} {year} {time} GMT");
-        httpdate::parse_http_date(&date).ok()
-    })?;
-    let seconds = date.duration_since(UNIX_EPOCH).ok()?.as_secs();
-    let after_fraction = |digits: &'a str| digits.trim_start_matches(|c: char| c.is_ascii_digit());
-    let offset = rest.strip_prefix('.').map_or(rest, after_fraction);
-    let ahead = match offset {
-        "Z" | "z" => 0,
-        _ => {
-            let (hours, minutes) = offset.strip_prefix(['+', '-'])?.split_once(':')?;
-            let ahead =
-                60 * i64::from(hours.parse::<u8>().ok()?) + i64::from(minutes.parse::<u8>().ok()?);
-            if offset.starts_with('+') {
-                60 * ahead
-            } else {
-                -60 * ahead
-            }
+/// The Unix seconds of a date and time as RFC 3339 writes it, with any offset or fraction. What
+/// is no date, such as February 30, becomes some other: the API will refuse it once more.
+fn rfc3339(text: &str) -> Option<i64> {
+    let (date, rest) = text.split_once(['T', 't', ' '])?;
+    let (time, rest) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != ':')?);
+    let fraction = |c: char| c == '.' || c.is_ascii_digit();
+    let ahead = match rest.trim_start_matches(fraction).split_at_checked(1)? {
+        ("Z" | "z", "") => 0,
+        (sign @ ("+" | "-"), offset) => {
+            let [hours, minutes] = numbers(offset, ':')?;
+            let minutes = 60 * hours + minutes;
+            if sign == "+" { minutes } else { -minutes }
         }
+        _ => return None,
     };
-    i64::try_from(seconds).ok()?.checked_sub(ahead)
+    let ([year, month, day], [hour, minute, second]) = (numbers(date, '-')?, numbers(time, ':')?);
+    // A year that begins in March ends with its leap day.
+    let (year, month) = match month {
+        3.. => (year, month - 3),
+        _ => (year - 1, month + 9),
+    };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    let days = 365 * year + leap_days + (153 * month + 2) / 5 + day - 719_469;
+    Some(86_400 * days + 3_600 * hour + 60 * (minute - ahead) + second)
 }
 
-/// Random numbers, not for secrets.
-struct Random {
-    seed: RandomState,
-    of_process: u64,
-    drawn: AtomicU64,
-}
-
-impl Random {
-    fn new() -> Self {
-        // Parent and child of a fork have the same `RandomState`, and a process id comes
-        // again: neither alone tells two handles apart.
-        let own = crypto::random().map(u64::from_ne_bytes);
-        Random {
-            seed: RandomState::new(),
-            of_process: own.unwrap_or_else(current_time_millis) ^ u64::from(process_id()),
-            drawn: AtomicU64::new(0),
-        }
-    }
-
-    fn next(&self) -> u64 {
-        let mut hasher = self.seed.build_hasher();
-        hasher.write_u64(self.of_process);
-        hasher.write_u64(self.drawn.fetch_add(1, Ordering::Relaxed));
-        hasher.finish()
-    }
+/// Numbers with this sign between them.
+fn numbers<const N: usize>(text: &str, sign: char) -> Option<[i64; N]> {
+    let numbers = text.split(sign).map(|number| number.parse::<u16>().ok());
+    let numbers: Option<Vec<i64>> = numbers.map(|number| number.map(i64::from)).collect();
+    numbers?.try_into().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::HashSet;
+    use std::thread;
 
     const DAY: i64 = 24 * 3600;
 
@@ -206,136 +155,96 @@ mod tests {
         (current_time_millis() / 1000) as i64 + seconds
     }
 
-    fn https(host: &str) -> ClockId {
-        ClockId {
-            host: host.into(),
-            trust: Some(TrustId::DEFAULT),
-        }
-    }
-
-    fn http(host: &str) -> ClockId {
-        ClockId {
-            trust: None,
-            ..https(host)
-        }
-    }
-
-    fn offset(clock: &Clock, id: &ClockId) -> i64 {
-        clock.stamp(Some(id)).offset
+    fn clock(host: &str, trust: Option<TrustId>) -> ClockId {
+        let host = host.into();
+        ClockId { host, trust }
     }
 
     #[test]
     fn no_two_stamps_have_the_same_nonce() {
-        let clock = Clock::default();
-        let stamps = || {
-            (0..10_000)
-                .map(|_| clock.stamp(Some(&http("a"))).nonce)
-                .collect::<Vec<_>>()
-        };
-        let nonces: HashSet<u64> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(stamps)).collect();
-            let nonces = threads
-                .into_iter()
-                .flat_map(|thread| thread.join().unwrap());
-            nonces.collect()
+        let stamps = || Vec::from_iter((0..10_000).map(|_| Clocks::default().stamp(None).nonce));
+        let nonces: HashSet<u64> = thread::scope(|scope| {
+            let threads = [(); 4].map(|()| scope.spawn(stamps));
+            let nonces = threads.map(|thread| thread.join().unwrap());
+            nonces.into_iter().flatten().collect()
         });
         assert_eq!(nonces.len(), 40_000);
-        let millis = clock.stamp(Some(&http("a"))).nonce / 1_000_000;
-        assert!(millis.abs_diff(current_time_millis()) < 3_600_000);
     }
 
-    /// Two processes in the same millisecond: parent and child, or on two machines.
+    /// So that two machines do not make the same nonce in the same millisecond.
     #[test]
-    fn two_handles_draw_different_digits() {
-        let digits = |_| Clock::default().nonce(1) % 1_000_000;
-        let digits: HashSet<u64> = (0..100).map(digits).collect();
-        assert!(digits.len() > 90, "{digits:?}");
-        let one = Clock::default();
-        let digits: HashSet<u64> = (1..100)
-            .map(|millis| one.nonce(millis) % 1_000_000)
-            .collect();
+    fn the_digits_after_the_milliseconds_are_random() {
+        let millis = current_time_millis();
+        let digits = (1..=100).map(|n| nonce(millis + n) % 1_000_000);
+        let digits = HashSet::<u64>::from_iter(digits);
         assert!(digits.len() > 90, "{digits:?}");
     }
 
     #[test]
     fn a_clock_is_learned_for_its_host_its_scheme_and_its_trust_alone() {
-        let clock = Clock::default();
-        let a = https("a");
-        let stamp = clock.stamp(Some(&a));
-        assert!(clock.learn(&a, &stamp, ahead(3600)).is_some());
-        assert!(offset(&clock, &a).abs_diff(3600) <= 1);
-        assert_eq!(offset(&clock, &https("b")), 0);
-        assert_eq!(offset(&clock, &http("a")), 0);
-        assert!(clock.learn(&http("b"), &stamp, ahead(7200)).is_some());
-        assert_eq!(offset(&clock, &https("b")), 0);
+        let clocks = Clocks::default();
+        let (a, stamp) = (clock("a", Some(TrustId::DEFAULT)), clocks.stamp(None));
+        assert!(clocks.learn(&a, &stamp, ahead(3600)));
+        assert!(clocks.stamp(Some(&a)).offset.abs_diff(3600) <= 1);
+        for other in [clock("b", Some(TrustId::DEFAULT)), clock("a", None)] {
+            assert_eq!(clocks.stamp(Some(&other)).offset, 0);
+        }
     }
 
     #[test]
-    fn a_difference_of_two_seconds_is_learned_and_one_of_a_second_is_not() {
-        let clock = Clock::default();
-        let (a, stamp) = (https("a"), clock.stamp(Some(&https("a"))));
-        // A second may have begun meanwhile.
-        for seconds in [0, 1, -1] {
-            let theirs = ahead(seconds);
-            let learned = clock.learn(&a, &stamp, theirs).is_some();
-            assert!(!learned || ahead(seconds) != theirs, "{seconds}");
+    fn only_a_significant_difference_is_learned_and_over_http_a_day_at_most() {
+        for (seconds, over_http, over_https) in [
+            (-1, false, false), // a second may begin meanwhile
+            (3, true, true),
+            (-3, true, true),
+            (DAY - 60, true, true),
+            (DAY + 60, false, true),
+            (-DAY - 60, false, true),
+            (i64::MAX - ahead(1), false, true),
+            (i64::MIN, false, true),
+        ] {
+            for (trust, learned) in [(None, over_http), (Some(TrustId::DEFAULT), over_https)] {
+                let (clocks, clock) = (Clocks::default(), clock("a", trust));
+                let stamp = clocks.stamp(Some(&clock));
+                let found = clocks.learn(&clock, &stamp, ahead(0).saturating_add(seconds));
+                assert_eq!(found, learned, "{seconds} {trust:?}");
+            }
         }
-        for seconds in [3, -3] {
-            let clock = Clock::default();
-            assert!(clock.learn(&a, &stamp, ahead(seconds)).is_some());
-        }
-        assert!(clock.learn(&a, &stamp, i64::MAX).is_some());
-        assert!(clock.learn(&a, &stamp, i64::MIN).is_some());
-    }
-
-    #[test]
-    fn who_answers_over_http_moves_the_clock_by_a_day_at_most() {
-        let clock = Clock::default();
-        let stamp = clock.stamp(Some(&http("a")));
-        assert!(clock.learn(&http("a"), &stamp, ahead(DAY + 60)).is_none());
-        assert_eq!(offset(&clock, &http("a")), 0);
-        assert!(clock.learn(&https("a"), &stamp, ahead(DAY + 60)).is_some());
-        assert!(clock.learn(&http("b"), &stamp, ahead(-DAY - 60)).is_none());
-        assert!(clock.learn(&http("b"), &stamp, ahead(DAY - 60)).is_some());
     }
 
     #[test]
     fn threads_that_are_refused_together_all_learn() {
-        let clock = Clock::default();
-        let a = https("a");
+        let (clocks, a) = (Clocks::default(), clock("a", None));
+        let offset = || clocks.stamp(Some(&a)).offset;
         // Stamped before anybody had learned, refused after somebody had.
-        let stamps: Vec<Stamp> = (0..16).map(|_| clock.stamp(Some(&a))).collect();
-        for stamp in &stamps {
-            assert!(clock.learn(&a, stamp, ahead(3600)).is_some());
+        for stamp in [(); 16].map(|()| clocks.stamp(Some(&a))) {
+            assert!(clocks.learn(&a, &stamp, ahead(3600)));
         }
-        // A correction that proves wrong is undone, unless it has been replaced.
+        // What proves wrong is undone, unless it has been replaced.
         let learn = |seconds| {
-            clock
-                .learn(&a, &clock.stamp(Some(&a)), ahead(seconds))
-                .unwrap()
+            assert!(clocks.learn(&a, &clocks.stamp(Some(&a)), ahead(seconds)));
+            clocks.stamp(Some(&a))
         };
-        clock.undo(&a, learn(7200));
-        assert!(offset(&clock, &a).abs_diff(3600) <= 1);
+        clocks.correct(&a, &learn(7200), 3600);
+        assert_eq!(offset(), 3600);
         let wrong = learn(7200);
         learn(100);
-        clock.undo(&a, wrong);
-        assert!(offset(&clock, &a).abs_diff(100) <= 1);
+        clocks.correct(&a, &wrong, 3600);
+        assert!(offset().abs_diff(100) <= 1);
     }
 
     #[test]
     fn times_are_read_as_rfc_3339_writes_them() {
         for (text, seconds) in [
-            ("1970-01-01T00:00:00Z", 0),
             ("1970-01-01T00:00:00.000Z", 0),
             ("2021-03-01T12:34:56.7891234567Z", 1_614_602_096),
             ("2021-03-01t12:34:56z", 1_614_602_096),
             ("2021-03-01 14:04:56+01:30", 1_614_602_096),
             ("2021-03-01T04:34:56.7-08:00", 1_614_602_096),
             ("2020-02-29T00:00:00Z", 1_582_934_400),
-            ("2000-02-29T00:00:00Z", 951_782_400),
+            ("2000-03-01T00:00:00Z", 951_868_800),
+            ("1900-03-01T00:00:00Z", -2_203_891_200),
             ("9999-12-31T23:59:59Z", 253_402_300_799),
-            ("1970-01-01T00:00:00+00:30", -1_800),
-            ("1970-01-01T00:00:00-00:30", 1_800),
         ] {
             assert_eq!(rfc3339(text), Some(seconds), "{text}");
         }
@@ -346,15 +255,6 @@ mod tests {
             "2021-03-01T12:34:56+0100",
             "2021-03-01T12:34:56Zulu",
             "2021-03-01T12:34Z",
-            "1900-02-28T00:00:00Z",
-            "2021-02-29T00:00:00Z",
-            "2021-01-32T00:00:00Z",
-            "2021-13-01T00:00:00Z",
-            "2021-00-01T00:00:00Z",
-            "2021-01-00T00:00:00Z",
-            "2021-01-01T24:00:00Z",
-            "2021-01-01T00:60:00Z",
-            "+021-01-01T00:00:00Z",
             "20210301T123456Z",
             "Mon, 01 Mar 2021 12:34:56 GMT",
             "2021-03-01T12:34:56\u{ff0b}01:00",

@@ -1,10 +1,9 @@
 //! What happened to a call: kept as references while sending, rendered when a log is asked
 //! for.
 //!
-//! Nothing is formatted or copied unless a log is read. The form and the base string of each
-//! attempt are not kept: they are built again from the call, the stamp and the signature, by
-//! the code that built what was sent. Of the answers that other attempts followed, only code,
-//! status and size are kept.
+//! Nothing is formatted or copied unless a log is read. What was sent in an attempt is not
+//! kept: it is made again of the call and the stamp, by the code that made it. Of the answers
+//! that other attempts followed, only code, status and size are kept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,95 +11,62 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use ureq::http::HeaderValue;
 
-use crate::call::Call;
-use crate::call::credentials::Authentication;
 use crate::call::form::Stamp;
+use crate::call::target::Target;
+use crate::call::{Call, api_domain};
 use crate::encoding::percent::text;
 use crate::encoding::python_json::write_json;
+use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, SUCCESS};
 use crate::log::secrets::{MASK, Secrets, is_secret_name, percent_encoded};
 use crate::log::{self, Came, Log, address};
 use crate::outcome::Outcome;
 use crate::reading::Reply;
 use crate::response;
 
+use super::clock::ClockId;
+
 /// The history of one call.
-#[derive(Clone)]
-pub(crate) struct History {
-    call: Arc<Call>,
-    timeout: Option<Duration>,
-    attempts: Vec<Attempt>,
+pub(super) struct History {
+    pub(super) call: Arc<Call>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) attempts: Vec<Attempt>,
+    /// What the call lacks, if that is why it was not sent.
+    pub(super) missing: Option<String>,
 }
 
 /// One attempt.
-#[derive(Clone)]
 pub(super) struct Attempt {
     pub(super) stamp: Stamp,
+    /// The clock that the stamp has followed.
+    pub(super) clock: ClockId,
     /// The API domain, if not the call's.
     pub(super) domain: Option<String>,
-    pub(super) signature: Option<String>,
     /// The value of the `Authorization` header, if the SDK made one.
-    pub(super) authorization: Option<String>,
+    pub(super) authorization: Option<HeaderValue>,
     /// The value of `Proxy-Authorization`, whoever named the proxy.
-    pub(super) proxy_authorization: Option<String>,
+    pub(super) proxy_authorization: Option<HeaderValue>,
     /// `None` while it is being made.
     pub(super) came: Option<Came>,
 }
 
 impl History {
-    pub(crate) fn new(call: Arc<Call>, timeout: Option<Duration>) -> Self {
-        History {
-            call,
-            timeout,
-            attempts: Vec::new(),
-        }
-    }
-
-    pub(super) fn begin(&mut self, attempt: Attempt) {
-        self.attempts.push(attempt);
-    }
-
-    /// The reply to the last transmission of the attempt.
-    pub(super) fn came(&mut self, reply: Option<&Reply>) {
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.came = reply.map(Came::of);
-        }
-    }
-
-    /// The API domain of an attempt.
-    fn domain<'a>(&'a self, attempt: &'a Attempt) -> &'a str {
-        attempt.domain.as_deref().unwrap_or(&self.call.api_domain)
-    }
-
-    /// Adds what was sent in an attempt.
-    ///
-    /// * `secrets`: what is not shown even of a whole log.
-    fn add_attempt(&self, attempt: &Attempt, secrets: &Secrets, log: &mut Log) -> Option<()> {
-        let (target, credentials) = self.call.target(self.domain(attempt)).ok()?;
-        let form = self.call.form(&credentials, attempt.stamp);
-        let body = match &attempt.signature {
-            None => form.text,
-            Some(signature) => {
-                let base_string = target.base_string(&form);
-                log.text("baseString", &secrets.whole_text(&base_string));
-                form.signed(signature)
-            }
-        };
-        log.text("URL", &target.url);
-        log.text("postData", &secrets.whole_text(&body));
-        Some(())
+    /// The target of an attempt, or of the call if there was none.
+    fn target(&self, attempt: Option<&Attempt>) -> Option<Target<'_>> {
+        let domain = attempt.and_then(|attempt| attempt.domain.as_deref());
+        Target::of(&self.call, domain.unwrap_or(self.call.api_domain())).ok()
     }
 
     /// The passwords of proxies, and the values of `Proxy-Authorization` that hold them.
     fn proxy_secrets(&self) -> impl Iterator<Item = String> {
-        let headers = self.attempts.iter();
-        let headers = headers.filter_map(|attempt| attempt.proxy_authorization.as_deref());
+        let attempts = self.attempts.iter();
+        let headers = attempts.filter_map(|attempt| attempt.proxy_authorization.as_ref());
         headers.flat_map(|header| {
+            let header = header.to_str().unwrap_or_default();
             let pair = STANDARD.decode(header.trim_start_matches("Basic "));
             let pair = String::from_utf8_lossy(&pair.unwrap_or_default()).into_owned();
-            let password = pair
-                .split_once(':')
-                .map(|(_, password)| password.to_string());
+            let password = pair.split_once(':').map(|(_, password)| password.into());
             password.into_iter().chain([header.to_string()])
         })
     }
@@ -117,16 +83,22 @@ impl response::History for History {
     }
 
     fn hint(&self, reply: &Reply, outcome: Outcome) -> Option<String> {
-        let outcome = match outcome {
-            Outcome::Unknown if reply.is_answer => Outcome::Answered,
-            outcome => outcome,
-        };
-        self.call.hint(reply.code, outcome)
+        let call = &self.call;
+        let is_network = reply.code == NETWORK_OR_PROTOCOL_FAILURE && call.host_override.is_none();
+        let is_refused = reply.is_of_api() && reply.code != SUCCESS;
+        match outcome {
+            Outcome::NotSent if is_network => api_domain::hint(call.api_domain()),
+            Outcome::NotSent => self.missing.clone(),
+            _ if is_refused && call.has_token() && !call.is_signed() => {
+                Some("no secret key was given, so the API key went as an access token".into())
+            }
+            _ => None,
+        }
     }
 
     fn secrets(&self) -> Secrets {
         let made = self.attempts.iter();
-        let made = made.filter_map(|attempt| attempt.authorization.as_deref());
+        let made = made.filter_map(|attempt| attempt.authorization.as_ref()?.to_str().ok());
         let made = made.flat_map(|value| [value, value.trim_start_matches("Bearer ")]);
         let secrets = secrets_of_call(&self.call).chain(made.map(str::to_string));
         Secrets::new(secrets.chain(self.proxy_secrets()))
@@ -145,21 +117,27 @@ impl response::History for History {
             true => secrets.whole_text(text),
             false => secrets.text(text),
         };
-        let is_token = call.api_key.is_some() && !shows_api_key(call);
         let [api_key, user_key, proxy] = [&call.api_key, &call.user_key, &call.proxy]
             .map(|text| text.as_deref().unwrap_or_default());
+        let is_masked = !whole && call.may_have_token() && !api_key.is_empty();
         let mut log = Log::default();
-        let (api_key, params) = match whole {
-            true => (shown(api_key), shown(&log::all_params(&call.params))),
-            false if is_token => (MASK.into(), log::shown_params(&call.params, secrets)),
-            false => (shown(api_key), log::shown_params(&call.params, secrets)),
-        };
         log.text("apiMethod", address::name(&call.api_method));
-        log.text("apiKey", &api_key);
+        log.text(
+            "apiKey",
+            &if is_masked {
+                MASK.into()
+            } else {
+                shown(api_key)
+            },
+        );
         log.text("proxy", &address::host_and_port(proxy));
         if let Some(timeout) = self.timeout {
             log.raw("timeout", &format!("{:?}", timeout.as_secs_f64()));
         }
+        let params = match whole {
+            true => shown(&log::all_params(&call.params)),
+            false => log::shown_params(&call.params, secrets),
+        };
         log.raw("params", &params);
         if call.use_https {
             log.raw("useHTTPS", "True");
@@ -167,12 +145,17 @@ impl response::History for History {
         log.text("userKey", &shown(user_key));
         if whole {
             for attempt in &self.attempts {
-                self.add_attempt(attempt, secrets, &mut log);
+                let Some(target) = self.target(Some(attempt)) else {
+                    continue;
+                };
+                if call.is_signed() {
+                    log.text("baseString", &shown(&target.base_string(attempt.stamp)));
+                }
+                log.text("URL", &target.url);
+                log.text("postData", &shown(&target.sign(attempt.stamp).0));
             }
-        } else {
-            let domain = self.attempts.last().map(|last| self.domain(last));
-            let target = call.target(domain.unwrap_or(&call.api_domain));
-            log.text("URL", target.as_ref().map_or("", |(target, _)| &target.url));
+        } else if let Some(target) = self.target(self.attempts.last()) {
+            log.text("URL", &target.url);
         }
         if self.attempts.len() > 1 {
             let came = self.attempts.iter().filter_map(|attempt| attempt.came);
@@ -189,15 +172,14 @@ pub(crate) fn secrets_of(call: &Call) -> Secrets {
 }
 
 fn secrets_of_call(call: &Call) -> impl Iterator<Item = String> {
-    let token = call.api_key.clone().filter(|_| !shows_api_key(call));
+    let token = call.api_key.clone().filter(|_| call.may_have_token());
     let headers = call.headers.iter().map(|(_, value)| value.clone());
     let params = call.params.iter();
     let params = params.filter(|(name, _)| is_secret_name(name));
     let params = params.filter_map(|(_, value)| match value {
         Value::Null | Value::Bool(_) => None,
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Array(_) | Value::Object(_) => {
+        value => {
             let mut json = Vec::new();
             write_json(value, &mut json);
             Some(text(json))
@@ -205,13 +187,4 @@ fn secrets_of_call(call: &Call) -> impl Iterator<Item = String> {
     });
     let keys = call.secret_key.clone().into_iter().chain(token);
     keys.chain(headers).chain(params)
-}
-
-/// Whether the first argument is certainly an API key and not a token.
-fn shows_api_key(call: &Call) -> bool {
-    match call.authentication {
-        Authentication::Keys => call.secret_key.is_some(),
-        Authentication::PrivateKey(_) | Authentication::Anonymous => true,
-        Authentication::Session => false,
-    }
 }

@@ -22,38 +22,38 @@
 
 mod attempts;
 mod clock;
-mod data_centers;
 mod history;
 mod reply;
 
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::log::warn;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
 use ureq::http::Request;
 use ureq::http::header::{AUTHORIZATION, HeaderValue};
 
-use crate::call::credentials::Credentials;
 use crate::call::form::Stamp;
 use crate::call::target::Target;
-use crate::call::{Call, bearer, headers};
+use crate::call::{Call, Credentials, api_domain, bearer, headers};
 use crate::crypto;
 use crate::error::GSException;
 use crate::error_codes::*;
 use crate::keys::cache::KeyCache;
-use crate::log;
-use crate::outcome::Outcome;
+use crate::log::{self, Came};
 use crate::pem::Pem;
 use crate::reading::Reply;
 use crate::response::GSResponse;
-use crate::sync::PerProcess;
+use crate::sync::{LruMap, PerProcess};
 use crate::transport::{Limits, Route, Settings, Transport, TransportError, TrustId};
 use attempts::{Attempts, Transmission};
-use clock::{Clock, ClockId, Correction};
-use data_centers::{DataCenters, may_follow};
-use history::History;
+use clock::{ClockId, Clocks};
 pub(crate) use history::secrets_of;
+use history::{Attempt, History};
 
 // Time limits if the caller sets no timeout: of the whole send, pauses included; of connecting,
 // look-up, proxy and TLS included; of each read and each write.
@@ -72,8 +72,10 @@ pub(crate) struct Sender {
 /// What a process keeps: connections, clocks, data centers, sites' keys, trust.
 #[derive(Default)]
 struct State {
-    clock: Clock,
-    data_centers: DataCenters,
+    clocks: Clocks,
+    /// API key and who vouches for the answers → API domain, for keys that were refused
+    /// elsewhere.
+    data_centers: LruMap<(String, TrustId), String, 256>,
     transport: Transport,
     keys: KeyCache<Site>,
 }
@@ -99,32 +101,18 @@ pub(crate) fn set_ca_certs_path(path: &Path) {
     SENDER.change(|sender| sender.ca_certs.clone_from(&ca_certs));
 }
 
-/// The progress of a call, which its next attempt depends on.
-#[derive(Default)]
+/// A call on its way.
 struct Progress {
+    history: History,
+    attempts: Attempts,
     /// The API domain, if not the caller's.
     domain: Option<String>,
     /// Whether (f) has happened.
     moved: bool,
-    /// What (c) has done.
-    correction: Option<Correction>,
+    /// The clock's offset before (c) has happened.
+    offset_before: Option<i64>,
     /// How often (d) and (e) have happened.
     retries: u32,
-}
-
-/// What goes out in an attempt.
-struct Signed {
-    stamp: Stamp,
-    signature: Option<String>,
-    body: String,
-    authorization: Option<String>,
-}
-
-/// An attempt that has been made, whether or not its copies were sent.
-struct Attempt {
-    clock: ClockId,
-    /// If a wrong clock can be the reason for a refusal.
-    stamp: Option<Stamp>,
 }
 
 impl Sender {
@@ -149,60 +137,71 @@ impl Sender {
         self.state.transport.trust(self.ca_certs.as_ref())
     }
 
-    fn trust_of(&self, call: &Call) -> Result<TrustId, GSException> {
-        self.state.transport.trust(self.ca_certs_of(call))
-    }
-
     fn ca_certs_of<'a>(&'a self, call: &'a Call) -> Option<&'a Pem> {
         call.ca_certs.as_ref().or(self.ca_certs.as_ref())
     }
 
+    fn trust_of(&self, call: &Call) -> Option<TrustId> {
+        self.state.transport.trust(self.ca_certs_of(call)).ok()
+    }
+
     /// The data center that serves a call, if it has been learned.
     fn data_center(&self, call: &Call) -> Option<String> {
-        let trust = may_follow(call).then(|| self.trust_of(call))?.ok()?;
-        self.state.data_centers.of(call, trust)
+        let api_key = call.api_key.clone().filter(|_| may_follow(call))?;
+        let site = (api_key, self.trust_of(call)?);
+        self.state.data_centers.get(&site)
+    }
+
+    /// Remembers the data center that serves a call, or forgets it.
+    ///
+    /// * `trust`: who vouches for that; over http, anyone on the wire could send later requests
+    ///   elsewhere.
+    fn set_data_center(&self, call: &Call, trust: Option<TrustId>, domain: Option<&str>) {
+        if let Some(site) = call.api_key.clone().zip(trust) {
+            let set = |known: &mut Option<String>| *known = domain.map(str::to_string);
+            self.state.data_centers.update(site, set);
+        }
     }
 
     /// Sends a call. Errors of the SDK are returned as responses, too.
     pub(crate) fn send(&self, call: &Arc<Call>, timeout: Option<Duration>) -> GSResponse {
         // `Instant` cannot count much further: a century means no limit.
         let timeout = timeout.map(|timeout| timeout.min(Duration::from_secs(3_000_000_000)));
-        let mut history = History::new(Arc::clone(call), timeout);
         let limits = limits(timeout, Instant::now());
-
-        let mut attempts = Attempts::default();
         let mut progress = Progress {
+            history: History {
+                call: Arc::clone(call),
+                timeout,
+                attempts: Vec::new(),
+                missing: None,
+            },
+            attempts: Attempts::default(),
             domain: self.data_center(call),
-            ..Default::default()
+            moved: false,
+            offset_before: None,
+            retries: 0,
         };
         loop {
-            let this = match self.attempt(call, &progress, limits, &mut attempts, &mut history) {
-                Ok(this) => this,
-                Err(error) => {
-                    attempts.push(Reply::of_exception(&error, call));
-                    break;
-                }
-            };
-            let Some(pause) = self.next_attempt(call, &this, &attempts, &mut progress) else {
+            if let Err(error) = self.attempt(call, limits, &mut progress) {
+                progress.history.missing = error.hint().map(str::to_string);
+                progress.attempts.push(Reply::of_exception(&error, call));
+                break;
+            }
+            let Some(pause) = self.next_attempt(call, &mut progress) else {
                 break;
             };
             let end = Instant::now().checked_add(pause);
             if end.is_none_or(|end| end >= limits.deadline) {
                 break;
             }
-            let last = attempts.last();
-            let code = last.map_or(0, |reply| reply.code);
+            let code = progress.attempts.last().map_or(0, |reply| reply.code);
             warn!("{}: sent again after error {code}", call.api_method);
             if call.is_cancelled_within(pause) {
                 break;
             }
         }
-        let nothing = || {
-            let reply = Reply::of_exception(&GSException::missing("the request"), call);
-            (reply, Outcome::NotSent)
-        };
-        let (reply, outcome) = attempts.finish().unwrap_or_else(nothing);
-        GSResponse::of(reply, outcome, Arc::new(history))
+        let (reply, outcome) = progress.attempts.finish();
+        GSResponse::of(reply, outcome, Arc::new(progress.history))
     }
 
     /// Makes one attempt: signs the call and sends it, and sends the same bytes once more if
@@ -213,80 +212,66 @@ impl Sender {
     fn attempt(
         &self,
         call: &Call,
-        progress: &Progress,
         limits: Limits,
-        attempts: &mut Attempts,
-        history: &mut History,
-    ) -> Result<Attempt, GSException> {
-        attempts.begin();
-        let domain = progress.domain.as_ref();
-        let (target, credentials) = call.target(domain.unwrap_or(&call.api_domain))?;
-        let route = self.route(call, &target)?;
+        progress: &mut Progress,
+    ) -> Result<(), GSException> {
+        progress.attempts.begin();
+        let domain = progress.domain.as_deref();
+        let target = Target::of(call, domain.unwrap_or(call.api_domain()))?;
+        let route = self.route(&target)?;
         let clock = ClockId {
             host: target.host.clone(),
             trust: route.trust,
         };
-        let Signed {
+        let stamp = self.state.clocks.stamp(Some(&clock));
+        let authorization = authorization(call, stamp)?;
+        let (body, _) = target.sign(stamp);
+        let mut request = Request::new(body.as_bytes());
+        *request.uri_mut() = target.uri.clone();
+        *request.headers_mut() = target.headers.clone();
+        if let Some(value) = &authorization {
+            request.headers_mut().insert(AUTHORIZATION, value.clone());
+        }
+        progress.history.attempts.push(Attempt {
             stamp,
-            signature,
-            body,
+            clock,
+            domain: progress.domain.clone(),
             authorization,
-        } = self.sign(call, &target, &credentials, Some(&clock))?;
-        let header = authorization.as_deref().map(authorization_header);
-        let header = header.transpose()?;
-        history.begin(history::Attempt {
-            stamp,
-            domain: domain.cloned(),
-            signature,
-            authorization,
-            proxy_authorization: route.proxy_authorization().map(str::to_string),
+            proxy_authorization: route.proxy_authorization().cloned(),
             came: None,
         });
 
         let limits = within(limits, call.try_timeout, Instant::now());
-        let copy = || {
-            let mut copy = Request::new(body.as_bytes());
-            *copy.uri_mut() = target.uri.clone();
-            *copy.headers_mut() = target.headers.clone();
-            if let Some(header) = &header {
-                copy.headers_mut().insert(AUTHORIZATION, header.clone());
-            }
-            copy
-        };
-        let may_arrive_twice = credentials.has_nonce() || call.idempotent;
-        transmit(may_arrive_twice, |fresh| {
-            if call.is_cancelled_within(Duration::ZERO) {
-                return None;
-            }
-            if fresh {
-                warn!("{}: sent again, a connection had ended", call.api_method);
-            }
+        let (mut a, mut b) = (call.is_signed() || call.idempotent, true);
+        let mut fresh = false;
+        while !call.is_cancelled_within(Duration::ZERO) {
             let started = Instant::now();
-            let answer = self.state.transport.exchange(&route, copy(), limits, fresh);
-            let (reply, failure) = match answer {
-                Ok(answer) => (Reply::of_answer(answer, call), None),
-                Err(error) => (Reply::of_failure(&error, call), Some(error)),
+            let transport = &self.state.transport;
+            let answer = transport.exchange(&route, request.clone(), limits, fresh);
+            fresh = answer
+                .as_ref()
+                .is_err_and(|error| goes_out_again(error, &mut a, &mut b));
+            let reply = match answer {
+                Ok(answer) => Reply::of_answer(answer, call),
+                Err(error) => Reply::of_failure(&error, call),
             };
             log::transmitted(&call.api_method, &target.host, started.elapsed(), &reply);
-            attempts.push(reply);
-            failure
-        });
-        history.came(attempts.last());
-        Ok(Attempt {
-            clock,
-            stamp: credentials.has_time().then_some(stamp),
-        })
+            progress.attempts.push(reply);
+            if !fresh {
+                break;
+            }
+            warn!("{}: sent again, a connection had ended", call.api_method);
+        }
+        if let Some(attempt) = progress.history.attempts.last_mut() {
+            attempt.came = progress.attempts.last().map(Came::of);
+        }
+        Ok(())
     }
 
     /// Whether another attempt follows, and after which pause: rows c to f.
-    fn next_attempt(
-        &self,
-        call: &Call,
-        this: &Attempt,
-        attempts: &Attempts,
-        progress: &mut Progress,
-    ) -> Option<Duration> {
-        let reply = attempts.last()?;
+    fn next_attempt(&self, call: &Call, progress: &mut Progress) -> Option<Duration> {
+        let attempts = &progress.attempts;
+        let (this, reply) = (progress.history.attempts.last()?, attempts.last()?);
         let last = Transmission::of(reply);
         let is_busy = reply.status == Some(503);
         if last == Transmission::Executed || last == Transmission::Answered && !is_busy {
@@ -294,9 +279,7 @@ impl Sender {
         }
         if last == Transmission::NotSent && progress.domain.take().is_some() {
             // By what it was learned by, if that is still the trust of now.
-            if let Ok(trust) = self.trust_of(call) {
-                self.state.data_centers.forget(call, trust);
-            }
+            self.set_data_center(call, self.trust_of(call), None);
         }
 
         let may_retry = progress.retries < call.retries;
@@ -304,13 +287,16 @@ impl Sender {
         if attempts.is_open() && !may_repeat {
             return None;
         }
-        let not_executed = last == Transmission::NotExecuted;
-        let c = not_executed
-            && reply.code == REQUEST_HAS_EXPIRED
-            && self.correct_clock(this, reply, progress);
-        let f = not_executed
-            && reply.code == INVALID_DATA_CENTER
-            && self.change_data_center(call, this, reply, progress);
+        let is_refused = |code| last == Transmission::NotExecuted && reply.code == code;
+        let c = is_refused(REQUEST_HAS_EXPIRED)
+            && self.correct_clock(call, this, reply, &mut progress.offset_before);
+        let named = named_data_center(reply, call)
+            .filter(|_| is_refused(INVALID_DATA_CENTER) && !progress.moved);
+        let f = named.is_some();
+        if f {
+            self.set_data_center(call, this.clock.trust, named.as_deref());
+            (progress.moved, progress.domain) = (true, named);
+        }
         if (c || f) && !attempts.is_open() {
             return Some(Duration::ZERO);
         }
@@ -323,58 +309,32 @@ impl Sender {
         if !(c || d || e || f) {
             return None;
         }
-        let pause = self.pause(progress.retries);
+        let pause = pause(progress.retries);
         progress.retries += 1;
         Some(pause.max(reply.retry_after().unwrap_or_default()))
     }
 
     /// Row c: learns the API's clock, once.
-    fn correct_clock(&self, this: &Attempt, refusal: &Reply, progress: &mut Progress) -> bool {
-        let clock = &self.state.clock;
-        match progress.correction.take() {
-            // What the refusal gave did not help: later requests must not use it.
-            Some(correction) => clock.undo(&this.clock, correction),
-            None => {
-                let stamp_and_time = this.stamp.as_ref().zip(clock::time_of(refusal));
-                progress.correction =
-                    stamp_and_time.and_then(|(stamp, time)| clock.learn(&this.clock, stamp, time));
-            }
-        }
-        progress.correction.is_some()
-    }
-
-    /// Row f: goes to the data center that the answer names, once.
-    fn change_data_center(
+    fn correct_clock(
         &self,
         call: &Call,
         this: &Attempt,
         refusal: &Reply,
-        progress: &mut Progress,
+        offset_before: &mut Option<i64>,
     ) -> bool {
-        let named = data_centers::named_by(refusal, call);
-        // If the named one cannot be used, the refusal is returned as it is.
-        let named = named.filter(|named| !progress.moved && call.target(named).is_ok());
-        let Some(named) = named else {
+        let Attempt { clock, stamp, .. } = this;
+        if let Some(before) = offset_before.take() {
+            // What the refusal gave did not help: later requests must not use it.
+            self.state.clocks.correct(clock, stamp, before);
             return false;
-        };
-        // Over http, anyone on the wire could send later requests elsewhere.
-        if let Some(trust) = this.clock.trust {
-            self.state.data_centers.learn(call, trust, &named);
         }
-        (progress.moved, progress.domain) = (true, Some(named));
-        true
+        let time = clock::time_of(refusal).filter(|_| call.has_time());
+        let is_learned = time.is_some_and(|time| self.state.clocks.learn(clock, stamp, time));
+        *offset_before = is_learned.then_some(stamp.offset);
+        is_learned
     }
 
-    /// How long to wait before a retry: 1, 2, 4 … s, up to 30, less up to a quarter at random,
-    /// so that clients that were refused together do not return together.
-    fn pause(&self, retries: u32) -> Duration {
-        let seconds = 1u64
-            .checked_shl(retries)
-            .map_or(30, |seconds| seconds.min(30));
-        Duration::from_secs(seconds).mul_f64(1.0 - self.state.clock.chance() / 4.0)
-    }
-
-    /// What `send` would post, for the caller's own HTTP client.
+    /// What `send` would post, for the caller's own HTTP client: URL, headers and body.
     pub(crate) fn prepare(&self, call: &Call) -> Result<Prepared, GSException> {
         if call.client_cert.is_some() {
             return Err(GSException::invalid(
@@ -382,62 +342,34 @@ impl Sender {
             ));
         }
         let domain = self.data_center(call);
-        let (target, credentials) = call.target(domain.as_ref().unwrap_or(&call.api_domain))?;
-        let trust = target.https.then(|| self.trust_of(call)).transpose();
+        let target = Target::of(call, domain.as_deref().unwrap_or(call.api_domain()))?;
+        let trust = target.https.then(|| self.trust_of(call));
         // Under CA certificates that cannot be read, nothing has been learned.
-        let clock = trust.ok().map(|trust| ClockId {
+        let clock = (trust != Some(None)).then(|| ClockId {
             host: target.host.clone(),
-            trust,
+            trust: trust.flatten(),
         });
-        let signed = self.sign(call, &target, &credentials, clock.as_ref())?;
-        let form = (
-            "Content-Type",
-            "application/x-www-form-urlencoded".to_string(),
-        );
-        let authorization = signed.authorization.map(|value| ("Authorization", value));
-        let own = std::iter::once(form).chain(authorization);
-        let own = own.map(|(name, value)| (name.to_string(), value));
-        Ok(Prepared {
-            url: target.url.clone(),
-            headers: own.chain(call.headers.iter().cloned()).collect(),
-            body: signed.body,
-        })
+        let stamp = self.state.clocks.stamp(clock.as_ref());
+        let (body, _) = target.sign(stamp);
+        let form = "application/x-www-form-urlencoded".to_string();
+        let mut headers = vec![("Content-Type".to_string(), form)];
+        if let Some(value) = authorization(call, stamp)? {
+            let value = value.to_str().unwrap_or_default();
+            headers.push(("Authorization".to_string(), value.to_string()));
+        }
+        headers.extend_from_slice(&call.headers);
+        Ok((target.url, headers, body))
     }
 
-    /// Signs a call by a clock, or by this machine's.
-    ///
-    /// # Errors
-    /// 400006 when the RSA key cannot be read or is not one.
-    fn sign(
-        &self,
-        call: &Call,
-        target: &Target,
-        credentials: &Credentials,
-        clock: Option<&ClockId>,
-    ) -> Result<Signed, GSException> {
-        let stamp = self.state.clock.stamp(clock);
-        let form = call.form(credentials, stamp);
-        let signature = target.sign(&form);
-        Ok(Signed {
-            stamp,
-            body: match &signature {
-                Some(signature) => form.signed(signature),
-                None => form.text,
-            },
-            signature,
-            authorization: authorization(credentials, &stamp)?,
-        })
-    }
-
-    /// The route to the target of a call.
-    fn route(&self, call: &Call, target: &Target) -> Result<Arc<Route>, GSException> {
+    /// The route to a target.
+    fn route(&self, target: &Target) -> Result<Arc<Route>, GSException> {
         self.state.transport.route(&Settings {
             https: target.https,
             host: &target.host,
             direct: target.direct,
-            ca_certs: self.ca_certs_of(call),
-            client_cert: call.client_cert.as_ref(),
-            proxy: call.proxy.as_deref(),
+            ca_certs: self.ca_certs_of(target.call),
+            client_cert: target.call.client_cert.as_ref(),
+            proxy: target.call.proxy.as_deref(),
         })
     }
 }
@@ -463,74 +395,64 @@ fn within(limits: Limits, try_timeout: Option<Duration>, now: Instant) -> Limits
     }
 }
 
-/// Rows a and b: sends the same bytes once, and a second time on a fresh connection where
-/// those rows say so.
-///
-/// * `may_arrive_twice`: whether it does no harm if both copies reach the API.
-/// * `send`: sends a copy, on a fresh connection if its argument is true; returns why there is
-///   no answer.
-fn transmit(may_arrive_twice: bool, mut send: impl FnMut(bool) -> Option<TransportError>) {
-    let (mut a, mut b) = (may_arrive_twice, true);
-    let mut fresh = false;
-    loop {
-        let again = match send(fresh) {
-            Some(TransportError::Unanswered(_)) => std::mem::take(&mut a),
-            Some(TransportError::Untouched(_)) => std::mem::take(&mut b),
-            _ => false,
-        };
-        if !again {
-            return;
-        }
-        fresh = true;
+/// Rows a and b, each once: whether the same bytes go out again after this failure.
+fn goes_out_again(failure: &TransportError, a: &mut bool, b: &mut bool) -> bool {
+    match failure {
+        TransportError::Unanswered(_) => mem::take(a),
+        TransportError::Untouched(_) => mem::take(b),
+        _ => false,
     }
+}
+
+/// How long to wait before a retry: 1, 2, 4 … s, up to 30, less up to a quarter at random,
+/// so that clients that were refused together do not return together.
+fn pause(retries: u32) -> Duration {
+    let seconds = 1u64.checked_shl(retries).unwrap_or(30).min(30);
+    Duration::from_secs(seconds).mul_f64(1.0 - clock::chance() / 4.0)
+}
+
+/// Whether the caller allows following; a host override is final.
+fn may_follow(call: &Call) -> bool {
+    call.follows_data_center && call.host_override.is_none()
+}
+
+/// The API domain that a refusal names, if the request may go there.
+fn named_data_center(refusal: &Reply, call: &Call) -> Option<String> {
+    let named = refusal.field("apiDomain").filter(|_| may_follow(call))?;
+    let is_usable = api_domain::is_gigyas(&named) && Target::of(call, &named).is_ok();
+    is_usable.then(|| named.into_owned())
 }
 
 /// The value of `Authorization` of one attempt, if the SDK makes it.
 ///
 /// # Errors
-/// 400006 when the key cannot be read or is not an RSA key.
-fn authorization(credentials: &Credentials, stamp: &Stamp) -> Result<Option<String>, GSException> {
-    let Credentials::Bearer {
-        user_key,
-        private_key,
-    } = credentials
-    else {
+/// 400006 when the key cannot be read or is not an RSA key, and for a user key of more than some
+/// 20 KB.
+fn authorization(call: &Call, stamp: Stamp) -> Result<Option<HeaderValue>, GSException> {
+    let Credentials::PrivateKey(private_key) = &call.credentials else {
         return Ok(None);
     };
-    let unusable = |why| GSException::invalid(format_args!("the private key {private_key} {why}"));
-    let key = private_key.rs256_signer().map_err(unusable)?;
-    let id = crypto::random()
+    let id: [u8; 16] = crypto::random()
         .ok_or_else(|| GSException::invalid("the operating system gives no random numbers"))?;
-    let value = bearer::authorization(user_key, &*key, stamp.timestamp, id);
-    value.map(Some).map_err(unusable)
-}
-
-/// The same as a header that no log of HTTP headers shows.
-///
-/// # Errors
-/// 400006 for a user key with control characters, or of more than some 20 KB.
-fn authorization_header(text: &str) -> Result<HeaderValue, GSException> {
-    let value = HeaderValue::from_str(text).ok();
-    let value = value.filter(|_| text.len() <= headers::MAX_SIZE);
-    let mut value = value.ok_or_else(|| {
-        GSException::invalid(
-            "the user key cannot be sent in a header: it is too long, or has control characters",
-        )
-    })?;
+    let claims = json!({"iat": stamp.timestamp, "jti": URL_SAFE_NO_PAD.encode(id)});
+    let user_key = call.user_key.as_deref().unwrap_or_default();
+    let token = bearer::rs256(user_key, private_key, &claims)?;
+    let value = HeaderValue::try_from(format!("Bearer {token}")).ok();
+    let value = value.filter(|value| value.len() <= headers::MAX_SIZE);
+    let mut value =
+        value.ok_or_else(|| GSException::invalid("the user key is too long for a header"))?;
+    // No log of HTTP headers shows it.
     value.set_sensitive(true);
-    Ok(value)
+    Ok(Some(value))
 }
 
-/// A request, signed and encoded.
-pub(crate) struct Prepared {
-    pub(crate) url: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: String,
-}
+/// The URL, the headers and the body of a request.
+type Prepared = (String, Vec<(String, String)>, String);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::Outcome;
     use serde_json::Value;
     use std::io::{Read, Write};
     use std::net::TcpListener;
@@ -594,11 +516,10 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_half_a_minute() {
-        let sender = Sender::default();
         for (retries, longest) in [(0, 1), (1, 2), (4, 16), (5, 30), (64, 30), (u32::MAX, 30)] {
             let longest = Duration::from_secs(longest);
             for _ in 0..100 {
-                let pause = sender.pause(retries);
+                let pause = pause(retries);
                 assert!(pause <= longest && pause >= longest * 3 / 4, "{pause:?}");
             }
         }
@@ -606,39 +527,26 @@ mod tests {
 
     #[test]
     fn the_same_bytes_go_out_once_more_for_each_reason() {
-        let unanswered = || Some(TransportError::Unanswered(String::new()));
-        let untouched = || Some(TransportError::Untouched(String::new()));
-        let lost = || Some(TransportError::Lost(String::new()));
-        type Came = Vec<Option<TransportError>>;
-        let rows: [(bool, Came, usize); 9] = [
-            (true, vec![None], 1),
-            (true, vec![lost()], 1),
-            (true, vec![unanswered(), None], 2),
-            (false, vec![unanswered()], 1),
-            (false, vec![untouched(), None], 2),
-            (true, vec![unanswered(), unanswered()], 2),
-            (false, vec![untouched(), untouched()], 2),
-            (true, vec![unanswered(), untouched(), unanswered()], 3),
-            (true, vec![untouched(), unanswered(), untouched()], 3),
-        ];
-        for (may_arrive_twice, came, copies) in rows {
-            let mut came = came.into_iter();
-            let mut sent = Vec::new();
-            transmit(may_arrive_twice, |fresh| {
-                sent.push(fresh);
-                came.next().expect("no further copy")
-            });
-            assert_eq!((sent.len(), came.len()), (copies, 0));
-            // The pool may hold others that have ended.
-            assert!(!sent[0] && sent[1..].iter().all(|fresh| *fresh), "{sent:?}");
+        let unanswered = || TransportError::Unanswered(String::new());
+        let untouched = || TransportError::Untouched(String::new());
+        let lost = || TransportError::Lost(String::new());
+        for (may_arrive_twice, failures, expected) in [
+            (true, vec![lost()], &[false][..]),
+            (false, vec![unanswered()], &[false]),
+            (true, vec![unanswered(), unanswered()], &[true, false]),
+            (false, vec![untouched(), untouched()], &[true, false]),
+            (
+                true,
+                vec![untouched(), unanswered(), untouched()],
+                &[true, true, false],
+            ),
+        ] {
+            let (mut a, mut b) = (may_arrive_twice, true);
+            let again = failures
+                .iter()
+                .map(|failure| goes_out_again(failure, &mut a, &mut b));
+            assert_eq!(Vec::from_iter(again), expected, "{failures:?}");
         }
-    }
-
-    #[test]
-    fn the_authorization_is_shown_by_no_log_of_headers() {
-        let header = authorization_header("Bearer abc").unwrap();
-        assert!(header.is_sensitive());
-        assert!(authorization_header("Bearer a\nb").is_err());
     }
 
     /// It would wait for an hour, nearly.

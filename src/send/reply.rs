@@ -14,49 +14,51 @@ impl Reply {
     /// The reply for a server's answer.
     pub(super) fn of_answer(answer: Answer, call: &Call) -> Self {
         let Answer {
-            headers,
-            body,
-            proxy_says,
-            ..
+            status, headers, ..
         } = answer;
-        let status = answer.status.as_u16();
-        let reason = answer.status.canonical_reason();
-        let reason = reason.unwrap_or("unknown status");
-        let (text, flaw) = body_text(&headers, body);
-        let failure = |text: String, message: String| Reply {
-            code: NETWORK_OR_PROTOCOL_FAILURE,
-            message,
-            text,
-            ..Default::default()
+        let reason = status.canonical_reason().unwrap_or("unknown status");
+        let status = status.as_u16();
+        let (text, flaw) = body_text(&headers, answer.body);
+        let is_readable = flaw.is_none();
+        let mut reply = match flaw {
+            Some(why) => Reply {
+                text,
+                ..failed(format!("The response cannot be read: {why}"))
+            },
+            None if call.rows_apart => Reply::read_page(text),
+            None => Reply::read(text),
         };
-        let proxy = proxy_says.unwrap_or_default();
-        let http_error = format!("HTTP Error {status}: {reason}{proxy}");
-        let read = |text| match call.rows_apart {
-            true => Reply::read_page(text),
-            false => Reply::read(text),
-        };
-        let reply = match (status, flaw) {
-            (TOO_MANY_REQUESTS, Some(_)) => rate_limit(failure(text, String::new())),
-            (TOO_MANY_REQUESTS, None) => rate_limit(read(text)),
-            (300..400, _) => {
+        match status {
+            TOO_MANY_REQUESTS => {
+                // Of what came with it, only an answer of the API counts.
+                let text = std::mem::take(&mut reply.text);
+                let known = if reply.is_answer {
+                    reply
+                } else {
+                    Reply::default()
+                };
+                reply = Reply {
+                    text,
+                    code: API_RATE_LIMIT_EXCEEDED,
+                    message: "API rate limit exceeded".into(),
+                    ..known
+                };
+            }
+            300..400 => {
                 let location = headers.get("location");
                 let location = location.and_then(|at| std::str::from_utf8(at.as_bytes()).ok());
-                failure(text, redirect(status, reason, location))
+                reply = Reply {
+                    text: reply.text,
+                    ..failed(redirect(status, reason, location))
+                };
             }
-            (400.., Some(_)) => failure(text, http_error),
-            (_, Some(why)) => failure(text, format!("The response cannot be read: {why}")),
-            (_, None) => match read(text) {
-                reply if status >= 400 && !reply.is_answer => Reply {
-                    message: http_error,
-                    ..reply
-                },
-                reply if !reply.is_answer => Reply {
-                    message: reply.message + &unknown_coding(&headers),
-                    ..reply
-                },
-                reply => reply,
-            },
-        };
+            400.. if !reply.is_answer => {
+                let proxy = answer.proxy_says.unwrap_or_default();
+                reply.message = format!("HTTP Error {status}: {reason}{proxy}");
+            }
+            _ if !reply.is_answer && is_readable => reply.message += &unknown_coding(&headers),
+            _ => {}
+        }
         Reply {
             status: Some(status),
             reused: answer.reused,
@@ -67,26 +69,32 @@ impl Reply {
 
     /// The reply for a failure of the transport.
     pub(super) fn of_failure(error: &TransportError, call: &Call) -> Self {
-        let (not_sent, failure) = match error {
-            TransportError::NotSent(_) | TransportError::Untouched(_) => (true, "nothing was sent"),
-            TransportError::Timeout { sent } => (!sent, "timed out"),
-            TransportError::Unanswered(_) => (false, "the connection was closed"),
-            TransportError::Lost(_) => (false, "no response was received"),
-        };
-        let (code, message) = match error {
-            TransportError::Timeout { .. } => (REQUEST_TIMEOUT, "Request Timeout".to_string()),
-            TransportError::NotSent(why) | TransportError::Untouched(why) => (
-                NETWORK_OR_PROTOCOL_FAILURE,
-                format!("Nothing was sent: {why}"),
+        const UNSENT: &str = "nothing was sent";
+        const FAILED: i64 = NETWORK_OR_PROTOCOL_FAILURE;
+        let (not_sent, code, failure, message) = match error {
+            TransportError::NotSent(why) | TransportError::Untouched(why) => {
+                (true, FAILED, UNSENT, format!("Nothing was sent: {why}"))
+            }
+            TransportError::Timeout { sent } => (
+                !sent,
+                REQUEST_TIMEOUT,
+                "timed out",
+                "Request Timeout".into(),
             ),
-            TransportError::Unanswered(why) | TransportError::Lost(why) => {
-                (NETWORK_OR_PROTOCOL_FAILURE, not_received(why))
+            TransportError::Unanswered(why) => (
+                false,
+                FAILED,
+                "the connection was closed",
+                not_received(why),
+            ),
+            TransportError::Lost(why) => {
+                (false, FAILED, "no response was received", not_received(why))
             }
         };
         Reply {
-            failure,
             not_sent,
-            ..Self::of_error(code, &message, xml_method(call))
+            failure,
+            ..Self::of_error(code, &message, call.xml_method())
         }
     }
 
@@ -95,7 +103,7 @@ impl Reply {
         Reply {
             not_sent: true,
             failure: "nothing was sent",
-            ..Self::of_error(error.error_code(), error.error_message(), xml_method(call))
+            ..Self::of_error(error.error_code(), error.error_message(), call.xml_method())
         }
     }
 
@@ -134,9 +142,12 @@ impl Reply {
     }
 }
 
-/// The method, if errors of the SDK are written as XML.
-fn xml_method(call: &Call) -> Option<&str> {
-    call.wants_xml().then_some(call.api_method.as_str())
+fn failed(message: String) -> Reply {
+    Reply {
+        code: NETWORK_OR_PROTOCOL_FAILURE,
+        message,
+        ..Default::default()
+    }
 }
 
 fn not_received(why: &str) -> String {
@@ -145,23 +156,6 @@ fn not_received(why: &str) -> String {
         "The response was not received: {why}{end} The outcome is unknown: the API may have \
          executed the request"
     )
-}
-
-/// What HTTP 429 means, whatever came with it: of that, only an answer of the API counts.
-fn rate_limit(read: Reply) -> Reply {
-    let text = read.text;
-    let read = match read.is_answer {
-        true => Reply { text, ..read },
-        false => Reply {
-            text,
-            ..Default::default()
-        },
-    };
-    Reply {
-        code: API_RATE_LIMIT_EXCEEDED,
-        message: "API rate limit exceeded".into(),
-        ..read
-    }
 }
 
 fn redirect(status: u16, reason: &str, location: Option<&str>) -> String {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use ureq::http::{StatusCode, header, response};
+use ureq::http::{HeaderValue, StatusCode, header, response};
 
 use crate::pem::{ClientCert, Pem};
 
@@ -51,8 +51,8 @@ impl PartialEq for Route {
 
 impl Route {
     /// The value of `Proxy-Authorization`: what no log may show.
-    pub(crate) fn proxy_authorization(&self) -> Option<&str> {
-        self.proxy.as_ref()?.authorization.as_ref()?.to_str().ok()
+    pub(crate) fn proxy_authorization(&self) -> Option<&HeaderValue> {
+        self.proxy.as_ref()?.authorization.as_ref()
     }
 
     /// The proxy that gets requests in absolute form.
