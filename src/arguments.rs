@@ -93,9 +93,11 @@ mod client {
     use serde_json::ser::{Formatter, Serializer};
     use serde_json::{Number, Value};
 
+    use super::Text;
+    use super::text;
     use crate::reading::json;
 
-    impl super::Text for Value {}
+    impl Text for Value {}
     impl super::sealed::Text for Value {
         fn text(&self) -> Option<Cow<'_, str>> {
             match self {
@@ -109,7 +111,7 @@ mod client {
     /// An argument for which Python takes a string or `None`: `&str`, `&String`, `String`,
     /// `Option<&str>`, `&Option<String>` or a bare `None`.
     ///
-    /// An empty string counts as `None`. This trait is sealed: it cannot be
+    /// An empty string counts as `None`. This trait is sealed, as [`Text`] is: it cannot be
     /// implemented outside this crate.
     ///
     /// ```
@@ -135,46 +137,20 @@ mod client {
         note = "of an `Option<&String>`, such as `map.get(\"key\")`, pass `.map(String::as_str)`",
         note = "of a `Value` pass `value.as_str()`; of an `Option<&Value>` `.and_then(Value::as_str)`"
     )]
-    pub trait OptionalKey: sealed::Key {}
-
-    mod sealed {
-        pub trait Key {
-            fn into_key(self) -> Option<String>;
-        }
-    }
+    pub trait OptionalKey: Text {}
 
     /// The key as text; an empty one counts as absent.
     pub(crate) fn key(key: impl OptionalKey) -> Option<String> {
-        sealed::Key::into_key(key).filter(|key| !key.is_empty())
+        let key = text(&key).map(Cow::into_owned);
+        key.filter(|key| !key.is_empty())
     }
 
-    // The public impls are written out because the compiler's messages quote them; for a
-    // macro they would quote its whole source.
-
+    // Of the types of `Text` those among which a bare `None` is not ambiguous.
     impl OptionalKey for &str {}
     impl OptionalKey for &String {}
     impl OptionalKey for String {}
     impl OptionalKey for Option<&str> {}
     impl OptionalKey for &Option<String> {}
-
-    macro_rules! keys {
-        ($($type:ty, $key:ident => $made:expr;)*) => {$(
-            impl sealed::Key for $type {
-                fn into_key(self) -> Option<String> {
-                    let $key = self;
-                    $made
-                }
-            }
-        )*};
-    }
-
-    keys! {
-        &str, key => Some(key.to_string());
-        &String, key => Some(key.clone());
-        String, key => Some(key);
-        Option<&str>, key => key.map(str::to_string);
-        &Option<String>, key => key.clone();
-    }
 
     /// How deeply arguments may be nested: serde_json recurses, and in a debug build a level
     /// takes up to 2 KB of the stack.

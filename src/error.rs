@@ -7,11 +7,11 @@ use {
     crate::error_codes::*,
     crate::log::address,
     crate::log::secrets::{MASK, Secrets, is_secret_name},
-    crate::outcome::Outcome,
     crate::response::GSResponse,
+    crate::response::Outcome,
     serde_core::de::DeserializeOwned,
     serde_json::Value,
-    serde_path_to_error::{Path, Segment},
+    serde_path_to_error::Path,
 };
 
 /// A value from the caller cannot be used.
@@ -145,13 +145,6 @@ impl GSException {
         self.hint.as_deref()
     }
 
-    pub(crate) fn with_response(self, response: GSResponse) -> Self {
-        GSException {
-            response: Some(response),
-            ..self
-        }
-    }
-
     /// Whether the API may have executed the request that failed.
     ///
     /// ```
@@ -258,7 +251,6 @@ impl GSException {
             }
             // Without a secret key, the advice to check it is wrong.
             INVALID_SIGNATURE if self.hint.is_some() => None,
-            UNAUTHORIZED_USER if !["UID", "uid"].iter().any(|uid| response.has_param(uid)) => None,
             code => {
                 let (_, advice) = ADVICE.iter().find(|(known, _)| *known == code)?;
                 Some(advice.to_string())
@@ -283,7 +275,6 @@ const ADVICE: &[(i64, &str)] = &[
         clock"),
     (INVALID_SIGNATURE, "check the secret key: is it the site's own or, if user_key is set, that \
         user key's?"),
-    (UNAUTHORIZED_USER, "check the UID: is it complete, and that of an existing user of this site?"),
     (SENSITIVE_DATA_SENT_OVER_HTTP, "a secret must not go over http: call use_https(true)"),
     (PERMISSION_DENIED, "check the permissions of the user key; if none is set, the method may \
         need one, see user_key"),
@@ -346,8 +337,10 @@ impl GSResponse {
             let place = if path.is_empty() { "the top" } else { &path };
             let why = reason(&error.inner().to_string());
             let message = format!("The answer is not as expected: at {place}, {why}");
-            GSException::of(self.outcome(), NETWORK_OR_PROTOCOL_FAILURE, message)
-                .with_response(self.clone())
+            GSException {
+                response: Some(self.clone()),
+                ..GSException::of(self.outcome(), NETWORK_OR_PROTOCOL_FAILURE, message)
+            }
         })
     }
 
@@ -391,27 +384,21 @@ fn reason(message: &str) -> String {
     }
 }
 
-/// The path of a field, as in RFC 6901. Keys come from the server: they are hidden below a
-/// name that says that it is secret.
+/// The path of a field, as in `/results/0/UID`. Keys come from the server: they are hidden
+/// below a name that says that it is secret.
 #[cfg(feature = "client")]
 fn path(path: &Path, secrets: &Secrets) -> String {
-    let mut text = String::new();
-    let mut is_secret = false;
-    for step in path.iter() {
-        text += "/";
-        match step {
-            Segment::Seq { index } => text += &index.to_string(),
-            Segment::Map { .. } if is_secret => text += MASK,
-            Segment::Map { key } => {
-                is_secret = is_secret_name(key);
-                text += &secrets.text(key).replace('~', "~0").replace('/', "~1");
-            }
-            Segment::Enum { .. } | Segment::Unknown => {
-                text.pop();
-            }
-        }
-    }
-    text
+    let mut is_below_secret = false;
+    let steps = path.iter().map(|step| {
+        let name = step.to_string();
+        let shown = match is_below_secret {
+            true => MASK.to_string(),
+            false => secrets.text(name.trim_matches(['[', ']'])),
+        };
+        is_below_secret |= is_secret_name(&name);
+        format!("/{shown}")
+    });
+    steps.collect()
 }
 
 impl fmt::Display for GSException {
@@ -425,19 +412,15 @@ impl fmt::Display for GSException {
         #[cfg(not(feature = "client"))]
         let (message, call_id, remarks) = (&self.message, None::<&str>, self.hint.as_slice());
 
+        let call_id = call_id.map(|id| format!(", call id {id}"));
+        let error = format!("error {}{}", self.code, call_id.unwrap_or_default());
         let mut text = match message.as_str() {
-            "" => format!("error {}", self.code),
-            message => format!("{message} (error {}", self.code),
+            "" => error,
+            message => format!("{message} ({error})"),
         };
-        if let Some(call_id) = call_id {
-            text += &format!(", call id {call_id}");
-        }
-        if !message.is_empty() {
-            text += ")";
-        }
-        for (i, remark) in remarks.iter().enumerate() {
-            text += if i == 0 { ": " } else { "; " };
-            text += remark;
+        if !remarks.is_empty() {
+            text += ": ";
+            text += &remarks.join("; ");
         }
         f.write_str(&one_line(&text))
     }
@@ -445,14 +428,14 @@ impl fmt::Display for GSException {
 
 /// A text on one line, and in one direction: logs are read line by line.
 fn one_line(text: &str) -> String {
-    let is_blank = |c: char| {
-        let is_bidi_mark = matches!(
+    let is_mark = |c| {
+        matches!(
             c,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        );
-        c.is_control() || is_bidi_mark || matches!(c, '\u{2028}' | '\u{2029}')
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{61c}'
+        )
     };
-    text.replace(is_blank, " ")
+    let is_isolate = |c| matches!(c, '\u{2066}'..='\u{2069}');
+    text.replace(|c: char| c.is_control() || is_mark(c) || is_isolate(c), " ")
 }
 
 /// The code, the message and the outcome, without the response.

@@ -88,8 +88,6 @@ mod keys;
 #[cfg(feature = "client")]
 mod log;
 #[cfg(feature = "client")]
-mod outcome;
-#[cfg(feature = "client")]
 mod pem;
 #[cfg(feature = "client")]
 mod reading;
@@ -118,10 +116,9 @@ pub use jwt_utils as JwtUtils;
 #[cfg(feature = "client")]
 pub use {
     arguments::OptionalKey,
-    outcome::Outcome,
     pem::Pem,
     request::{GSRequest, PreparedRequest},
-    response::GSResponse,
+    response::{GSResponse, Outcome},
     search::{SearchResults, TextRows, search_all},
     serde_json::{self, Value, json},
 };

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::arguments::{self, OptionalKey, Text, key};
 use crate::call::form::write_value;
 use crate::call::{Call, Credentials, api_domain, oauth1};
-use crate::encoding::percent::text;
+use crate::encoding::ascii;
 use crate::error::GSException;
 use crate::log::address;
 use crate::pem::{ClientCert, Pem};
@@ -610,7 +610,7 @@ impl GSRequest {
     pub fn url_encode(value: &Value) -> String {
         let mut out = Vec::new();
         write_value(value, &mut out);
-        text(out)
+        ascii(out)
     }
 
     /// Returns the base string, the text that is signed: `POST&<url>&<parameters>`, URL and

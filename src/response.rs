@@ -1,4 +1,5 @@
-//! [`GSResponse`]: the answer to a request, or the reason why there is none.
+//! [`GSResponse`]: the answer to a request, or the reason why there is none; and its
+//! [`Outcome`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +10,6 @@ use serde_json::{Map, Value};
 use crate::error_codes::{MISSING_REQUIRED_PARAMETER, NETWORK_OR_PROTOCOL_FAILURE};
 use crate::log::secrets::Secrets;
 use crate::log::{self, Log, address};
-use crate::outcome::Outcome;
 use crate::reading::{self, Reply};
 
 /// The answer to a request, or the reason why there is none.
@@ -48,15 +48,53 @@ struct Inner {
     history: Arc<dyn History>,
 }
 
+/// What happened to a request, as far as the client can know.
+///
+/// | what happened | code | outcome |
+/// | --- | --- | --- |
+/// | the API answered, with any code but those below | its own | `Answered` |
+/// | HTTP 429, whatever its body: not executed | 403048 | `Answered` |
+/// | the API reported a failure that does not say whether it executed the call | 500001, 504001, 409030 | `Unknown` |
+/// | a key, the method or a value is missing or cannot be used | 400002, 400003, 400006 | `NotSent` |
+/// | the lookup, the connection or the TLS handshake failed | 500000 | `NotSent` |
+/// | the proxy refused the tunnel | 500000 | `NotSent` |
+/// | the timeout expired before anything was sent | 504002 | `NotSent` |
+/// | the timeout expired later | 504002 | `Unknown` |
+/// | the connection broke after part of the request was sent | 500000 | `Unknown` |
+/// | the answer was cut short, malformed or too large | 500000 | `Unknown` |
+/// | a redirect, or an HTTP error whose body is not the API's | 500000 | `Unknown` |
+/// | a copy of the request was refused after an earlier copy may have been executed | its own, or 500000 | `Unknown` |
+///
+/// The outcome is that of all copies of a request that went out (see
+/// [`retries`](crate::GSRequest::retries)): if one of them may have been executed, only the
+/// success of a later one settles what happened.
+///
+/// ```
+/// use gssdk::*;
+///
+/// fn was_not_executed(error: &GSException) -> bool {
+///     error.outcome() == Outcome::NotSent
+/// }
+/// let request = GSRequest::new(None, None, "socialize.setStatus", ());
+/// assert!(was_not_executed(&request.send().into_result().unwrap_err()));
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The API answered: it executed or refused the request, and the error code says
+    /// which.
+    Answered,
+    /// Not one byte of the request reached the API. Sending it again does no harm, and helps
+    /// if the cause may pass: a failed connection, but not a value that cannot be used (400006).
+    NotSent,
+    /// The API may have executed the request: check before you send it again.
+    Unknown,
+}
+
 /// What led to a response.
 pub(crate) trait History: Send + Sync {
     /// The API method.
     fn method(&self) -> &str;
-
-    /// Whether the request had a parameter.
-    fn has_param(&self, _name: &str) -> bool {
-        false
-    }
 
     /// What the request says about an error: what it lacked, for example.
     fn hint(&self, _reply: &Reply, _outcome: Outcome) -> Option<String> {
@@ -435,10 +473,6 @@ impl GSResponse {
         self.0.reply.field(name)
     }
 
-    pub(crate) fn has_param(&self, name: &str) -> bool {
-        self.0.history.has_param(name)
-    }
-
     /// The ID of the call, which SAP's support asks for.
     ///
     /// ```
@@ -579,12 +613,13 @@ impl fmt::Display for GSResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secrets = self.secrets();
         let message = secrets.text(&self.0.reply.message);
-        let data = log::shown_data(&self.0.reply, &secrets);
+        let (code, data) = (
+            self.get_error_code(),
+            log::shown_data(&self.0.reply, &secrets),
+        );
         write!(
             f,
-            "\terrorCode:{}\n\terrorMessage:{message}\n\tdata:{}",
-            self.get_error_code(),
-            data.as_deref().unwrap_or("{}")
+            "\terrorCode:{code}\n\terrorMessage:{message}\n\tdata:{data}"
         )
     }
 }

@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use crate::error::GSException;
 use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
-use crate::outcome::Outcome;
-use crate::reading::{json, rows};
+use crate::reading::{fields, json};
 use crate::request::GSRequest;
 use crate::response::GSResponse;
+use crate::response::Outcome;
 
 /// The default time limit of one attempt to fetch a page.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -187,7 +187,7 @@ impl SearchResults {
         read: impl Fn(&str) -> Result<T, GSException>,
     ) -> Option<Result<T, GSException>> {
         loop {
-            if let Some(row) = rows::next(&self.page.text, &mut self.page.rest) {
+            if let Some(row) = fields::next_item(&self.page.text, &mut self.page.rest) {
                 let result = read(row);
                 self.prefetch();
                 return Some(result);

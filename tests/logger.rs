@@ -115,7 +115,7 @@ fn lines_are_written_and_a_logger_may_send() {
         ),
         (
             r#"{"errorCode":"hunter2","callId":"a hunter2"}"#,
-            ["errorCode 500000,", "callId unknown,"],
+            ["errorCode 500000,", "callId ***,"],
         ),
         (
             r#"{"errorCode":1.5,"callId":{"hunter2":1}}"#,

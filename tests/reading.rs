@@ -42,6 +42,9 @@ fn unreadable() -> Vec<String> {
         reserved("Number", "twelve"),
         format!("[1,{}]", reserved("RawValue", "{")),
         r#"{"$serde_json::private::Number":12}"#.to_string(),
+        r#"[{"a":[{"$\u0073erde_json\u003a:private::x"
+            :"[1]"}]}]"#
+            .to_string(),
         bomb,
     ];
     if !KEEPS_DIGITS {
@@ -166,6 +169,9 @@ fn whatever_serde_json_reads_is_read_the_same() {
         r#"{"a":"b","a":"c"}"#,
         r#"{"a":"b","a":"b"}"#,
         r#"{"foo\u0000bar": 42}"#,
+        r#"{"$serde_json":1,"a":"$5","$":":"}"#,
+        r#"{"a$serde_json::private::RawValue":1}"#,
+        r#"{"\\u0024serde_json::private::RawValue":1}"#,
         r#"{"\ud83d\ude39":{"title":"\u041f\u043e\u043b"}}"#,
         r#"{ "min": -1.0e+28, "max": 1.0e+28 }"#,
         "{\n\"a\": \"b\"\n}",
@@ -243,10 +249,10 @@ fn what_is_not_json_is_never_a_success() {
 
 #[test]
 fn half_a_surrogate_pair_is_replaced_wherever_it_stands() {
-    let text = r#"{"errorCode":0,"\ud83dx":"\ud83d","a":{"\udc00":["\ud83d\ud83d\ude39\udc00","\\ud83d"]},"\\ud83d":"\u00e9"}"#;
+    let text = r#"{"errorCode":0,"\ud83dx":"\ud83d","a":{"\udc00":["\ud83d\ud83d\ude39\udc00","\\ud83d","\ud83d\n\ud83d\u0041\\\ud83d"]},"\\ud83d":"\u00e9"}"#;
     let expected = json!({
         "errorCode": 0, "\u{fffd}x": "\u{fffd}", "\\ud83d": "é",
-        "a": {"\u{fffd}": ["\u{fffd}😹\u{fffd}", "\\ud83d"]},
+        "a": {"\u{fffd}": ["\u{fffd}😹\u{fffd}", "\\ud83d", "\u{fffd}\n\u{fffd}A\\\u{fffd}"]},
     });
     let response = read(text);
     assert_eq!(Value::from(response.get_data().clone()), expected);

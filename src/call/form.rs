@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::encoding::percent::{Out, Percent, encoded_length, text};
-use crate::encoding::python_json::{write_json, write_number};
+use crate::encoding::{Percent, ascii, encoded_length, percent_encode, write_json, write_number};
 
 use super::Call;
 use super::Credentials;
@@ -87,28 +86,28 @@ impl Form {
                 signature_at = Some(out.len());
             }
             if !out.is_empty() {
-                out.put(b"&");
+                out.push(b'&');
             }
-            Percent(&mut out).put(name.as_bytes());
-            out.put(b"=");
+            percent_encode(name.as_bytes(), &mut out);
+            out.push(b'=');
             write_value(value, &mut out);
         }
         Form {
             signature_at: signature_at.unwrap_or(out.len()),
-            text: text(out),
+            text: ascii(out),
         }
     }
 
     /// The form with its signature.
     pub(crate) fn signed(mut self, signature: &str) -> String {
         let mut pair = format!("{SIGNATURE}=").into_bytes();
-        Percent(&mut pair).put(signature.as_bytes());
+        percent_encode(signature.as_bytes(), &mut pair);
         if self.signature_at > 0 {
             pair.insert(0, b'&');
         } else if !self.text.is_empty() {
             pair.push(b'&');
         }
-        self.text.insert_str(self.signature_at, &text(pair));
+        self.text.insert_str(self.signature_at, &ascii(pair));
         self.text
     }
 }
@@ -118,10 +117,11 @@ impl Form {
 pub(crate) fn write_value(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Null => {}
-        Value::Bool(true) => out.put(b"True"),
-        Value::Bool(false) => out.put(b"False"),
-        Value::Number(number) => write_number(&number.to_string(), &mut Percent(out)),
-        Value::String(text) => Percent(out).put(text.as_bytes()),
+        Value::Bool(true) => out.extend_from_slice(b"True"),
+        Value::Bool(false) => out.extend_from_slice(b"False"),
+        // Cannot fail: a `Vec` takes everything.
+        Value::Number(number) => drop(write_number(&number.to_string(), &mut Percent(out))),
+        Value::String(text) => percent_encode(text.as_bytes(), out),
         Value::Array(_) | Value::Object(_) => write_json(value, &mut Percent(out)),
     }
 }

@@ -148,18 +148,13 @@ impl Call {
         self.is_signed() || matches!(self.credentials, Credentials::PrivateKey(_))
     }
 
-    /// Whether the API key may be an access or a session token, and is not shown.
-    pub(crate) fn may_have_token(&self) -> bool {
+    /// Whether the API key goes as an access or a session token, and is not shown.
+    pub(crate) fn has_token(&self) -> bool {
         match self.credentials {
-            Credentials::Keys => !self.is_signed(),
+            Credentials::Keys => !self.is_signed() && self.client_cert.is_none(),
             Credentials::Session => true,
             Credentials::PrivateKey(_) | Credentials::Anonymous => false,
         }
-    }
-
-    /// Whether the API key goes as an access or a session token.
-    pub(crate) fn has_token(&self) -> bool {
-        self.may_have_token() && (self.is_signed() || self.client_cert.is_none())
     }
 
     /// An unsigned request would show its credentials to anyone on the wire.
@@ -231,7 +226,7 @@ mod tests {
     use super::form::{SDK, Stamp, write_value};
     use super::target::Target;
     use super::*;
-    use crate::encoding::percent::text as ascii;
+    use crate::encoding::ascii;
     use crate::sig_utils::calc_signature;
 
     /// Every whole request that GSSDK.py recorded: URL, base string and body,

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::crypto::hmac::Signer;
-use crate::encoding::percent::{Out, Percent, text};
+use crate::encoding::{percent_encode, percent_encoded};
 use crate::error::GSException;
 use crate::sig_utils;
 
@@ -20,21 +20,15 @@ pub(crate) fn beginning(
     is_secure_connection: bool,
 ) -> Result<String, GSException> {
     let url = normalize(url, is_secure_connection)?;
-    let mut out = http_method.to_uppercase().into_bytes();
-    out.put(b"&");
-    Percent(&mut out).put(url.as_bytes());
-    out.put(b"&");
-    Ok(text(out))
+    let url = percent_encoded(&url);
+    Ok(format!("{}&{url}&", http_method.to_uppercase()))
 }
 
 /// The base string: its beginning, then the form, encoded once more.
 ///
 /// * `form`: without `sig`.
 pub(crate) fn base_string(beginning: &str, form: &str) -> String {
-    let mut out = Vec::with_capacity(beginning.len() + form.len() * 3 / 2 + 16);
-    out.put(beginning.as_bytes());
-    Percent(&mut out).put(form.as_bytes());
-    text(out)
+    beginning.to_string() + &percent_encoded(form)
 }
 
 /// An HMAC that has been given its key and the beginning of the base string.
@@ -55,7 +49,7 @@ pub(crate) fn sign(mut signer: Signer, form: &str) -> String {
     let mut encoded = Vec::with_capacity(form.len().min(PIECE) * 3);
     for piece in form.as_bytes().chunks(PIECE) {
         encoded.clear();
-        Percent(&mut encoded).put(piece);
+        percent_encode(piece, &mut encoded);
         signer.update(&encoded);
     }
     signer.sign()

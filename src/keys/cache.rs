@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::Keys;
 use crate::error::GSException;
 use crate::error_codes::REQUEST_TIMEOUT;
-use crate::outcome::Outcome;
+use crate::response::Outcome;
 use crate::sync::{LruMap, Moment, between, lock};
 
 /// How long a caller waits for keys, whether it fetches them or waits for another fetch.

@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use crate::crypto::provider::RsaPublicKey;
 use crate::error::GSException;
 use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
-use crate::outcome::Outcome;
 use crate::reading::fields;
 use crate::reading::json::parse_object;
+use crate::response::Outcome;
 
 /// The keys of a site that are for RS256.
 pub(crate) struct Keys(Vec<Key>);

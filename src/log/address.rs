@@ -52,30 +52,25 @@ pub(crate) fn address(text: &str) -> String {
 /// Host and port of a proxy; `***` if they are not plain.
 pub(crate) fn host_and_port(text: &str) -> String {
     let address = address(text);
-    match address.split_once("://") {
-        Some((_, host)) => host.into(),
-        None => address,
-    }
+    let (_, host) = address.split_once("://").unwrap_or(("", &address));
+    host.into()
 }
 
 /// Scheme, host and path of a redirect's target, the path as far as it is plain; never user,
 /// query or fragment.
 pub(crate) fn location(text: &str) -> String {
-    let scheme = text.find("://").filter(|_| !text.starts_with('/'));
-    let start = scheme.map_or(0, |at| at + "://".len());
-    let end = text
-        .get(start..)
-        .and_then(|rest| rest.find(['/', '?', '#', '\\']));
-    let (origin, path) = text
-        .split_at_checked(end.map_or(text.len(), |end| start + end))
-        .unwrap_or_default();
-    let is_relative = origin.is_empty() && path.starts_with('/') && !path.starts_with("//");
-    let origin = address(origin);
-    if !is_relative && (start == 0 || origin == MASK) {
-        return MASK.into();
-    }
     let is_path = |c: &char| is_plain(*c) || matches!(c, '/' | '~');
-    origin + &path.chars().take_while(is_path).collect::<String>()
+    let plain = |path: &str| path.chars().take_while(is_path).collect::<String>();
+    if text.starts_with('/') && !text.starts_with("//") {
+        return plain(text);
+    }
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (host, path) = rest.split_at(end);
+    match address(&format!("{scheme}://{host}")) {
+        origin if origin == MASK => origin,
+        origin => origin + &plain(path),
+    }
 }
 
 #[cfg(test)]

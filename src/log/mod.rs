@@ -18,13 +18,11 @@
 pub(crate) mod address;
 pub(crate) mod secrets;
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::encoding::percent::text;
-use crate::encoding::python_json::write_json;
+use crate::encoding;
 use crate::reading::{Kind, Reply};
 use secrets::{MASK, Secrets};
 
@@ -91,122 +89,87 @@ fn is_printable(c: char) -> bool {
 }
 
 /// The caller's parameters and the two that Python adds before it logs them.
-fn logged_params(params: &Map<String, Value>) -> Vec<(&str, Cow<'_, Value>)> {
-    let own = [("format", "json"), ("httpStatusCodes", "false")].into_iter();
-    let own = own.filter(|(name, _)| !params.contains_key(*name));
-    let own = own.map(|(name, value)| (name, Cow::Owned(value.into())));
-    let callers = params.iter().map(|(k, v)| (k.as_str(), Cow::Borrowed(v)));
-    callers.chain(own).collect()
+fn logged_params(params: &Map<String, Value>) -> Map<String, Value> {
+    let mut params = params.clone();
+    for (name, value) in [("format", "json"), ("httpStatusCodes", "false")] {
+        params.entry(name).or_insert_with(|| value.into());
+    }
+    params
 }
 
 /// The names of parameters, with the values that are shown.
 pub(crate) fn shown_params(params: &Map<String, Value>, secrets: &Secrets) -> String {
-    let all = logged_params(params);
-    let fields = all.iter().map(|(name, value)| (*name, &**value));
-    object(
-        fields,
-        all.len(),
-        |name| SHOWN_PARAMS.contains(&name),
-        secrets,
-    )
+    let is_shown = |name: &str| SHOWN_PARAMS.contains(&name);
+    object(&logged_params(params), is_shown, secrets)
 }
 
 /// The whole parameters, as Python logs them.
 pub(crate) fn all_params(params: &Map<String, Value>) -> String {
-    let all = logged_params(params).into_iter();
-    let all = all.map(|(name, value)| (name.to_string(), value.into_owned()));
-    let mut json = Vec::new();
-    write_json(&all.collect(), &mut json);
-    text(json)
+    encoding::json(&logged_params(params).into())
 }
 
-/// The object that is shown of a reply: the names of the fields of its JSON, with the values
-/// that are shown. `None` for all but JSON.
-pub(crate) fn shown_data(reply: &Reply, secrets: &Secrets) -> Option<String> {
-    let fields = reply
-        .data
-        .iter()
-        .map(|(name, value)| (name.as_str(), value));
+/// What is shown of the data of a reply: names, and the values of an allow list.
+pub(crate) fn shown_data(reply: &Reply, secrets: &Secrets) -> String {
     let is_shown = |name: &str| SHOWN_FIELDS.contains(&name);
-    let shown = || object(fields, reply.data.len(), is_shown, secrets);
-    (reply.kind == Kind::Json).then(shown)
+    object(&reply.data, is_shown, secrets)
 }
 
 /// The value of `responseText`.
 pub(crate) fn shown_text(reply: &Reply, secrets: &Secrets) -> String {
-    if let Some(shown) = shown_data(reply, secrets) {
-        return shown;
-    }
-    if reply.kind == Kind::Own && reply.text.starts_with('{') {
-        let fields = [
-            ("errorCode", reply.code.into()),
-            ("errorMessage", (*reply.message).into()),
-        ];
-        let fields = fields
-            .iter()
-            .map(|(name, value): &(_, Value)| (*name, value));
-        return object(fields, 2, |_| true, secrets);
-    }
-    let size = format!("{} bytes", reply.text.len());
-    if reply.text.is_empty() {
-        String::new()
-    } else {
-        size
+    match reply.kind {
+        Kind::Json => shown_data(reply, secrets),
+        Kind::Own if reply.text.starts_with('{') => {
+            let message = Value::from(&*reply.message);
+            let fields = [("errorCode", reply.code.into()), ("errorMessage", message)];
+            let fields = fields.map(|(name, value)| (name.to_string(), value));
+            object(&Map::from_iter(fields), |_| true, secrets)
+        }
+        _ if reply.text.is_empty() => String::new(),
+        _ => format!("{} bytes", reply.text.len()),
     }
 }
 
 /// A JSON object: its first names and how many more there are, each value `***` unless it is
 /// shown.
-fn object<'v>(
-    fields: impl Iterator<Item = (&'v str, &'v Value)>,
-    count: usize,
+fn object(
+    fields: &Map<String, Value>,
     is_shown: impl Fn(&str) -> bool,
     secrets: &Secrets,
 ) -> String {
-    let fields = fields.map(|(name, value)| {
+    let parts = fields.iter().map(|(name, value)| {
         let shown = is_shown(name).then(|| json(value, secrets));
         let shown = shown.unwrap_or_else(|| quoted(MASK));
         format!("{}: {shown}", quoted(&secrets.text(name)))
     });
-    let more = |count| format!(r#""...": "{count} more""#);
-    format!("{{{}}}", first(fields, count, more))
+    let parts = first(parts, |more| format!(r#""...": "{more} more""#));
+    format!("{{{parts}}}")
 }
 
 /// A value that is shown, as JSON.
 fn json(value: &Value, secrets: &Secrets) -> String {
     match value {
         Value::String(text) => quoted(&secrets.text(text)),
+        Value::Object(fields) => object(fields, |_| true, secrets),
         Value::Array(items) => {
-            let shown = items.iter().map(|item| json(item, secrets));
-            let more = |count| format!(r#""{count} more""#);
-            format!("[{}]", first(shown, items.len(), more))
+            let parts = items.iter().map(|item| json(item, secrets));
+            let parts = first(parts, |more| format!(r#""{more} more""#));
+            format!("[{parts}]")
         }
-        Value::Object(fields) => {
-            let all = fields.iter().map(|(name, value)| (name.as_str(), value));
-            object(all, fields.len(), |_| true, secrets)
-        }
-        Value::Number(_) | Value::Bool(_) | Value::Null => {
-            let text = value.to_string();
-            let shown = secrets.text(&text);
-            if shown == text { text } else { quoted(&shown) }
-        }
+        Value::Number(_) | Value::Bool(_) | Value::Null => value.to_string(),
     }
 }
 
 /// The first parts of an array or object, and how many more there are.
-fn first(
-    parts: impl Iterator<Item = String>,
-    count: usize,
-    more: impl Fn(usize) -> String,
-) -> String {
-    let mut parts: Vec<String> = parts.take(MOST).collect();
-    parts.extend((count > MOST).then(|| more(count - MOST)));
+fn first(parts: impl ExactSizeIterator<Item = String>, say: fn(usize) -> String) -> String {
+    let more = parts.len().saturating_sub(MOST);
+    let more = (more > 0).then(|| say(more));
+    let parts: Vec<String> = parts.take(MOST).chain(more).collect();
     parts.join(", ")
 }
 
 /// A text as JSON writes it; what is not printable is escaped.
 fn quoted(text: &str) -> String {
-    let mut json = String::with_capacity(text.len() + 2);
+    let mut json = String::new();
     for c in Value::from(text).to_string().chars() {
         if is_printable(c) {
             json.push(c);
@@ -257,21 +220,17 @@ pub(crate) fn transmitted(method: &str, host: &str, took: Duration, reply: &Repl
         let why = reply.failure;
         return ::log::debug!("{method} at {host}: {milliseconds} ms, failed: {why}");
     };
+    let call_id = reply.data.get("callId").and_then(Value::as_str);
     ::log::debug!(
         "{method} at {host}: {milliseconds} ms, HTTP {status}, errorCode {}, callId {}, {} bytes, \
          {} connection",
         reply.code,
-        call_id(reply).unwrap_or("unknown"),
+        call_id
+            .filter(|id| id.len() <= 64)
+            .map_or("unknown", address::name),
         reply.text.len(),
         if reply.reused { "reused" } else { "new" },
     );
-}
-
-/// The call id, if it looks like one.
-fn call_id(reply: &Reply) -> Option<&str> {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    let id = reply.data.get("callId")?.as_str()?;
-    ((1..=64).contains(&id.len()) && id.bytes().all(is_part)).then_some(id)
 }
 
 #[cfg(test)]

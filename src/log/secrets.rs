@@ -1,8 +1,9 @@
 //! The secrets of a request, which an answer or an error may repeat.
 
+use std::cmp::Reverse;
 use std::iter;
 
-use crate::encoding::percent::{Out, Percent, text};
+use crate::encoding::percent_encoded;
 
 /// What is shown in place of a value.
 pub(crate) const MASK: &str = "***";
@@ -28,14 +29,11 @@ pub(crate) struct Secrets(Vec<String>);
 impl Secrets {
     /// * `secrets`: each is searched for as it is and percent-encoded.
     pub(crate) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
-        let mut forms = Vec::new();
-        for secret in secrets {
-            if secret.chars().nth(SHORTEST - 1).is_some() {
-                forms.extend([percent_encoded(&secret), secret]);
-            }
-        }
-        forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        forms.dedup();
+        let secrets = secrets.into_iter();
+        let secrets = secrets.filter(|secret| secret.chars().count() >= SHORTEST);
+        let forms = secrets.flat_map(|secret| [percent_encoded(&secret), secret]);
+        let mut forms: Vec<String> = forms.collect();
+        forms.sort_by_key(|form| Reverse(form.len()));
         Secrets(forms)
     }
 
@@ -43,22 +41,15 @@ impl Secrets {
     /// than is shown, and a secret across the place where it is cut is still found.
     pub(crate) fn hide<'t>(&'t self, text: &'t str) -> impl Iterator<Item = char> + 't {
         let mut rest = text;
-        let mut mask = "".chars();
-        iter::from_fn(move || {
-            if let Some(c) = mask.next() {
-                return Some(c);
-            }
-            let mut forms = self.0.iter();
-            if let Some(after) = forms.find_map(|form| rest.strip_prefix(form.as_str())) {
-                rest = after;
-                mask = MASK.chars();
-                return mask.next();
-            }
-            let mut chars = rest.chars();
-            let c = chars.next();
-            rest = chars.as_str();
-            c
-        })
+        let pieces = iter::from_fn(move || {
+            let form = self.0.iter().find(|form| rest.starts_with(form.as_str()));
+            let length = form.map(String::len);
+            let length = length.or_else(|| rest.chars().next().map(char::len_utf8))?;
+            let (piece, after) = rest.split_at_checked(length)?;
+            rest = after;
+            Some(form.map_or(piece, |_| MASK))
+        });
+        pieces.flat_map(str::chars)
     }
 
     /// A text as it is shown: without the secrets, and no longer than [`LONGEST`].
@@ -68,15 +59,8 @@ impl Secrets {
 
     /// A whole text without the secrets.
     pub(crate) fn whole_text(&self, text: &str) -> String {
-        let replace = |shown: String, form: &String| shown.replace(form.as_str(), MASK);
-        self.0.iter().fold(text.to_string(), replace)
+        self.hide(text).collect()
     }
-}
-
-pub(crate) fn percent_encoded(secret: &str) -> String {
-    let mut encoded = Vec::new();
-    Percent(&mut encoded).put(secret.as_bytes());
-    text(encoded)
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
-//! The fields of a JSON object as they stand in its text: nothing of them becomes a map.
+//! The fields of a JSON object, and the rows of an array, as they stand in the text: nothing
+//! of them becomes a map.
 
 use std::fmt;
+use std::ops::Range;
 
-use serde_core::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_core::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Calls a function with the name and the JSON of each field of an object.
@@ -34,6 +36,25 @@ pub(crate) fn pick<'a, const N: usize>(
     (!is_twice).then_some(values)
 }
 
+/// The JSON of the next item of an array; `None` after the last.
+///
+/// * `rest`: where in the text the items are that have not been taken; at first the whole
+///   array, with its brackets.
+pub(crate) fn next_item<'t>(text: &'t str, rest: &mut Range<usize>) -> Option<&'t str> {
+    // A bracket or a comma precedes each item.
+    let item = text.get(rest.start + 1..rest.end)?.trim_start();
+    let start = rest.end - item.len();
+    let mut items = serde_json::Deserializer::from_str(item).into_iter::<&RawValue>();
+    let Some(Ok(raw)) = items.next() else {
+        *rest = rest.end..rest.end;
+        return None;
+    };
+    let after = start + items.byte_offset();
+    let gap = text.get(after..rest.end)?.find([',', ']'])?;
+    rest.start = after + gap;
+    Some(raw.get())
+}
+
 /// The string that a JSON text encodes, if it is a string.
 pub(crate) fn unquote(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
@@ -50,6 +71,33 @@ fn text(json: &[u8]) -> Option<&str> {
 /// The text without a byte order mark and surrounding white space.
 pub(crate) fn trimmed(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text).trim()
+}
+
+/// The text in which `\uD800` to `\uDFFF` escapes that are not part of a pair are U+FFFD;
+/// `None` when there are none.
+pub(super) fn mended(json: &str) -> Option<String> {
+    let unit = |text: &str, at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut mended = String::new();
+    let mut rest = json;
+    let mut found = false;
+    while let Some((before, escape)) = rest.find('\\').and_then(|at| rest.split_at_checked(at)) {
+        mended.push_str(before);
+        let (length, is_half) = match (unit(escape, 0), unit(escape, 6)) {
+            (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => (12, false),
+            (Some(0xd800..0xe000), _) => (6, true),
+            // The character after a backslash does not begin another escape.
+            _ => (2, false),
+        };
+        let (escape, after) = escape.split_at_checked(length)?;
+        mended.push_str(if is_half { "\\ufffd" } else { escape });
+        found |= is_half;
+        rest = after;
+    }
+    mended.push_str(rest);
+    found.then_some(mended)
 }
 
 struct Each<F>(F);
@@ -70,80 +118,14 @@ impl<'de, F: FnMut(String, &'de str)> Visitor<'de> for Each<F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<(), A::Error> {
-        while let Some(Name(name)) = fields.next_key()? {
-            (self.0)(name, fields.next_value::<&RawValue>()?.get());
+        while let Some((name, json)) = fields.next_entry::<&RawValue, &RawValue>()? {
+            let name = name.get();
+            let name = unquote(name).or_else(|| unquote(&mended(name)?));
+            (self.0)(
+                name.ok_or_else(|| A::Error::custom("a name is no text"))?,
+                json.get(),
+            );
         }
         Ok(())
-    }
-}
-
-/// The name of a field, in which half a surrogate pair is U+FFFD.
-struct Name(String);
-
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
-
-        impl Visitor<'_> for Bytes {
-            type Value = Name;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a name")
-            }
-
-            /// UTF-8, in which half a surrogate pair is encoded like any other character.
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Name, E> {
-                let mut name = String::with_capacity(bytes.len());
-                for chunk in bytes.utf8_chunks() {
-                    name.push_str(chunk.valid());
-                    // The first of its three bytes; each is a chunk.
-                    if chunk.invalid() == [0xed] {
-                        name.push(char::REPLACEMENT_CHARACTER);
-                    }
-                }
-                Ok(Name(name))
-            }
-        }
-
-        deserializer.deserialize_bytes(Bytes)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_picked_whatever_surrounds_them() {
-        let pick = |json: &'static str| pick(json.as_bytes(), ["a", "b"]);
-        for (json, values) in [
-            ("{}", [None, None]),
-            ("\u{feff} {\"b\" : 1 }\n", [None, Some("1")]),
-            (r#"{"\u0061":"x\"","c":{"b":2}}"#, [Some(r#""x\"""#), None]),
-            (
-                r#"{"c":1e999,"c":["\ud83d"],"\ud83d":1,"a":null}"#,
-                [Some("null"), None],
-            ),
-        ] {
-            assert_eq!(pick(json), Some(values), "{json}");
-            assert!(is_json(json.as_bytes()));
-        }
-        for json in [r#"{"a":1,"a":1}"#, r#"{"b":1,"\u0062":1}"#, "[]", "1"] {
-            assert_eq!(pick(json), None, "{json}");
-            assert!(is_json(json.as_bytes()));
-        }
-        for json in [
-            "",
-            "{",
-            "{\"a\":\"\t\"}",
-            "{\"c\":\"\t\"}",
-            "{}{}",
-            "{} x",
-            "[x]",
-        ] {
-            assert_eq!(pick(json), None, "{json}");
-            assert!(!is_json(json.as_bytes()), "{json}");
-        }
-        assert!(!is_json(b"\"\xff\""));
     }
 }

@@ -10,7 +10,6 @@
 
 pub(crate) mod fields;
 pub(crate) mod json;
-pub(crate) mod rows;
 mod xml;
 
 use std::borrow::Cow;
@@ -76,7 +75,7 @@ impl Reply {
 
     /// Reads a page of a search. Of a successful one, the rows are parsed later, one by one.
     pub(crate) fn read_page(text: String) -> Self {
-        match rows::find(&text).filter(|_| excess(&text).is_none()) {
+        match page(&text) {
             None => Self::read(text),
             Some((data, rows)) => Reply {
                 rows: Some(rows),
@@ -109,7 +108,10 @@ impl Reply {
     /// A text among the fields of an answer, in JSON or XML.
     pub(crate) fn field(&self, name: &str) -> Option<Cow<'_, str>> {
         match self.kind {
-            Kind::Xml => xml::child(json::trimmed(&self.text), name).map(Cow::Owned),
+            Kind::Xml => {
+                let [text] = xml::texts(json::trimmed(&self.text), [name]).ok()?;
+                text.map(Cow::Owned)
+            }
             _ => self.data.get(name)?.as_str().map(Cow::Borrowed),
         }
     }
@@ -201,6 +203,35 @@ fn read(text: &str) -> Reply {
     }
 }
 
+/// The fields of a successful page of results that a search needs, and the range of the array
+/// `"results": […]` in its text. Nothing else is read: a page may have millions of fields.
+fn page(text: &str) -> Option<(Map<String, Value>, Range<usize>)> {
+    if excess(text).is_some() {
+        return None;
+    }
+    let names = ["results", "errorCode", "totalCount", "nextCursorId"];
+    let values = fields::pick(text.as_bytes(), names)?;
+    let [rows, ..] = values;
+    let rows = rows.filter(|rows| rows.starts_with('['))?;
+    let mut data = Map::new();
+    for (name, json) in names.into_iter().zip(values).skip(1) {
+        let Some(json) = json else { continue };
+        // A cursor that is a number becomes text, digit by digit: a float may lose some.
+        let digits = json.strip_prefix('-').unwrap_or(json);
+        let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let value = if is_integer && name == "nextCursorId" {
+            json.into()
+        } else {
+            json::row(json).ok()?
+        };
+        data.insert(name.into(), value);
+    }
+    // Both are parts of the same text.
+    let start = rows.as_ptr().addr() - text.as_ptr().addr();
+    let is_success = data.get("errorCode").and_then(Value::as_i64) == Some(0);
+    is_success.then_some((data, start..start + rows.len()))
+}
+
 /// What a text has too much of.
 fn excess(text: &str) -> Option<String> {
     if text.len() > MAX_SIZE {
@@ -243,5 +274,53 @@ fn failure(message: String) -> Reply {
         code: NETWORK_OR_PROTOCOL_FAILURE,
         message,
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(text: &str) -> Option<Vec<&str>> {
+        let (_, mut rest) = page(text)?;
+        Some(std::iter::from_fn(|| fields::next_item(text, &mut rest)).collect())
+    }
+
+    #[test]
+    fn rows_are_found_whatever_surrounds_them() {
+        for (text, expected) in [
+            (r#"{"errorCode":0,"results":[]}"#, &[][..]),
+            (
+                "\u{feff} {\"a\":[1,{}],\"errorCode\":0,\"r\\u0065sults\" : [ 1 ] }\n",
+                &["1"],
+            ),
+            (
+                r#"{"errorCode":0,"x":"\ud83d","\ud83d":1,
+                    "results": [ {"a": "],["} , [2,[3]] ,"x,]" , null, -1500.0 ,"\ud83d"], "z": [9]}"#,
+                &[
+                    r#"{"a": "],["}"#,
+                    "[2,[3]]",
+                    r#""x,]""#,
+                    "null",
+                    "-1500.0",
+                    r#""\ud83d""#,
+                ],
+            ),
+        ] {
+            assert_eq!(rows(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "[]",
+            r#"{"results":[1]}"#,
+            r#"{"errorCode":7,"results":[1]}"#,
+            r#"{"errorCode":0,"a":{"results":[1]}}"#,
+            r#"{"errorCode":0,"results":{}}"#,
+            r#"{"errorCode":0,"results":[1],"results":[2]}"#,
+            r#"{"errorCode":0,"results":[1,]}"#,
+            r#"{"errorCode":0,"results":[1"#,
+        ] {
+            assert_eq!(rows(text), None, "{text}");
+        }
     }
 }

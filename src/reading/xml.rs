@@ -1,7 +1,7 @@
 //! Reads Gigya's XML, and writes it for errors of the SDK.
 
 use quick_xml::Reader;
-use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::escape::{partial_escape, resolve_predefined_entity};
 use quick_xml::events::Event;
 
 /// What is wrong with a web page.
@@ -9,86 +9,76 @@ pub(super) const HTML: &str = "it is an HTML page";
 
 const BROKEN: &str = "its XML is cut short or broken";
 
-/// Gigya's XML: the first `<errorCode>` and the first `<errorMessage>` that are
-/// children of the root; nothing else of it is kept. A document cut short or broken
-/// is not a success.
+/// Code and message of Gigya's XML; nothing else of it is kept. A document cut short or
+/// broken is not a success.
 ///
 /// # Errors
 /// Why it is not an answer.
 pub(super) fn read(body: &str) -> Result<(i64, String), &'static str> {
     let [code, message] = texts(body, ["errorCode", "errorMessage"])?;
     let code = code.and_then(|code| code.trim().parse().ok());
-    Ok((
-        code.ok_or("it is XML without a usable errorCode")?,
-        message.unwrap_or_default(),
-    ))
+    let code = code.ok_or("it is XML without a usable errorCode")?;
+    Ok((code, message.unwrap_or_default()))
 }
 
-/// The text of the first child of the root of this name.
-pub(super) fn child(body: &str, name: &str) -> Option<String> {
-    let [text] = texts(body, [name]).ok()?;
-    text
-}
-
-/// The texts of the first children of these names.
-fn texts<const N: usize>(
+/// The texts of the root's first children of these names.
+///
+/// # Errors
+/// Why it is not a whole document.
+pub(super) fn texts<const N: usize>(
     body: &str,
     names: [&str; N],
 ) -> Result<[Option<String>; N], &'static str> {
+    let is_html = |name: &[u8]| name.to_ascii_lowercase().starts_with(b"html");
     let mut reader = Reader::from_str(body);
     reader.config_mut().expand_empty_elements = true;
-    let mut texts: [Option<String>; N] = [const { None }; N];
-    // Which of the texts is being read.
-    let mut open = None;
-    let (mut depth, mut closed) = (0, false);
+    let mut texts = [const { None }; N];
+    let (mut is_open, mut is_closed) = (false, false);
     loop {
-        let event = reader.read_event().map_err(|_| BROKEN)?;
-        let text = open.and_then(|open: usize| texts.get_mut(open)?.as_mut());
-        match (event, text) {
-            (Event::Start(root), _) if depth == 0 => {
-                if root.name().as_ref().eq_ignore_ascii_case(b"html") {
-                    return Err(HTML);
+        match reader.read_event().map_err(|_| BROKEN)? {
+            Event::DocType(name) if is_html(&name) => return Err(HTML),
+            Event::Start(root) if !is_open && is_html(root.name().as_ref()) => return Err(HTML),
+            Event::Start(_) if !is_open && !is_closed => is_open = true,
+            Event::Start(child) if is_open => {
+                let is_it = |name: &str| name.as_bytes() == child.name().as_ref();
+                let mut slots = names.iter().zip(&mut texts);
+                match slots.find(|(name, text)| is_it(name) && text.is_none()) {
+                    Some((_, slot)) => *slot = Some(text(&mut reader)?),
+                    None => reader
+                        .read_to_end(child.name())
+                        .map(drop)
+                        .map_err(|_| BROKEN)?,
                 }
-                if closed {
-                    return Err(BROKEN);
-                }
-                depth = 1;
             }
-            (Event::Start(tag), text) => {
-                if let Some(text) = text.filter(|_| depth == 2) {
-                    text.push('<'); // text that contains an element is not a number
-                }
-                if depth == 1 {
-                    let tag = tag.name();
-                    let kept = names
-                        .iter()
-                        .position(|name| name.as_bytes() == tag.as_ref());
-                    open = kept.filter(|kept| texts.get(*kept) == Some(&None));
-                    if let Some(text) = open.and_then(|open| texts.get_mut(open)) {
-                        *text = Some(String::new());
-                    }
-                }
+            Event::End(_) => (is_open, is_closed) = (false, true),
+            Event::Eof if is_closed => return Ok(texts),
+            // Beside the root there are comments, instructions and blanks.
+            Event::Text(text) if !is_open && !text.trim_ascii().is_empty() => return Err(BROKEN),
+            Event::CData(_) | Event::GeneralRef(_) if !is_open => return Err(BROKEN),
+            Event::Start(_) | Event::Eof => return Err(BROKEN),
+            _ => {}
+        }
+    }
+}
+
+/// The text of the element that has begun. Each element in it is a `<`, so that what
+/// contains one is no number.
+fn text(reader: &mut Reader<&[u8]>) -> Result<String, &'static str> {
+    let (mut text, mut depth) = (String::new(), 1);
+    while depth > 0 {
+        match reader.read_event().map_err(|_| BROKEN)? {
+            Event::Start(_) => {
+                text.push('<');
                 depth += 1;
             }
-            (Event::End(_), _) => {
-                depth -= 1;
-                closed = depth == 0;
-                open = open.filter(|_| depth > 1);
-            }
-            (Event::DocType(name), _) if name.to_ascii_lowercase().starts_with(b"html") => {
-                return Err(HTML);
-            }
-            (Event::Text(text), None) if depth == 0 && !text.trim_ascii().is_empty() => {
-                return Err(BROKEN);
-            }
-            (Event::CData(_) | Event::GeneralRef(_), _) if depth == 0 => return Err(BROKEN),
-            (Event::Text(part), Some(text)) if depth == 2 => {
+            Event::End(_) => depth -= 1,
+            Event::Text(part) if depth == 1 => {
                 text.push_str(&part.decode().map_err(|_| BROKEN)?);
             }
-            (Event::CData(part), Some(text)) if depth == 2 => {
+            Event::CData(part) if depth == 1 => {
                 text.push_str(&part.decode().map_err(|_| BROKEN)?);
             }
-            (Event::GeneralRef(entity), Some(text)) if depth == 2 => {
+            Event::GeneralRef(entity) if depth == 1 => {
                 let name = entity.decode().map_err(|_| BROKEN)?;
                 match (entity.resolve_char_ref(), resolve_predefined_entity(&name)) {
                     (Ok(Some(c)), _) => text.push(c),
@@ -96,31 +86,20 @@ fn texts<const N: usize>(
                     _ => text.push_str(&format!("&{name};")),
                 }
             }
-            (Event::Eof, _) if closed => return Ok(texts),
-            (Event::Eof, _) => return Err(BROKEN),
+            Event::Eof => return Err(BROKEN),
             _ => {}
         }
     }
+    Ok(text)
 }
 
 /// The XML that Python builds for its own errors, escaped.
-pub(crate) fn of_error(method: &str, code: i64, message: &str) -> String {
-    let name: String = method
-        .trim_start_matches('/')
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
-        .collect();
-    let mut escaped = String::with_capacity(message.len());
-    for c in message.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            // Not allowed in XML 1.0, not even escaped.
-            c if c.is_control() && !matches!(c, '\t' | '\n' | '\r') => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
+pub(super) fn of_error(method: &str, code: i64, message: &str) -> String {
+    let is_part = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let name: String = method.chars().filter(is_part).collect();
+    // Not allowed in XML 1.0, not even escaped.
+    let is_forbidden = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
+    let message = message.replace(is_forbidden, "\u{fffd}");
     [
         r#"<?xml version="1.0" encoding="utf-8"?>"#,
         &format!(
@@ -129,7 +108,7 @@ pub(crate) fn of_error(method: &str, code: i64, message: &str) -> String {
              xmlns=\"urn:com:gigya:api\">"
         ),
         &format!("<errorCode>{code}</errorCode>"),
-        &format!("<errorMessage>{escaped}</errorMessage>"),
+        &format!("<errorMessage>{}</errorMessage>", partial_escape(message)),
         &format!("</{name}Response>"),
     ]
     .join("\r\n")
@@ -142,60 +121,54 @@ mod tests {
     #[test]
     fn the_first_error_code_that_is_a_child_of_the_root_counts() {
         let code = |body: &str| read(body).ok().map(|(code, _)| code);
-        for (body, expected) in [
-            ("<r><errorCode>7</errorCode></r>", Some(7)),
+        for (inside, expected) in [
+            ("<errorCode>7</errorCode>", Some(7)),
+            ("<errorCode> <!-- x --><![CDATA[7]]> </errorCode>", Some(7)),
+            ("<errorCode>7</errorCode><errorCode>0</errorCode>", Some(7)),
             (
-                "<r><errorCode> <!-- x --><![CDATA[7]]> </errorCode></r> <!-- end -->",
-                Some(7),
-            ),
-            (
-                "<r><errorCode>7</errorCode><errorCode>0</errorCode></r>",
+                "<?x <errorCode>0</errorCode>?><errorCode>7</errorCode>",
                 Some(7),
             ),
             // What looks like a child of the root and is not one.
             (
-                "<r><![CDATA[<errorCode>0</errorCode>]]><errorCode>403003</errorCode></r>",
-                Some(403_003),
-            ),
-            (
-                "<r><!--<errorCode>0</errorCode>--><errorCode>403003</errorCode></r>",
-                Some(403_003),
-            ),
-            (
-                "<r><a><errorCode>0</errorCode></a><errorCode>403003</errorCode></r>",
-                Some(403_003),
-            ),
-            ("<r><a><errorCode>0</errorCode></a></r>", None),
-            ("<r a='<errorCode>0</errorCode>'></r>", None),
-            (
-                "<r><?x <errorCode>0</errorCode>?><errorCode>7</errorCode></r>",
+                "<![CDATA[<errorCode>0</errorCode>]]><errorCode>7</errorCode>",
                 Some(7),
             ),
-            ("<errorCode>0</errorCode>", None),
-            ("<r><errorCode>0<a>7</a></errorCode></r>", None),
-            ("<r><errorCode/></r>", None),
             (
-                "<!DOCTYPE r [<!ENTITY e '0'>]><r><errorCode>&e;</errorCode></r>",
-                None,
+                "<!--<errorCode>0</errorCode>--><errorCode>7</errorCode>",
+                Some(7),
             ),
+            (
+                "<a><errorCode>0</errorCode></a><errorCode>7</errorCode>",
+                Some(7),
+            ),
+            ("<a><errorCode>0</errorCode></a>", None),
+            ("<errorCode>0<a>7</a></errorCode>", None),
+            ("<errorCode/>", None),
+            ("<errorCode>&e;</errorCode>", None),
             // Cut short or broken.
-            ("<r><errorCode>0</errorCode>", None),
-            ("<r><errorCode>0</errorCode></r", None),
-            ("<r><errorCode>0</error></r>", None),
-            ("<r><errorCode>0</errorCode></r><r></r>", None),
-            ("<r><errorCode>0</errorCode></r>more", None),
-            ("<r><errorCode>0</errorCode></r><![CDATA[more]]>", None),
-            ("<r><errorCode>0</errorCode></r>&amp;", None),
-            (
-                "<!-- x --><![CDATA[more]]><r><errorCode>0</errorCode></r>",
-                None,
-            ),
-            (
-                "<r><errorCode>0</errorCode></r><errorCode>7</errorCode>",
-                None,
-            ),
+            ("<errorCode>0</error>", None),
+            ("<errorCode>0</errorCode></r><r>", None),
+            ("<errorCode>0</errorCode></r>", None),
         ] {
-            assert_eq!(code(body), expected, "{body}");
+            let body =
+                format!("<!-- x --> <r a='<errorCode>0</errorCode>'>{inside}</r> <!-- y -->\n");
+            assert_eq!(code(&body), expected, "{body}");
         }
+        let good = "<r><errorCode>0</errorCode></r>";
+        assert_eq!(code(good), Some(0));
+        for (before, after) in [
+            ("", "more"),
+            ("", "<![CDATA[more]]>"),
+            ("", "&amp;"),
+            ("", "<errorCode>7</errorCode>"),
+            ("<![CDATA[more]]>", ""),
+        ] {
+            assert_eq!(code(&format!("{before}{good}{after}")), None);
+        }
+        for end in [1, 4, 10] {
+            assert_eq!(code(&good[..good.len() - end]), None, "cut short");
+        }
+        assert_eq!(code("<errorCode>0</errorCode>"), None);
     }
 }

@@ -19,8 +19,8 @@
 //!   error 500000: 403004 even means that the first one has arrived.
 
 use crate::error_codes::*;
-use crate::outcome::Outcome;
 use crate::reading::Reply;
+use crate::response::Outcome;
 
 /// Refusals that depend on when and where a copy arrives, before it is executed.
 const NOT_EXECUTED_CODES: [i64; 4] = [

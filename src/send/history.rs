@@ -16,14 +16,13 @@ use ureq::http::HeaderValue;
 use crate::call::form::Stamp;
 use crate::call::target::Target;
 use crate::call::{Call, api_domain};
-use crate::encoding::percent::text;
-use crate::encoding::python_json::write_json;
-use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, SUCCESS};
-use crate::log::secrets::{MASK, Secrets, is_secret_name, percent_encoded};
+use crate::encoding::{json, percent_encoded};
+use crate::error_codes::{NETWORK_OR_PROTOCOL_FAILURE, SUCCESS, UNAUTHORIZED_USER};
+use crate::log::secrets::{MASK, Secrets, is_secret_name};
 use crate::log::{self, Came, Log, address};
-use crate::outcome::Outcome;
 use crate::reading::Reply;
 use crate::response;
+use crate::response::Outcome;
 
 use super::clock::ClockId;
 
@@ -77,13 +76,9 @@ impl response::History for History {
         &self.call.api_method
     }
 
-    fn has_param(&self, name: &str) -> bool {
-        let value = self.call.params.get(name);
-        value.is_some_and(|value| !value.is_null())
-    }
-
     fn hint(&self, reply: &Reply, outcome: Outcome) -> Option<String> {
         let call = &self.call;
+        let has = |name| call.params.get(name).is_some_and(|value| !value.is_null());
         let is_network = reply.code == NETWORK_OR_PROTOCOL_FAILURE && call.host_override.is_none();
         let is_refused = reply.is_of_api() && reply.code != SUCCESS;
         match outcome {
@@ -92,6 +87,9 @@ impl response::History for History {
             _ if is_refused && call.has_token() && !call.is_signed() => {
                 Some("no secret key was given, so the API key went as an access token".into())
             }
+            _ if reply.code == UNAUTHORIZED_USER && (has("UID") || has("uid")) => Some(
+                "check the UID: is it complete, and that of an existing user of this site?".into(),
+            ),
             _ => None,
         }
     }
@@ -119,7 +117,7 @@ impl response::History for History {
         };
         let [api_key, user_key, proxy] = [&call.api_key, &call.user_key, &call.proxy]
             .map(|text| text.as_deref().unwrap_or_default());
-        let is_masked = !whole && call.may_have_token() && !api_key.is_empty();
+        let is_masked = !whole && call.has_token() && !api_key.is_empty();
         let mut log = Log::default();
         log.text("apiMethod", address::name(&call.api_method));
         log.text(
@@ -172,18 +170,14 @@ pub(crate) fn secrets_of(call: &Call) -> Secrets {
 }
 
 fn secrets_of_call(call: &Call) -> impl Iterator<Item = String> {
-    let token = call.api_key.clone().filter(|_| call.may_have_token());
+    let token = call.api_key.clone().filter(|_| call.has_token());
     let headers = call.headers.iter().map(|(_, value)| value.clone());
     let params = call.params.iter();
     let params = params.filter(|(name, _)| is_secret_name(name));
     let params = params.filter_map(|(_, value)| match value {
         Value::Null | Value::Bool(_) => None,
         Value::String(text) => Some(text.clone()),
-        value => {
-            let mut json = Vec::new();
-            write_json(value, &mut json);
-            Some(text(json))
-        }
+        value => Some(json(value)),
     });
     let keys = call.secret_key.clone().into_iter().chain(token);
     keys.chain(headers).chain(params)

@@ -452,7 +452,7 @@ type Prepared = (String, Vec<(String, String)>, String);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Outcome;
+    use crate::response::Outcome;
     use serde_json::Value;
     use std::io::{Read, Write};
     use std::net::TcpListener;

@@ -11,7 +11,7 @@ use std::path::Path;
 /// Files and folders of `src/`, from the bottom up: each imports from its own row and from
 /// those below.
 const LAYERS: &[&[&str]] = &[
-    &["error_codes", "outcome", "encoding", "sync"],
+    &["error_codes", "encoding", "sync"],
     &["arguments", "crypto", "pem", "reading"],
     &["log"],
     &["response"],
