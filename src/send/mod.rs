@@ -49,7 +49,7 @@ use crate::pem::Pem;
 use crate::reading::Reply;
 use crate::response::GSResponse;
 use crate::sync::{LruMap, PerProcess};
-use crate::transport::{Limits, Route, Settings, Transport, TransportError, TrustId};
+use crate::transport::{Limits, Transport, TransportError, TrustId};
 use attempts::{Attempts, Transmission};
 use clock::{ClockId, Clocks};
 pub(crate) use history::secrets_of;
@@ -134,7 +134,7 @@ impl Sender {
     /// # Errors
     /// 400003 when the CA certificates cannot be read.
     pub(crate) fn trust(&self) -> Result<TrustId, GSException> {
-        self.state.transport.trust(self.ca_certs.as_ref())
+        self.state.transport.trust.id(self.ca_certs.as_ref())
     }
 
     fn ca_certs_of<'a>(&'a self, call: &'a Call) -> Option<&'a Pem> {
@@ -142,7 +142,7 @@ impl Sender {
     }
 
     fn trust_of(&self, call: &Call) -> Option<TrustId> {
-        self.state.transport.trust(self.ca_certs_of(call)).ok()
+        self.state.transport.trust.id(self.ca_certs_of(call)).ok()
     }
 
     /// The data center that serves a call, if it has been learned.
@@ -218,7 +218,7 @@ impl Sender {
         progress.attempts.begin();
         let domain = progress.domain.as_deref();
         let target = Target::of(call, domain.unwrap_or(call.api_domain()))?;
-        let route = self.route(&target)?;
+        let route = (self.state.transport).route(&target, self.ca_certs_of(call))?;
         let clock = ClockId {
             host: target.host.clone(),
             trust: route.trust,
@@ -359,18 +359,6 @@ impl Sender {
         }
         headers.extend_from_slice(&call.headers);
         Ok((target.url, headers, body))
-    }
-
-    /// The route to a target.
-    fn route(&self, target: &Target) -> Result<Arc<Route>, GSException> {
-        self.state.transport.route(&Settings {
-            https: target.https,
-            host: &target.host,
-            direct: target.direct,
-            ca_certs: self.ca_certs_of(target.call),
-            client_cert: target.call.client_cert.as_ref(),
-            proxy: target.call.proxy.as_deref(),
-        })
     }
 }
 

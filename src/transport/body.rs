@@ -42,15 +42,14 @@ pub(super) fn idle_life(status: StatusCode, headers: &HeaderMap) -> Duration {
         return Duration::ZERO;
     }
     let values = headers.get_all("keep-alive").iter();
-    let values = values.filter_map(|value| value.to_str().ok());
-    let params = values.flat_map(|value| value.split([',', ';']));
+    let params = values.filter_map(|value| value.to_str().ok());
+    let params = params.flat_map(|value| value.split([',', ';']));
     let lives = params.filter_map(|param| {
         let (name, value) = param.split_once('=')?;
-        let value = value.trim().trim_matches('"');
-        let digits = value.split(|c: char| !c.is_ascii_digit()).next()?;
-        let seconds: u64 = digits.parse().ok()?;
         let is_timeout = name.trim().eq_ignore_ascii_case("timeout");
-        is_timeout.then(|| Duration::from_secs(seconds.saturating_sub(1)))
+        let seconds = value.trim_matches([' ', '"']).split('.').next()?;
+        let seconds: u64 = seconds.parse().ok().filter(|_| is_timeout)?;
+        Some(Duration::from_secs(seconds.saturating_sub(1)))
     });
     lives.chain([MAX_IDLE]).min().unwrap_or(MAX_IDLE)
 }
@@ -74,7 +73,10 @@ pub(crate) fn body_text(headers: &HeaderMap, body: Vec<u8>) -> (String, Option<S
         Err(error) => {
             let why = format!("it is not valid UTF-8: {}", error.utf8_error());
             let why = flaw.unwrap_or(why + &unknown_coding(headers));
-            (lossy(error.as_bytes()), Some(why))
+            // Each byte that is no UTF-8 becomes U+FFFD, which is three bytes.
+            let bytes = error.as_bytes();
+            let shown = bytes.get(..MAX_BODY as usize / 3).unwrap_or(bytes);
+            (String::from_utf8_lossy(shown).into_owned(), Some(why))
         }
     }
 }
@@ -133,23 +135,4 @@ pub(super) fn too_large() -> String {
         "it is larger than the {} MB that are read",
         MAX_BODY / 1024 / 1024
     )
-}
-
-/// The text of bytes that are no text, up to 50 MB of it: what is no UTF-8 becomes U+FFFD,
-/// which is three bytes.
-fn lossy(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().saturating_mul(3).min(MAX_BODY as usize));
-    for chunk in bytes.utf8_chunks() {
-        let replaced = if chunk.invalid().is_empty() {
-            ""
-        } else {
-            "\u{fffd}"
-        };
-        if text.len() + chunk.valid().len() + replaced.len() > MAX_BODY as usize {
-            break;
-        }
-        text.push_str(chunk.valid());
-        text.push_str(replaced);
-    }
-    text
 }

@@ -14,6 +14,7 @@ use ureq::http::HeaderValue;
 use crate::call::host::{split_port, without_brackets};
 
 use super::error::{TransportError, describe, is_timeout};
+
 use super::pool::{Connection, buffers};
 use super::proxy::Proxy;
 use super::resolver::Names;
@@ -37,23 +38,37 @@ pub(super) fn dial(
         .and_then(|time| Instant::now().checked_add(time));
     let deadline = connect.map_or(limits.deadline, |at| at.min(limits.deadline));
     let limits = Limits { deadline, ..limits };
+    let before_sending = TransportError::before_sending;
     let (host, port) = split_port(&route.host);
     let port = port.and_then(|port| port.parse().ok());
-    let port = port.unwrap_or(if route.https { 443 } else { 80 });
-    let mut stream: Box<dyn Stream>;
-    if let Some(proxy) = &route.proxy {
-        stream = Box::new(tcp(names, "the proxy ", &proxy.host, proxy.port, limits)?);
-        if let Some(config) = &route.proxy_tls {
-            stream = secure(config, stream, "the proxy ", &proxy.host)?;
+    let port = port.unwrap_or(if route.is_https() { 443 } else { 80 });
+    let (role, first, first_port) = match &route.proxy {
+        Some(proxy) => ("the proxy ", proxy.host.as_str(), proxy.port),
+        None => ("", host, port),
+    };
+    let addresses = names.resolve(first, first_port, limits.deadline);
+    let addresses = addresses.map_err(before_sending(format!("looking up {role}{first}")))?;
+    let what = format!("connecting to {role}{first}:{first_port}");
+    let socket = race(&addresses, limits.deadline).and_then(|stream| {
+        if addresses.len() > 1 {
+            names.prefer(first, first_port, stream.peer_addr()?);
         }
-        if route.https {
-            tunnel(&mut *stream, proxy, user_agent, host, port)?;
-        }
-    } else {
-        stream = Box::new(tcp(names, "", host, port, limits)?);
+        stream.set_nodelay(true).ok(); // only slower without it
+        Socket::new(stream, limits)
+    });
+    let mut stream: Box<dyn Stream> = Box::new(socket.map_err(before_sending(what))?);
+    if let Some(config) = &route.proxy_tls {
+        let what = format!("TLS with the proxy {first}");
+        stream = secure(config, first, stream).map_err(before_sending(what))?;
+    }
+    if let (Some(proxy), true) = (&route.proxy, route.is_https()) {
+        let what = format!("asking the proxy {proxy} for a tunnel to {host}:{port}");
+        let tunnel = tunnel(&mut *stream, proxy, user_agent, host, port);
+        tunnel.map_err(before_sending(what))?;
     }
     if let Some(config) = &route.tls {
-        stream = secure(config, stream, "", host)?;
+        let what = format!("TLS with {host}");
+        stream = secure(config, host, stream).map_err(before_sending(what))?;
     }
     Ok(Connection {
         stream,
@@ -62,43 +77,12 @@ pub(super) fn dial(
     })
 }
 
-fn tcp(
-    names: &Arc<Names>,
-    role: &str,
-    host: &str,
-    port: u16,
-    limits: Limits,
-) -> Result<Socket, TransportError> {
-    let addresses = names
-        .resolve(host, port, limits.deadline)
-        .map_err(|error| {
-            TransportError::before_sending(format_args!("looking up {role}{host} failed"), &error)
-        })?;
-    let connected = race(&addresses, limits.deadline).and_then(|(address, stream)| {
-        if addresses.len() > 1 {
-            names.prefer(host, port, address);
-        }
-        stream.set_nodelay(true).ok(); // only slower without it
-        Socket::new(stream, limits)
-    });
-    connected.map_err(|error| {
-        let what = format!("connecting to {role}{host}:{port} failed");
-        // Where the host is an address, it has been named.
-        let said = error.to_string();
-        let error = match said.strip_prefix(&format!("{host}:{port}: ")) {
-            Some(why) => io::Error::other(why.to_string()),
-            None => error,
-        };
-        TransportError::before_sending(what, &error)
-    })
-}
-
 /// Connects to the address that answers first (RFC 8305, 5): the next one is tried after
 /// [`ATTEMPT_DELAY`], or as soon as all before it have failed, while they go on.
 ///
 /// The last one, if no other is under way, needs no thread. Where there is no thread to be
 /// had, the caller connects, and each address gets a share of the time.
-fn race(addresses: &[SocketAddr], deadline: Instant) -> io::Result<(SocketAddr, TcpStream)> {
+fn race(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
     let left = |until: Instant| until.saturating_duration_since(Instant::now());
     let (report, reports) = channel();
     let mut failures = Vec::new();
@@ -121,7 +105,7 @@ fn race(addresses: &[SocketAddr], deadline: Instant) -> io::Result<(SocketAddr, 
         };
         while failures.len() < tried {
             match reports.recv_timeout(left(until)) {
-                Ok((address, Ok(stream))) => return Ok((address, stream)),
+                Ok((_, Ok(stream))) => return Ok(stream),
                 Ok((address, Err(error))) => failures.push((address, error)),
                 Err(_) => break,
             }
@@ -130,23 +114,21 @@ fn race(addresses: &[SocketAddr], deadline: Instant) -> io::Result<(SocketAddr, 
     if failures.len() < addresses.len() || failures.iter().all(|(_, error)| is_timeout(error)) {
         return Err(io::ErrorKind::TimedOut.into());
     }
-    let reasons = failures.iter();
-    let reasons = reasons.map(|(address, error)| format!("{address}: {}", describe(error)));
+    let reasons = failures.iter().map(|(address, error)| match addresses {
+        [_] => describe(error),
+        _ => format!("{address}: {}", describe(error)),
+    });
     Err(io::Error::other(Vec::from_iter(reasons).join("; ")))
 }
 
 fn secure(
     config: &Arc<ClientConfig>,
-    stream: Box<dyn Stream>,
-    role: &str,
     host: &str,
-) -> Result<Box<dyn Stream>, TransportError> {
-    let name = ServerName::try_from(without_brackets(host).to_string())
-        .map_err(|_| TransportError::NotSent(format!("{host} is not a valid name for TLS")))?;
-    let tls = Tls::handshake(config, name, stream).map_err(|error| {
-        TransportError::before_sending(format_args!("TLS with {role}{host} failed"), &error)
-    })?;
-    Ok(Box::new(tls))
+    below: Box<dyn Stream>,
+) -> io::Result<Box<dyn Stream>> {
+    let name = ServerName::try_from(without_brackets(host).to_string());
+    let name = name.map_err(io::Error::other)?;
+    Ok(Box::new(Tls::handshake(config, name, below)?))
 }
 
 /// Asks a proxy for a tunnel to the target (RFC 9110, 9.3.6).
@@ -156,49 +138,40 @@ fn tunnel(
     user_agent: Option<&HeaderValue>,
     host: &str,
     port: u16,
-) -> Result<(), TransportError> {
-    let failed = |error: io::Error| {
-        let what = format!("asking the proxy {proxy} for a tunnel failed");
-        TransportError::before_sending(what, &error)
-    };
-    let refused = |why: &str| {
-        let what = format!("the proxy {proxy} refused a tunnel to {host}:{port}");
-        Err(TransportError::NotSent(format!("{what}: {why}")))
-    };
-
+) -> io::Result<()> {
     let first = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
-    let field = |name: &[u8], value: Option<&HeaderValue>| {
-        value.map_or(Vec::new(), |value| {
-            [name, value.as_bytes(), b"\r\n"].concat()
-        })
-    };
-    let user_agent = field(b"User-Agent: ", user_agent);
-    let authorization = field(b"Proxy-Authorization: ", proxy.authorization.as_ref());
-    let request = [first.as_bytes(), &user_agent, &authorization, b"\r\n"].concat();
-    stream.write_all(&request).map_err(failed)?;
-    stream.flush().map_err(failed)?;
-
+    let mut request = first.into_bytes();
+    for (name, value) in [
+        (&b"User-Agent: "[..], user_agent),
+        (b"Proxy-Authorization: ", proxy.authorization.as_ref()),
+    ] {
+        if let Some(value) = value {
+            request.extend([name, value.as_bytes(), b"\r\n"].concat());
+        }
+    }
+    request.extend(b"\r\n");
+    stream.write_all(&request)?;
+    stream.flush()?;
     loop {
-        let head = read_head(stream).map_err(failed)?;
+        let head = read_head(stream)?;
         let mut lines = head.lines();
         let first = lines.find(|line| !line.is_empty()).unwrap_or_default();
-        let Some((status, reason)) = status_of(first) else {
-            return refused("its answer is not HTTP");
-        };
-        match status {
-            100 | 102..200 => {}       // another answer follows
-            200..300 => return Ok(()), // any 2xx opens the tunnel
-            407 => {
+        let refusal = match status_of(first) {
+            Some((100 | 102..200, _)) => continue, // another answer follows
+            Some((200..300, _)) => return Ok(()),  // any 2xx opens the tunnel
+            Some((407, reason)) => {
                 let fields = lines.filter_map(|line| line.split_once(':'));
                 let offers = fields.filter(|(name, _)| {
                     let name = name.trim_end();
                     name.eq_ignore_ascii_case("proxy-authenticate")
                 });
                 let challenge = proxy.challenge(offers.map(|(_, value)| value));
-                return refused(&format!("HTTP 407 {reason} {challenge}"));
+                format!("HTTP 407 {reason} {challenge}")
             }
-            _ => return refused(format!("HTTP {status} {reason}").trim_end()),
-        }
+            Some((status, reason)) => format!("HTTP {status} {reason}"),
+            None => "its answer is not HTTP".into(),
+        };
+        return Err(io::Error::other(refusal));
     }
 }
 
@@ -234,12 +207,15 @@ mod tests {
     const DEAD: &str = "127.0.0.1:1";
     const DEAD_TOO: &str = "[::1]:1";
 
-    fn blackhole() -> Option<Blackhole> {
-        let hole = Blackhole::at("127.0.0.1:0".parse().unwrap());
-        if hole.is_err() {
+    const MINUTES: u64 = 300_000;
+
+    fn blackholes<const N: usize>() -> Option<[Blackhole; N]> {
+        let holes = (0..N).map_while(|_| Blackhole::at("127.0.0.1:0".parse().unwrap()).ok());
+        let holes = Vec::from_iter(holes).try_into().ok();
+        if holes.is_none() {
             eprintln!("skipped: this system refuses what it has no room for");
         }
-        hole.ok()
+        holes
     }
 
     fn live() -> (TcpListener, SocketAddr) {
@@ -248,34 +224,30 @@ mod tests {
         (listener, address)
     }
 
-    fn names(addresses: Vec<SocketAddr>) -> Arc<Names> {
-        Arc::new(Names::new(move |_, _| Ok(addresses.clone())))
+    /// Dials a name of these addresses; returns the one that comes first next time.
+    fn dial_name(addresses: &[SocketAddr], timeout: u64) -> Result<SocketAddr, TransportError> {
+        let addresses = addresses.to_vec();
+        let names = Arc::new(Names::new(move |_, _| Ok(addresses.clone())));
+        let route = Arc::new(Route {
+            host: "several.test".into(),
+            ..Route::default()
+        });
+        dial(&names, &route, None, limits(timeout))?;
+        let order = names.resolve("several.test", 80, limits(timeout).deadline);
+        Ok(order.unwrap()[0])
     }
-
-    fn dial_plain(names: &Arc<Names>, timeout: u64) -> Result<SocketAddr, TransportError> {
-        tcp(names, "", "several.test", 80, limits(timeout)).map(|socket| socket.peer().unwrap())
-    }
-
-    const MINUTES: u64 = 300_000;
 
     #[test]
     fn dead_addresses_cost_a_moment_once_and_then_nothing() {
-        for dead in 1..=2 {
-            let holes = Vec::from_iter((0..dead).map_while(|_| blackhole()));
-            if holes.len() < dead {
-                return;
-            }
-            let (_listener, live) = live();
-            let mut addresses = Vec::from_iter(holes.iter().map(|hole| hole.address));
-            addresses.push(live);
-            let names = names(addresses);
+        let Some([first, second]) = blackholes() else {
+            return;
+        };
+        let (_listener, live) = live();
+        for dead in [&[first.address][..], &[first.address, second.address]] {
             // A share of the time for each would be minutes.
             let started = Instant::now();
-            assert_eq!(dial_plain(&names, MINUTES).unwrap(), live);
+            assert_eq!(dial_name(&[dead, &[live]].concat(), MINUTES).unwrap(), live);
             assert!(started.elapsed() < Duration::from_millis(MINUTES / 4));
-            let deadline = limits(MINUTES).deadline;
-            let order = names.resolve("several.test", 80, deadline).unwrap();
-            assert_eq!(order[0], live, "it comes first next time");
         }
     }
 
@@ -298,26 +270,24 @@ mod tests {
 
     #[test]
     fn the_first_address_goes_on_while_the_next_one_is_tried() {
-        let (Some(first), Some(second)) = (blackhole(), blackhole()) else {
+        let Some([first, second]) = blackholes() else {
             return;
         };
-        let expected = first.address;
-        let names = names(vec![expected, second.address]);
+        let addresses = [first.address, second.address];
         thread::scope(|scope| {
-            let dialled = scope.spawn(|| dial_plain(&names, MINUTES));
-            wait_until_tried(second.address.port());
+            let dialled = scope.spawn(|| dial_name(&addresses, MINUTES));
+            wait_until_tried(addresses[1].port());
             let _listener = first.revive().unwrap();
-            assert_eq!(dialled.join().unwrap().unwrap(), expected);
+            assert_eq!(dialled.join().unwrap().unwrap(), addresses[0]);
         });
     }
 
     #[test]
     fn addresses_that_are_all_dead_are_a_timeout() {
-        let (Some(first), Some(second)) = (blackhole(), blackhole()) else {
+        let Some([first, second]) = blackholes() else {
             return;
         };
-        let names = names(vec![first.address, second.address]);
-        let outcome = dial_plain(&names, 600);
+        let outcome = dial_name(&[first.address, second.address], 600);
         assert!(matches!(
             outcome,
             Err(TransportError::Timeout { sent: false })
@@ -327,14 +297,14 @@ mod tests {
     #[test]
     fn an_address_that_refuses_makes_room_for_the_next_one() {
         let (_listener, live) = live();
-        let names = names(vec![DEAD.parse().unwrap(), live]);
-        assert_eq!(dial_plain(&names, MINUTES).unwrap(), live);
+        let found = dial_name(&[DEAD.parse().unwrap(), live], MINUTES);
+        assert_eq!(found.unwrap(), live);
     }
 
     #[test]
     fn an_error_names_each_address_with_its_own_reason() {
-        let names = names(vec![DEAD.parse().unwrap(), DEAD_TOO.parse().unwrap()]);
-        let Err(TransportError::NotSent(why)) = dial_plain(&names, MINUTES) else {
+        let addresses = [DEAD, DEAD_TOO].map(|address| address.parse().unwrap());
+        let Err(TransportError::NotSent(why)) = dial_name(&addresses, MINUTES) else {
             panic!("it should be NotSent");
         };
         // The second reason is another one where there is no IPv6.

@@ -1,6 +1,5 @@
 //! Failures: what each means for the request, and its message.
 
-use std::fmt;
 use std::io;
 
 use super::tls_error;
@@ -24,23 +23,21 @@ pub(crate) enum TransportError {
 }
 
 impl TransportError {
-    /// A failure before any of the request could be sent.
-    pub(super) fn before_sending(what: impl fmt::Display, error: &io::Error) -> Self {
-        if is_timeout(error) {
-            TransportError::Timeout { sent: false }
-        } else {
-            TransportError::NotSent(format!("{what}: {}", describe(error)))
+    /// What a failure means before any of the request could be sent.
+    pub(super) fn before_sending(what: String) -> impl FnOnce(io::Error) -> Self {
+        move |error| match is_timeout(&error) {
+            true => TransportError::Timeout { sent: false },
+            false => TransportError::NotSent(format!("{what} failed: {}", describe(&error))),
         }
     }
 
-    /// The same in other words.
-    pub(super) fn reword(mut self, reword: impl FnOnce(&str) -> String) -> Self {
+    /// The message, if there is one.
+    pub(super) fn why_mut(&mut self) -> Option<&mut String> {
         use TransportError::{Lost, NotSent, Timeout, Unanswered, Untouched};
-        match &mut self {
-            NotSent(why) | Untouched(why) | Unanswered(why) | Lost(why) => *why = reword(why),
-            Timeout { .. } => {}
+        match self {
+            NotSent(why) | Untouched(why) | Unanswered(why) | Lost(why) => Some(why),
+            Timeout { .. } => None,
         }
-        self
     }
 }
 
@@ -75,24 +72,5 @@ pub(super) fn describe(error: &io::Error) -> String {
         io::ErrorKind::BrokenPipe => "the connection was closed".into(),
         io::ErrorKind::UnexpectedEof => "the connection was closed too early".into(),
         _ => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn common_errors_have_plain_messages() {
-        use io::ErrorKind as Kind;
-        for (kind, words) in [
-            (Kind::ConnectionRefused, "is the address right?"),
-            (Kind::ConnectionReset, "the connection was reset"),
-            (Kind::BrokenPipe, "the connection was closed"),
-            (Kind::UnexpectedEof, "the connection was closed too early"),
-        ] {
-            let said = describe(&kind.into());
-            assert!(said.contains(words), "{said}");
-        }
     }
 }

@@ -91,21 +91,18 @@ impl State {
 impl Pool {
     /// Takes the most recently used connection of this route that is still usable.
     pub(super) fn check_out(&self, route: &Route, now: Moment) -> Option<Connection> {
+        let take = || {
+            let idle = &mut lock(&self.0).idle;
+            let mut routes = idle.iter().map(|idle| &idle.connection.route);
+            let at = routes.rposition(|known| **known == *route)?;
+            Some(idle.remove(at))
+        };
         loop {
-            let mut idle = self.take(route)?;
-            let has_time = !idle.left(now).is_zero();
-            if has_time && idle.connection.stream.is_quiet() {
+            let mut idle = take()?;
+            if !idle.left(now).is_zero() && idle.connection.stream.is_quiet() {
                 return Some(idle.connection);
             }
         }
-    }
-
-    fn take(&self, route: &Route) -> Option<Idle> {
-        let idle = &mut lock(&self.0).idle;
-        let at = idle
-            .iter()
-            .rposition(|idle| *idle.connection.route == *route)?;
-        Some(idle.remove(at))
     }
 
     /// Keeps a connection whose answer has been read to its end.
@@ -151,15 +148,16 @@ fn close_expired(state: &Mutex<State>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::proxy::Proxy;
     use crate::transport::stream::Socket;
     use crate::transport::tests::limits;
     use rustix::event::{PollFd, PollFlags, poll};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
-    fn route(https: bool, host: &str) -> Arc<Route> {
+    fn route(proxy: Option<&str>, host: &str) -> Arc<Route> {
         Arc::new(Route {
-            https,
+            proxy: proxy.map(|proxy| Proxy::parse(proxy, "").ok().unwrap()),
             host: host.into(),
             ..Route::default()
         })
@@ -178,7 +176,7 @@ mod tests {
         stream.read_budget = u64::MAX;
         let connection = Connection {
             stream,
-            route: route(false, host),
+            route: route(None, host),
             buffers: buffers(),
         };
         pool.check_in(connection, life, now());
@@ -193,13 +191,13 @@ mod tests {
     fn only_requests_of_the_same_route_share_a_connection() {
         let pool = Pool::default();
         let _ends = check_in(&pool, "a", MAX_IDLE);
-        for other in [route(false, "b"), route(true, "a")] {
+        for other in [route(None, "b"), route(Some("proxy"), "a")] {
             assert!(pool.check_out(&other, now()).is_none());
         }
-        let mut found = pool.check_out(&route(false, "a"), now()).unwrap();
+        let mut found = pool.check_out(&route(None, "a"), now()).unwrap();
         // The look at it may not read all that an exchange may.
         assert_eq!(found.stream.socket().read_budget, MAX_IDLE_INPUT);
-        assert!(pool.check_out(&route(false, "a"), now()).is_none());
+        assert!(pool.check_out(&route(None, "a"), now()).is_none());
     }
 
     #[test]
@@ -213,7 +211,7 @@ mod tests {
         for handle in [its_data, its_end] {
             poll(&mut [PollFd::new(&handle, PollFlags::IN)], None).unwrap();
         }
-        assert!(pool.check_out(&route(false, "a"), now()).is_some());
+        assert!(pool.check_out(&route(None, "a"), now()).is_some());
         assert!(lock(&pool.0).idle.is_empty());
     }
 
@@ -233,7 +231,7 @@ mod tests {
             let pool = Pool::default();
             let _ends = check_in(&pool, "a", life);
             let later = (now().0, now().1 + age); // the machine has slept
-            let found = pool.check_out(&route(false, "a"), later);
+            let found = pool.check_out(&route(None, "a"), later);
             assert_eq!(found.is_some(), is_usable);
             assert!(lock(&pool.0).idle.is_empty());
         }
@@ -246,7 +244,7 @@ mod tests {
         // The thread looks every second, for whatever it sleeps.
         let (short, _) = check_in(&pool, "short", Duration::from_millis(20));
         assert!(is_closed(&short));
-        assert!(pool.check_out(&route(false, "long"), now()).is_some());
+        assert!(pool.check_out(&route(None, "long"), now()).is_some());
         while Arc::strong_count(&pool.0) > 1 {
             thread::yield_now(); // it ends
         }

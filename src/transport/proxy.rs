@@ -27,8 +27,8 @@ use crate::log::address;
 
 /// A proxy that takes plain HTTP in absolute form and HTTPS by CONNECT.
 ///
-/// Neither `Debug` nor `Display` shows its password.
-#[derive(Clone, PartialEq, Eq)]
+/// `Display` does not show its password.
+#[derive(PartialEq, Eq)]
 pub(super) struct Proxy {
     /// Whether the connection to the proxy uses TLS.
     pub(super) https: bool,
@@ -41,10 +41,12 @@ pub(super) struct Proxy {
 impl Proxy {
     /// `[http[s]://][user[:password]@]host[:port][/]`, user and password
     /// percent-encoded.
-    pub(super) fn parse(text: &str) -> Result<Self, GSException> {
+    ///
+    /// * `origin`: where it comes from, for errors.
+    pub(super) fn parse(text: &str, origin: &str) -> Result<Self, GSException> {
         let invalid = |why: &str| {
             GSException::invalid(format_args!(
-                "the proxy \"{}\" {why}; it should be like \"host:port\" or \
+                "the proxy \"{}\"{origin} {why}; it should be like \"host:port\" or \
                  \"http://user:password@host:port\"",
                 address::address(text)
             ))
@@ -56,19 +58,15 @@ impl Proxy {
             _ => return Err(invalid("has a scheme that is neither http nor https")),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (user, address) = match rest.rsplit_once('@') {
-            Some((user, address)) => (Some(user), address),
-            None => (None, rest),
-        };
+        let with_user = rest.rsplit_once('@');
+        let (user, address) = with_user.map_or((None, rest), |(user, rest)| (Some(user), rest));
         check_host(address, "proxy address").map_err(|_| invalid("has no plain host and port"))?;
         let (host, port) = split_port(address);
         let port = port.and_then(|port| port.parse().ok());
         let authorization = user.map(|user| {
-            let (name, password) = user.split_once(':').unwrap_or((user, ""));
             // A `%` that does not begin an escape stands for itself.
-            let mut basic: Vec<u8> = percent_decode_str(name).collect();
-            basic.push(b':');
-            basic.extend(percent_decode_str(password));
+            let mut basic = Vec::from_iter(percent_decode_str(user));
+            basic.extend(b":".iter().filter(|_| !user.contains(':')));
             HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(basic)))
                 .ok()
                 .filter(|value| value.len() <= headers::MAX_SIZE)
@@ -125,13 +123,7 @@ impl Proxy {
         if is_exempt(https, host, &exceptions) {
             return Ok(None);
         }
-        match Self::parse(&text) {
-            Ok(proxy) => Ok(Some(proxy)),
-            Err(error) => Err(GSException::refused(
-                error.error_code(),
-                format!("{} (from the variable {name})", error.error_message()),
-            )),
-        }
+        Self::parse(&text, &format!(" of the variable {name}")).map(Some)
     }
 
     /// What a 407 of this proxy says about authentication.
@@ -162,12 +154,6 @@ impl fmt::Display for Proxy {
     }
 }
 
-impl fmt::Debug for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Proxy({self})")
-    }
-}
-
 /// Whether `no_proxy` lists the host, as curl, Go and Python read it: entries between commas
 /// or blanks, of any case, each perhaps with a port.
 ///
@@ -176,88 +162,83 @@ impl fmt::Debug for Proxy {
 /// | `*` | every host |
 /// | `gigya.com`, `.gigya.com`, `*.gigya.com` | the domain and all that is in it |
 /// | `10.0.0.1`, `::1`, `[::1]` | the address |
-/// | `10.0.0.0/8`, `fd00::/8` | each address of the network |
+/// | `10.0.0.0/8`, `::ffff:10.0.0.0/104`, `fd00::/8` | each address of the network |
 fn is_exempt(https: bool, host: &str, exceptions: &str) -> bool {
     let (name, port) = split_port(host);
     let port = port.unwrap_or(if https { "443" } else { "80" });
     let name = without_brackets(name).to_ascii_lowercase();
-    let address = name
-        .parse::<IpAddr>()
-        .ok()
-        .map(|address| address.to_canonical());
+    let address = name.parse::<IpAddr>().ok();
     let is_separator = |c: char| c == ',' || c.is_ascii_whitespace();
     exceptions.split(is_separator).any(|entry| {
-        let is_bare_address = entry.parse::<IpAddr>().is_ok();
+        let has_port = !entry.contains('/') && entry.parse::<IpAddr>().is_err();
         let (pattern, its_port) = match split_port(entry) {
-            (pattern, Some(port)) if !is_bare_address && !entry.contains('/') => (pattern, port),
+            (pattern, Some(port)) if has_port => (pattern, port),
             _ => (entry, port),
         };
         let pattern = pattern.to_ascii_lowercase();
-        let is_match = match (address, pattern.split_once('/')) {
-            (Some(address), Some((network, bits))) => is_in_network(address, network, bits),
-            (Some(address), None) if pattern != "*" => {
-                let entry = without_brackets(&pattern).parse::<IpAddr>();
-                entry.is_ok_and(|entry| entry.to_canonical() == address)
-            }
-            _ => {
-                let domain = pattern
-                    .strip_prefix('*')
-                    .unwrap_or(&pattern)
-                    .trim_matches('.');
-                let rest = name.strip_suffix(domain);
-                pattern == "*"
-                    || !domain.is_empty()
-                        && rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        let is_match = match address {
+            _ if pattern == "*" => true,
+            Some(address) => is_in_network(address, &pattern) == Some(true),
+            None => {
+                let domain = pattern.strip_prefix('*').unwrap_or(&pattern);
+                let domain = domain.trim_matches('.');
+                let rest = name.strip_suffix(domain).filter(|_| !domain.is_empty());
+                rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
             }
         };
         is_match && its_port == port
     })
 }
 
-/// * `network`, `bits`: the sides of the `/` in CIDR notation.
-fn is_in_network(address: IpAddr, network: &str, bits: &str) -> bool {
-    let network = without_brackets(network).parse::<IpAddr>();
-    let (Ok(network), Ok(bits)) = (network, bits.parse::<u32>()) else {
-        return false;
+/// Whether the address is that of the pattern, or in its network; `None` if the pattern is
+/// neither. An IPv4 address is one of `::ffff:0:0/96`, however both are written.
+fn is_in_network(address: IpAddr, pattern: &str) -> Option<bool> {
+    let (network, bits) = pattern.split_once('/').unwrap_or((pattern, ""));
+    let network: IpAddr = without_brackets(network).parse().ok()?;
+    let width: u32 = if network.is_ipv4() { 32 } else { 128 };
+    let host_bits = match bits {
+        "" => 0,
+        bits => width.checked_sub(bits.parse().ok()?)?,
     };
-    let (width, difference) = match (network, address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            (32, u128::from(network.to_bits() ^ address.to_bits()))
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => (128, network.to_bits() ^ address.to_bits()),
-        _ => return false,
+    let mapped = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
     };
+    let is_ipv4 = |address: IpAddr| address.to_canonical().is_ipv4();
+    let difference = mapped(network) ^ mapped(address);
     // All 128 bits are more than can be shifted.
-    bits <= width && difference.checked_shr(width - bits).unwrap_or(0) == 0
+    let is_same = difference.checked_shr(host_bits).unwrap_or(0) == 0;
+    Some(is_same && is_ipv4(network) == is_ipv4(address))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// * `variables`: bytes, of which the character `\u{ff}` is one that is no UTF-8.
+    /// What is chosen, or the error's message.
+    ///
+    /// * `variables`: of their texts, `\u{ff}` is a byte that is no UTF-8.
     fn choose(
         https: bool,
         host: &str,
         variables: &[(&str, &str)],
-    ) -> Result<Option<Proxy>, GSException> {
-        Proxy::from_variables(https, host, false, |name| {
+    ) -> Result<Option<String>, String> {
+        let proxy = Proxy::from_variables(https, host, false, |name| {
             let found = variables.iter().find(|(variable, _)| *variable == name);
             found.map(|(_, value)| os_string(value))
+        });
+        let proxy = proxy.map(|proxy| proxy.map(|proxy| proxy.to_string()));
+        proxy.map_err(|error| {
+            assert_eq!(error.error_code(), 400_006);
+            error.error_message().to_string()
         })
     }
 
     #[cfg(unix)]
     fn os_string(text: &str) -> OsString {
         use std::os::unix::ffi::OsStringExt;
-        let bytes = text.chars().flat_map(|c| {
-            if c == '\u{ff}' {
-                vec![0xff]
-            } else {
-                c.to_string().into_bytes()
-            }
-        });
-        OsString::from_vec(bytes.collect())
+        let mut pieces = text.split('\u{ff}').map(str::as_bytes);
+        OsString::from_vec(Vec::from_iter(&mut pieces).join(&0xff))
     }
 
     #[cfg(not(unix))]
@@ -265,40 +246,32 @@ mod tests {
         text.into()
     }
 
-    fn chosen(https: bool, host: &str, variables: &[(&str, &str)]) -> Option<String> {
-        choose(https, host, variables)
-            .unwrap()
-            .map(|proxy| proxy.to_string())
+    fn chosen(proxy: &str) -> Result<Option<String>, String> {
+        Ok(Some(proxy.into()))
     }
 
     #[test]
     fn a_proxy_is_a_host_or_a_url() {
-        for (text, https, host, port) in [
-            ("proxy:3128", false, "proxy", 3128),
-            ("proxy", false, "proxy", 80),
-            ("http://proxy:3128/", false, "proxy", 3128),
-            ("HTTPS://proxy", true, "proxy", 443),
-            ("[::1]:3128", false, "[::1]", 3128),
-            ("http://[::1]", false, "[::1]", 80),
+        for (text, https, host, port, user) in [
+            ("proxy:3128", false, "proxy", 3128, ""),
+            ("proxy", false, "proxy", 80, ""),
+            ("http://proxy:3128/", false, "proxy", 3128, ""),
+            ("HTTPS://proxy", true, "proxy", 443, ""),
+            ("[::1]:3128", false, "[::1]", 3128, ""),
+            ("http://[::1]", false, "[::1]", 80, ""),
+            ("http://us%3aer:p%40s:s@a:1", false, "a", 1, "us:er:p@s:s"),
+            // A `%` that does not begin an escape stands for itself.
+            ("http://us%er:100%4@a:1", false, "a", 1, "us%er:100%4"),
+            // The last `@` ends the password, which may hold others.
+            ("http://user:p@ss@a:1", false, "a", 1, "user:p@ss"),
         ] {
-            let proxy = Proxy::parse(text).unwrap();
+            let proxy = Proxy::parse(text, "").unwrap_or_else(|error| panic!("{error}"));
             let got = (proxy.https, proxy.host.as_str(), proxy.port);
             assert_eq!(got, (https, host, port), "{text}");
-            assert_eq!(proxy.authorization, None);
+            let basic = format!("Basic {}", STANDARD.encode(user));
+            let basic = Some(HeaderValue::from_str(&basic).unwrap()).filter(|_| !user.is_empty());
+            assert_eq!(proxy.authorization, basic, "{text}");
         }
-        let proxy = Proxy::parse("http://us%3aer:p%40s:s@proxy:1").unwrap();
-        let basic = |user: &str| {
-            let text = format!("Basic {}", STANDARD.encode(user));
-            Some(HeaderValue::from_str(&text).unwrap())
-        };
-        assert_eq!(proxy.authorization, basic("us:er:p@s:s"));
-        // A `%` that does not begin an escape stands for itself.
-        let proxy = Proxy::parse("http://us%er:100%4@proxy:1").unwrap();
-        assert_eq!(proxy.authorization, basic("us%er:100%4"));
-        // The last `@` ends the password, which may hold others.
-        let proxy = Proxy::parse("http://user:p@ss@proxy:1").unwrap();
-        assert_eq!(proxy.authorization, basic("user:p@ss"));
-        assert_eq!(proxy.host, "proxy");
     }
 
     #[test]
@@ -315,35 +288,41 @@ mod tests {
             "proxy\r\n:1",
             &format!("http://user:{}@proxy:1", "hunter2".repeat(5_000)),
         ] {
-            let error = Proxy::parse(text).unwrap_err();
-            assert_eq!(error.error_code(), 400_006, "{text}");
-            assert!(!error.to_string().contains("hunter2"), "{error}");
+            let error = choose(true, "h", &[("all_proxy", text)]).unwrap_err();
+            assert!(!error.contains("hunter2"), "{error}");
         }
     }
 
     #[test]
     fn the_environment_is_read_as_python_reads_it() {
         let both = [("HTTP_PROXY", "plain:1"), ("HTTPS_PROXY", "secure:2")];
-        assert_eq!(chosen(false, "h", &both), Some("plain:1".into()));
-        assert_eq!(chosen(true, "h", &both), Some("secure:2".into()));
-        let lower = [("http_proxy", "lower:3"), ("HTTP_PROXY", "upper:4")];
-        assert_eq!(chosen(false, "h", &lower), Some("lower:3".into()));
-        let off = [("http_proxy", ""), ("HTTP_PROXY", "upper:4")];
-        assert_eq!(chosen(false, "h", &off), None);
-        let off = [("http_proxy", ""), ("ALL_PROXY", "all:5")];
-        assert_eq!(chosen(false, "h", &off), None);
-        let all = [("ALL_PROXY", "all:5")];
-        assert_eq!(chosen(false, "h", &all), Some("all:5".into()));
-        let cgi = [("HTTP_PROXY", "attacker:6"), ("REQUEST_METHOD", "GET")];
-        assert_eq!(chosen(false, "h", &cgi), None);
+        assert_eq!(choose(false, "h", &both), chosen("plain:1"));
+        assert_eq!(choose(true, "h", &both), chosen("secure:2"));
+        for (variables, expected) in [
+            (
+                [("http_proxy", "lower:3"), ("HTTP_PROXY", "upper:4")],
+                chosen("lower:3"),
+            ),
+            ([("http_proxy", ""), ("HTTP_PROXY", "upper:4")], Ok(None)),
+            ([("http_proxy", ""), ("ALL_PROXY", "all:5")], Ok(None)),
+            ([("x", ""), ("ALL_PROXY", "all:5")], chosen("all:5")),
+            (
+                [("HTTP_PROXY", "attacker:6"), ("REQUEST_METHOD", "GET")],
+                Ok(None),
+            ),
+            // What decides nothing is not looked at.
+            ([("http_proxy", ""), ("no_proxy", "\u{ff}")], Ok(None)),
+        ] {
+            assert_eq!(choose(false, "h", &variables), expected, "{variables:?}");
+        }
         // If variable names are case-insensitive, http_proxy is the caller's header, too.
         let variable = |name: &str| match name.to_ascii_uppercase().as_str() {
             "HTTP_PROXY" => Some("attacker:6".into()),
             "REQUEST_METHOD" => Some("GET".into()),
             _ => None,
         };
-        let chosen = Proxy::from_variables(false, "h", true, variable).unwrap();
-        assert_eq!(chosen, None);
+        let chosen = Proxy::from_variables(false, "h", true, variable);
+        assert!(chosen.is_ok_and(|proxy| proxy.is_none()));
     }
 
     #[test]
@@ -357,27 +336,32 @@ mod tests {
             "[::1]:443",
         ] {
             for https in [false, true] {
-                assert_eq!(chosen(https, host, &broken), None, "{host}");
+                assert_eq!(choose(https, host, &broken), Ok(None), "{host}");
             }
         }
-        let proxy = [("all_proxy", "proxy:1")];
         for host in [
             "localhost.example",
             "128.0.0.1",
             "[::2]",
             "127.0.0.1.example",
         ] {
-            assert_eq!(chosen(true, host, &proxy), Some("proxy:1".into()), "{host}");
+            let found = choose(true, host, &[("all_proxy", "proxy:1")]);
+            assert_eq!(found, chosen("proxy:1"), "{host}");
         }
     }
 
     #[test]
     fn a_variable_that_cannot_be_read_is_named() {
-        let mut unreadable = vec![" proxy:1", "proxy:1 ", "proxy:1\n", " ", "\tproxy:1"];
-        if cfg!(unix) {
-            unreadable.push("proxy\u{ff}:1");
-        }
-        for value in unreadable {
+        let values = [
+            " proxy:1",
+            "proxy:1 ",
+            "proxy:1\n",
+            " ",
+            "\tproxy:1",
+            "proxy\u{ff}:1",
+        ];
+        let values = &values[..if cfg!(unix) { 6 } else { 5 }];
+        for value in values {
             for (https, name) in [
                 (false, "http_proxy"),
                 (false, "HTTP_PROXY"),
@@ -387,24 +371,14 @@ mod tests {
                 (true, "ALL_PROXY"),
             ] {
                 let error = choose(https, "h", &[(name, value)]).unwrap_err();
-                assert_eq!(error.error_code(), 400_006, "{value:?}");
-                assert!(error.error_message().contains(name), "{error}");
+                assert!(error.contains(name), "{error}");
             }
         }
-        if cfg!(unix) {
-            for name in ["no_proxy", "NO_PROXY"] {
-                let variables = [("all_proxy", "proxy:1"), (name, "a,\u{ff}")];
-                let error = choose(true, "h", &variables).unwrap_err();
-                assert!(error.error_message().contains(name), "{error}");
-            }
+        for name in ["no_proxy", "NO_PROXY"].into_iter().filter(|_| cfg!(unix)) {
+            let variables = [("all_proxy", "proxy:1"), (name, "a,\u{ff}")];
+            let error = choose(true, "h", &variables).unwrap_err();
+            assert!(error.contains(name), "{error}");
         }
-        // What decides nothing is not looked at.
-        let not_used = [
-            ("http_proxy", ""),
-            ("HTTP_PROXY", " "),
-            ("no_proxy", "\u{ff}"),
-        ];
-        assert_eq!(chosen(false, "h", &not_used), None);
     }
 
     #[test]
@@ -454,6 +428,11 @@ mod tests {
             ("[fd00::1]", "fe00::/8", false),
             ("[fd00::1]", "::/0", true),
             ("[fd00::1]", "::1", false),
+            ("10.0.0.1", "::ffff:10.0.0.0/104", true),
+            ("11.0.0.1", "::ffff:10.0.0.0/104", false),
+            ("10.0.0.1", "::ffff:10.0.0.1", true),
+            ("[::ffff:10.0.0.1]", "10.0.0.0/8", true),
+            ("[::ffff:10.0.0.1]", "::/0", false),
         ] {
             let exempt = is_exempt(true, host, exceptions);
             assert_eq!(exempt, expected, "{host} in {exceptions:?}");

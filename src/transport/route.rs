@@ -1,55 +1,40 @@
-//! The way to a target, and what a request needs of it.
+//! The way to a target: proxy and TLS settings.
 
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 use ureq::http::{HeaderValue, StatusCode, header, response};
 
-use crate::pem::{ClientCert, Pem};
-
 use super::proxy::Proxy;
 use super::trust::TrustId;
-
-/// What a request needs of the transport.
-pub(crate) struct Settings<'a> {
-    pub(crate) https: bool,
-    /// The target, with `:port` if the URL has one.
-    pub(crate) host: &'a str,
-    /// Whether to ignore all proxies.
-    pub(crate) direct: bool,
-    /// The only CA certificates to trust, if not the default ones.
-    pub(crate) ca_certs: Option<&'a Pem>,
-    pub(crate) client_cert: Option<&'a ClientCert>,
-    /// The caller's proxy; if there is none, the environment decides.
-    pub(crate) proxy: Option<&'a str>,
-}
 
 /// The way to a target. Requests of equal routes may share a connection.
 #[derive(Default)]
 pub(crate) struct Route {
-    pub(super) https: bool,
     /// The target, with its port if the URL has one.
     pub(super) host: String,
     pub(super) proxy: Option<Proxy>,
-    /// Trust anchors and client certificate: one `Arc` per combination.
+    /// Over https: trust anchors and client certificate, one `Arc` per combination.
     pub(super) tls: Option<Arc<ClientConfig>>,
     /// Who vouches for the answers; `None` over http.
     pub(crate) trust: Option<TrustId>,
-    /// The same for a connection to a proxy over TLS.
+    /// The same trust anchors, for a proxy over TLS; the client certificate is not for it.
     pub(super) proxy_tls: Option<Arc<ClientConfig>>,
-    pub(super) has_client_cert: bool,
 }
 
 impl PartialEq for Route {
     fn eq(&self, other: &Self) -> bool {
         let id = |tls: &Option<Arc<ClientConfig>>| tls.as_ref().map(Arc::as_ptr);
         (id(&self.tls), id(&self.proxy_tls)) == (id(&other.tls), id(&other.proxy_tls))
-            && self.https == other.https
             && (&self.host, &self.proxy) == (&other.host, &other.proxy)
     }
 }
 
 impl Route {
+    pub(super) fn is_https(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// The value of `Proxy-Authorization`: what no log may show.
     pub(crate) fn proxy_authorization(&self) -> Option<&HeaderValue> {
         self.proxy.as_ref()?.authorization.as_ref()
@@ -57,7 +42,7 @@ impl Route {
 
     /// The proxy that gets requests in absolute form.
     pub(super) fn plain_proxy(&self) -> Option<&Proxy> {
-        self.proxy.as_ref().filter(|_| !self.https)
+        self.proxy.as_ref().filter(|_| !self.is_https())
     }
 
     /// What a proxy says that has refused a plain request.
@@ -71,10 +56,12 @@ impl Route {
 
     /// A possible cause if a fresh connection ends before an answer.
     pub(super) fn hint(&self) -> &'static str {
-        match (self.https, self.has_client_cert) {
-            (false, _) => " (is this an https port?)",
-            (true, true) => " (was the client certificate refused?)",
-            (true, false) => "",
+        match &self.tls {
+            None => " (is this an https port?)",
+            Some(tls) if tls.client_auth_cert_resolver.has_certs() => {
+                " (was the client certificate refused?)"
+            }
+            Some(_) => "",
         }
     }
 }

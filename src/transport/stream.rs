@@ -77,11 +77,6 @@ impl Socket {
         })
     }
 
-    #[cfg(test)]
-    pub(super) fn peer(&self) -> io::Result<std::net::SocketAddr> {
-        self.stream.peer_addr()
-    }
-
     /// An exchange begins.
     pub(super) fn begin(&mut self, limits: Limits, read_budget: u64) {
         (self.limits, self.read_budget, self.sent) = (limits, read_budget, 0);

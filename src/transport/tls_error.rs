@@ -13,6 +13,10 @@ use rustls::{CertificateError, Error, OtherError};
 const SUPPORTED: &str =
     "supported are RSA from 2048 bits, P-256 and P-384 with SHA-256 or SHA-384, and Ed25519";
 
+/// What to say of alerts about client certificates; each has its own name.
+const REFUSED: &str = "the server refuses the client certificate (does its key belong to it, and \
+                       are its intermediate certificates in the file, after its own?)";
+
 /// The message for a TLS error, for people to act on.
 pub(super) fn describe(error: &Error) -> String {
     match error {
@@ -91,15 +95,9 @@ fn alert_text(name: &str) -> &'static str {
              RSA, P-256, P-384 or Ed25519?), or it requires a client certificate"
         }
         "protocol version" => "the server speaks neither TLS 1.2 nor 1.3",
-        "unknown ca" => {
-            "the server does not trust the CA of the client certificate (are its intermediate \
-             certificates in the file, after its own?)"
-        }
-        "decrypt error" => "do the client certificate and its key belong together?",
         "unrecognised name" => "the server does not serve this host name",
-        name if name.contains("certificate") || name == "access denied" => {
-            "the server refuses the client certificate"
-        }
+        "unknown ca" | "access denied" | "decrypt error" => REFUSED,
+        name if name.contains("certificate") => REFUSED,
         _ => "the server ended the TLS connection",
     }
 }
@@ -169,20 +167,15 @@ mod tests {
                 signature_algorithm_id: vec![0xff; 9000],
                 supported_algorithms: Vec::new(),
             },
-            CertificateError::InvalidPurpose,
+            CertificateError::UnknownIssuer,
             CertificateError::UnhandledCriticalExtension,
             CertificateError::Other(OtherError(Arc::new(fmt::Error))),
         ];
-        let alerts =
-            (0..=255).map(|code| Error::AlertReceived(rustls::AlertDescription::from(code)));
+        let alerts = (0..=255).map(|code| Error::AlertReceived(code.into()));
         let others = [
             Error::PeerIncompatible(rustls::PeerIncompatible::NoCipherSuitesInCommon),
             Error::PeerMisbehaved(rustls::PeerMisbehaved::SelectedUnofferedCipherSuite),
             Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType),
-            Error::InappropriateMessage {
-                expect_types: vec![rustls::ContentType::Handshake],
-                got_type: rustls::ContentType::Alert,
-            },
             Error::General("x".repeat(9000)),
             Error::Other(OtherError(Arc::new(fmt::Error))),
         ];

@@ -30,8 +30,10 @@ use super::tls_error::refusal;
 /// Mozilla's CA certificates; dev/conformance/examples/update_cacert.rs renews them.
 static BUNDLED: &[u8] = include_bytes!("../../cacert.pem");
 
-/// The file of trusted CA certificates is missing or empty: Python's code for it.
-const CA_CERTS: i64 = 400_003;
+/// What is read, in errors.
+const CA_CERTS: &str = "The CA certificates file";
+const CERT: &str = "the client certificate";
+const KEY: &str = "the client key";
 
 /// How many files, contents and configurations are kept, each.
 const CAPACITY: usize = 64;
@@ -52,7 +54,7 @@ impl TrustId {
 
 /// All that has been read, and the TLS configurations made of it.
 #[derive(Default)]
-pub(super) struct Trust {
+pub(crate) struct Trust {
     files: LruMap<PathBuf, (Version, Content), CAPACITY>,
     contents: LruMap<Arc<Vec<u8>>, u64, CAPACITY>,
     configs: LruMap<ConfigKey, Arc<ClientConfig>, CAPACITY>,
@@ -73,8 +75,9 @@ impl Trust {
     ///
     /// # Errors
     /// 400003 when they cannot be read.
-    pub(super) fn id(&self, ca_certs: Option<&Pem>) -> Result<TrustId, GSException> {
-        Ok(TrustId::of(self.anchors(ca_certs)?.as_ref()))
+    pub(crate) fn id(&self, ca_certs: Option<&Pem>) -> Result<TrustId, GSException> {
+        let anchors = ca_certs.map(|source| self.content(CA_CERTS, source));
+        Ok(TrustId::of(anchors.transpose()?.as_ref()))
     }
 
     /// TLS 1.2 and 1.3 with these certificates.
@@ -87,14 +90,12 @@ impl Trust {
         ca_certs: Option<&Pem>,
         client_cert: Option<&ClientCert>,
     ) -> Result<(TrustId, Arc<ClientConfig>), GSException> {
-        let anchors = self.anchors(ca_certs)?;
+        let anchors = ca_certs.map(|source| self.content(CA_CERTS, source));
+        let anchors = anchors.transpose()?;
         let trust = TrustId::of(anchors.as_ref());
         let identity = client_cert.map(|client| {
-            let read = |what, source| {
-                let content = self.read(source, SystemTime::now());
-                content.map_err(|error| client_error(what, source, unreadable(&error)))
-            };
-            Ok::<_, GSException>((client, read(CERT, &client.cert)?, read(KEY, &client.key)?))
+            let cert = self.content(CERT, &client.cert)?;
+            Ok::<_, GSException>((client, cert, self.content(KEY, &client.key)?))
         });
         let identity = identity.transpose()?;
         let ids = identity.as_ref().map(|(_, cert, key)| (cert.id, key.id));
@@ -105,7 +106,8 @@ impl Trust {
         let roots = match ca_certs.zip(anchors) {
             None => default_roots(),
             Some((source, content)) => {
-                read_roots(&content.pem).map_err(|why| ca_certs_error(source, why))?
+                let roots = read_roots(&content.pem);
+                roots.map_err(|why| unusable(CA_CERTS, source, &why))?
             }
         };
         let builder = ClientConfig::builder_with_provider(provider())
@@ -126,12 +128,9 @@ impl Trust {
         Ok((trust, config))
     }
 
-    fn anchors(&self, ca_certs: Option<&Pem>) -> Result<Option<Content>, GSException> {
-        let content = ca_certs.map(|source| {
-            let content = self.read(source, SystemTime::now());
-            content.map_err(|error| ca_certs_error(source, unreadable(&error)))
-        });
-        content.transpose()
+    fn content(&self, what: &str, source: &Pem) -> Result<Content, GSException> {
+        let content = self.read(source, SystemTime::now());
+        content.map_err(|error| unusable(what, source, &format!("cannot be read: {error}")))
     }
 
     /// The content of this source, from its file only if that may have changed.
@@ -194,19 +193,13 @@ fn unusable_block(number: usize, error: &Error) -> String {
     }
 }
 
-fn unreadable(error: &io::Error) -> String {
-    format!("cannot be read: {error}")
-}
-
-fn ca_certs_error(source: &Pem, why: String) -> GSException {
-    GSException::refused(CA_CERTS, format!("The CA certificates file {source} {why}"))
-}
-
-const CERT: &str = "certificate";
-const KEY: &str = "key";
-
-fn client_error(what: &str, source: &Pem, why: String) -> GSException {
-    GSException::invalid(format_args!("the client {what} {source} {why}"))
+/// The error for a source that cannot be used: for CA certificates Python's code for a file of
+/// them that is missing or empty.
+fn unusable(what: &str, source: &Pem, why: &str) -> GSException {
+    match what {
+        CA_CERTS => GSException::refused(400_003, format!("{what} {source} {why}")),
+        _ => GSException::invalid(format_args!("{what} {source} {why}")),
+    }
 }
 
 /// A client certificate, those above it, and its key.
@@ -218,14 +211,14 @@ fn certified_key(
     cert: &Content,
     key: &Content,
 ) -> Result<CertifiedKey, GSException> {
-    let unusable = |why| client_error(CERT, &client.cert, why);
+    let refuse = |why: String| unusable(CERT, &client.cert, &why);
     let mut chain = Vec::new();
-    for (number, der) in certificates(&cert.pem).map_err(unusable)? {
+    for (number, der) in certificates(&cert.pem).map_err(refuse)? {
         let parsed = ParsedCertificate::try_from(&der);
-        parsed.map_err(|error| unusable(unusable_block(number, &error)))?;
+        parsed.map_err(|error| refuse(unusable_block(number, &error)))?;
         chain.push(der);
     }
-    let key = signing_key(&key.pem).map_err(|why| client_error(KEY, &client.key, why))?;
+    let key = signing_key(&key.pem).map_err(|why| unusable(KEY, &client.key, &why))?;
     let identity = CertifiedKey::new(chain, key);
     match identity.keys_match() {
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(GSException::invalid(
@@ -321,6 +314,6 @@ mod tests {
         assert!(given.insert(of(Pem::from(b"b"))), "forgotten: another");
         assert!(given.insert(Trust::default().id(Some(&Pem::from(b"a"))).unwrap()));
         let error = trust.id(Some(&Pem::from("no such file"))).unwrap_err();
-        assert_eq!(error.error_code(), CA_CERTS);
+        assert_eq!(error.error_code(), 400_003);
     }
 }

@@ -21,7 +21,7 @@
 //! any other, the rest of the request stays unsent, and the connection does not serve again.
 
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 use std::sync::{Arc, Mutex};
 
@@ -35,7 +35,7 @@ use crate::sync::lock;
 use super::body::too_large;
 use super::error::{TransportError, describe, is_end, is_timeout};
 use super::pool::{Connection, buffers};
-use super::stream::{Limits, Stream};
+use super::stream::Limits;
 
 /// A request up to this size goes out in one write, headers and body together.
 const WRITE_SIZE: usize = 64 * 1024;
@@ -129,7 +129,7 @@ impl Exchange {
     /// already, the socket says nothing.
     fn receive_early(&mut self, input: &mut LazyBuffers) -> io::Result<()> {
         while !self.stopped {
-            match self.read(input, |stream, buffer| stream.read_now(buffer)) {
+            match self.read(input, false) {
                 Ok(1..) => self.stopped = self.final_answer,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if !is_end(&error) => return Err(error),
@@ -145,7 +145,7 @@ impl Exchange {
             if mem::take(&mut self.untold) && !input.input().is_empty() {
                 return Ok(true);
             }
-            match self.read(input, |stream, buffer| stream.read(buffer))? {
+            match self.read(input, true)? {
                 1.. => {}
                 // The body of this answer may be one that ends with the connection.
                 0 if self.final_answer && !self.write_failed => return Ok(false),
@@ -155,16 +155,16 @@ impl Exchange {
     }
 
     /// Reads once, and passes over interim answers.
-    fn read(
-        &mut self,
-        input: &mut LazyBuffers,
-        read: impl FnOnce(&mut dyn Stream, &mut [u8]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
+    fn read(&mut self, input: &mut LazyBuffers, waits: bool) -> io::Result<usize> {
         let buffer = input.input_append_buf();
         if buffer.is_empty() {
             return Err(endless());
         }
-        let amount = read(&mut *self.connection.stream, buffer)?;
+        let stream = &mut self.connection.stream;
+        let amount = match waits {
+            true => stream.read(buffer)?,
+            false => stream.read_now(buffer)?,
+        };
         input.input_appended(amount);
         self.answered |= amount > 0;
         self.pass_interim(input)?;
@@ -302,7 +302,7 @@ impl Transport for Wire {
     }
 
     fn is_tls(&self) -> bool {
-        lock(&self.exchange).connection.route.https
+        lock(&self.exchange).connection.route.is_https()
     }
 }
 
@@ -326,11 +326,10 @@ impl Connector for SingleConnection {
 mod tests {
     use super::*;
     use crate::transport::route::Route;
-    use crate::transport::stream::Socket;
+    use crate::transport::stream::{Socket, Stream};
     use crate::transport::tests::limits;
     use ErrorKind::{BrokenPipe, ConnectionReset, InvalidData, TimedOut, WouldBlock};
     use std::collections::VecDeque;
-    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
     /// A stream that does as it is told; then it takes everything, and has ended.
