@@ -9,6 +9,7 @@ mod blackhole;
 pub mod certs;
 pub mod demo;
 mod folder;
+pub mod gateway;
 pub mod proxy;
 pub mod rsa;
 pub mod sender;
