@@ -220,7 +220,7 @@ mod tests {
         fn new() -> Self {
             World {
                 cache: KeyCache {
-                    wait: Duration::from_secs(60),
+                    wait: Duration::from_secs(600),
                     ..Default::default()
                 },
                 start: crate::sync::now(),
