@@ -371,6 +371,8 @@ mod tests {
     fn a_caller_does_not_wait_for_longer_than_it_may_nor_for_a_fetch_that_panicked() {
         let mut world = World::new();
         world.cache.wait = Duration::ZERO;
+        assert_eq!(world.check("a", "offline"), "offline");
+        world.pass(SECOND);
         let (told, seen) = in_flight(&world, "panic", || world.check("a", "never"));
         assert_eq!((&*told, &*seen), ("panicked", STILL_FETCHING));
         world.pass(LOST - TICK);

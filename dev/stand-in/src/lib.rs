@@ -7,6 +7,7 @@
 mod api;
 mod blackhole;
 pub mod certs;
+pub mod child;
 pub mod demo;
 mod folder;
 pub mod gateway;

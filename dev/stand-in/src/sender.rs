@@ -9,12 +9,19 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::API_KEY;
 use super::rsa::RsaKey;
+use super::{API_KEY, UID};
 
-fn now() -> u64 {
+/// Unix seconds.
+pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.expect("a time after 1970").as_secs()
+    since.expect("a time after 1970").as_secs() as i64
+}
+
+/// The claims of an id_token of the site and user that the stand-in knows.
+pub fn id_token_claims() -> Value {
+    let issuer = format!("https://fidm.gigya.com/jwt/{API_KEY}/");
+    json!({"iss": issuer, "apiKey": API_KEY, "sub": UID, "iat": now(), "exp": now() + 300})
 }
 
 /// The claims of the token of a webhook 2.0 with this body.
