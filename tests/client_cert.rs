@@ -3,10 +3,9 @@
 
 mod support;
 
-use std::process::Command;
-
 use gssdk::*;
 use support::certs::{Ca, Identity, ca, client_params, server_config};
+use support::workshop::Workshop;
 use support::*;
 
 fn mtls(client_ca: &Ca) -> StandIn {
@@ -20,12 +19,27 @@ fn request(api: &StandIn, identity: &Identity) -> GSRequest {
         .client_cert(identity.cert.as_bytes(), identity.key.as_bytes())
 }
 
+#[track_caller]
+fn succeeds(request: &GSRequest) {
+    let response = request.send();
+    assert_eq!(response.get_error_code(), 0, "{response}");
+}
+
+#[track_caller]
+fn fails(request: &GSRequest, code: i64, words: &str) {
+    let response = request.send();
+    let message = response.get_error_message();
+    assert_eq!(response.get_error_code(), code, "{message}");
+    assert!(message.contains(words), "{message:?} should say {words:?}");
+    assert!(!message.contains("PRIVATE KEY"), "{message}");
+}
+
 #[test]
 fn a_client_certificate_authenticates_with_the_api_key_alone() {
     let api = mtls(ca());
     let identity = ca().issue(client_params("us"));
-    let response = request(&api, &identity).use_https(false).send();
-    assert_eq!(response.get_error_code(), 0, "{response}");
+    let plain = request(&api, &identity);
+    succeeds(&plain.clone().use_https(false));
     let received = api.last();
     assert_eq!(received.param("apiKey").as_deref(), Some(API_KEY));
     for name in ["oauth_token", "sig", "nonce"] {
@@ -36,27 +50,24 @@ fn a_client_certificate_authenticates_with_the_api_key_alone() {
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("cert.key"));
     std::fs::write(&cert, &identity.cert).unwrap();
     std::fs::write(&key, &identity.key).unwrap();
-    let bare = |pem: &str| {
-        pem.lines()
-            .filter(|line| !line.contains("-----"))
-            .collect::<String>()
-    };
-    let (bare_cert, bare_key) = (bare(&identity.cert), bare(&identity.key));
-    let by_bare_text = request(&api, &identity).client_cert(bare_cert.as_str(), bare_key.as_str());
-    assert_eq!(by_bare_text.send().get_error_code(), 0);
-    assert!(!format!("{by_bare_text:?}").contains(&bare_cert));
-    let swapped = request(&api, &identity).client_cert(bare_key.as_str(), bare_cert.as_str());
-    let response = swapped.send();
-    assert_eq!(response.get_error_code(), 400_006);
-    assert!(!response.get_log().contains(&bare_key[20..]));
-
-    let by_path = request(&api, &identity).client_cert(cert.to_str().unwrap(), key.as_path());
-    assert_eq!(by_path.send().get_error_code(), 0);
-    assert_eq!(
-        api.connections(),
-        2, // the bare text is another
-        "the same certificate shares the connection"
+    succeeds(
+        &plain
+            .clone()
+            .client_cert(cert.to_str().unwrap(), key.as_path()),
     );
+    assert_eq!(api.connections(), 1, "the same certificate shares it");
+
+    let bare = |pem: &str| {
+        let lines = pem.lines().filter(|line| !line.contains("-----"));
+        lines.collect::<String>()
+    };
+    let (cert, key) = (bare(&identity.cert), bare(&identity.key));
+    let by_bare_text = plain.clone().client_cert(cert.as_str(), key.as_str());
+    succeeds(&by_bare_text);
+    assert!(!format!("{by_bare_text:?}").contains(&cert));
+    let response = plain.client_cert(key.as_str(), cert.as_str()).send();
+    assert_eq!(response.get_error_code(), 400_006, "swapped");
+    assert!(!response.get_log().contains(&key[20..]));
 }
 
 #[test]
@@ -68,73 +79,30 @@ fn chains_with_an_intermediate_work() {
     let alone = request(&api, &identity).send();
     assert_eq!(alone.get_error_code(), 500_000, "the chain is incomplete");
     identity.cert.push_str(&intermediate.pem);
-    let response = request(&api, &identity).send();
-    assert_eq!(response.get_error_code(), 0, "{response}");
-}
-
-/// A key in the form that openssl writes with these arguments.
-fn openssl(arguments: &[&str], input: &str) -> String {
-    use std::io::Write;
-    let mut child = Command::new("openssl")
-        .args(arguments)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("openssl is installed");
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "openssl {arguments:?}");
-    String::from_utf8(output.stdout).unwrap()
+    succeeds(&request(&api, &identity));
 }
 
 #[test]
 fn rsa_and_ec_keys_are_read_in_every_form() {
-    if Command::new("openssl").arg("version").output().is_err() {
-        eprintln!("skipped: openssl is not installed");
-        return;
-    }
+    let Some(shop) = Workshop::new() else { return };
     let api = mtls(ca());
-    let rsa = openssl(&["genrsa", "2048"], "");
-    let ec = openssl(&["ecparam", "-name", "prime256v1", "-genkey", "-noout"], "");
-    let ed = openssl(&["genpkey", "-algorithm", "ed25519"], "");
-    for key in [&rsa, &ec, &ed] {
-        let pkcs8 = openssl(&["pkcs8", "-topk8", "-nocrypt"], key);
+    // SEC1 and PKCS#1 are older forms.
+    for (make, older) in [
+        ("genrsa 2048", Some("rsa -traditional")),
+        ("ecparam -name prime256v1 -genkey -noout", Some("ec")),
+        ("genpkey -algorithm ed25519", None),
+    ] {
+        let key = shop.convert(make, "");
+        let pkcs8 = shop.convert("pkcs8 -topk8 -nocrypt", &key);
         let mut identity = ca().issue_for_key(client_params("us"), &pkcs8);
-        let mut forms = vec![pkcs8];
-        if key.contains("EC PRIVATE KEY") {
-            forms.push(key.clone()); // SEC1
-        }
-        if !key.contains("EC") && !std::ptr::eq(key, &ed) {
-            forms.push(openssl(&["rsa", "-traditional"], key)); // PKCS#1
-        }
-        for form in forms {
+        let older = older.map(|convert| shop.convert(convert, &key));
+        for form in older.into_iter().chain([pkcs8]) {
             identity.key = form;
-            let response = request(&api, &identity).send();
-            assert_eq!(
-                response.get_error_code(),
-                0,
-                "{response} {}",
-                &identity.key[..30]
-            );
+            succeeds(&request(&api, &identity));
         }
-        let encrypted = ["pkcs8", "-topk8", "-passout", "pass:hunter2"];
-        identity.key = openssl(&encrypted, key);
-        bad(request(&api, &identity), "encrypted");
+        identity.key = shop.convert("pkcs8 -topk8 -passout pass:hunter2", &key);
+        fails(&request(&api, &identity), 400_006, "encrypted");
     }
-}
-
-fn bad(request: GSRequest, words: &str) {
-    let response = request.send();
-    let message = response.get_error_message();
-    assert_eq!(response.get_error_code(), 400_006, "{message}");
-    assert!(message.contains(words), "{message:?} should say {words:?}");
-    assert!(!message.contains("PRIVATE KEY"), "{message}");
 }
 
 #[test]
@@ -142,71 +110,64 @@ fn each_mistake_is_named() {
     let api = mtls(ca());
     let us = ca().issue(client_params("us"));
     let them = ca().issue(client_params("them"));
-    let plain = || request(&api, &us);
     let (cert, key) = (us.cert.as_str(), us.key.as_str());
-
-    bad(
-        plain().client_cert("/missing.pem", key),
-        "the client certificate \"/missing.pem\" cannot be read",
-    );
-    bad(
-        plain().client_cert(cert, "/missing.key"),
-        "the client key \"/missing.key\" cannot be read",
-    );
-    bad(plain().client_cert("", key), "\"\" cannot be read");
-    bad(plain().client_cert(b"", key), "holds no certificate");
-    bad(plain().client_cert(cert, b""), "holds no private key");
-    bad(plain().client_cert(b"text", key), "holds no certificate");
-    bad(plain().client_cert(key, cert), "swapped");
-    bad(plain().client_cert(cert, cert), "swapped");
-    bad(
-        plain().client_cert(cert, them.key.as_str()),
-        "do not belong together",
-    );
+    let content = |text: &str| Pem::from(text.as_bytes());
     let broken = format!("{}!!!{}", &key[..60], &key[60..]);
-    bad(
-        plain().client_cert(cert, broken),
-        "key content is not valid PEM: block 1 is not base64",
-    );
-    let truncated = format!("{}\n-----END CERTIFICATE-----\n", &cert[..100]);
-    bad(plain().client_cert(truncated, key), "block 1 is cut short");
+    let cut = format!("{}\n-----END CERTIFICATE-----\n", &cert[..100]);
+    for (cert, key, words) in [
+        (
+            "/missing".into(),
+            content(key),
+            "client certificate \"/missing\" cannot",
+        ),
+        (
+            content(cert),
+            "/missing".into(),
+            "client key \"/missing\" cannot be read",
+        ),
+        (
+            "".into(),
+            content(key),
+            "client certificate \"\" cannot be read",
+        ),
+        (content(""), content(key), "holds no certificate"),
+        (content(cert), content(""), "holds no private key"),
+        (content("text"), content(key), "holds no certificate"),
+        (content(key), content(cert), "swapped"),
+        (content(cert), content(cert), "swapped"),
+        (content(cert), content(&them.key), "do not belong together"),
+        (
+            content(cert),
+            content(&broken),
+            "key content is not valid PEM: block 1 is not",
+        ),
+        (content(&cut), content(key), "block 1 is cut short"),
+    ] {
+        fails(&request(&api, &us).client_cert(cert, key), 400_006, words);
+    }
     assert_eq!(api.connections(), 0);
-
-    let debug = format!("{:?}", plain());
-    assert!(!debug.contains("BEGIN"), "{debug}");
+    assert!(!format!("{:?}", request(&api, &us)).contains("BEGIN"));
 }
 
 #[test]
 fn a_refused_certificate_is_an_error_with_the_alert() {
     let api = mtls(ca());
     let stranger = Ca::new("Unknown").issue(client_params("stranger"));
-    let response = request(&api, &stranger).send();
-    assert_eq!(response.get_error_code(), 500_000);
-    assert!(response.get_error_message().contains("alert"), "{response}");
-
+    fails(&request(&api, &stranger), 500_000, "alert");
     // A server that requires a certificate, and a request without one.
-    let response = api.set_status().send();
-    assert_eq!(response.get_error_code(), 500_000);
-    assert!(
-        response
-            .get_error_message()
-            .contains("requires a client certificate"),
-        "{response}"
-    );
+    fails(&api.set_status(), 500_000, "requires a client certificate");
     assert_eq!(api.executed(), 0);
 }
 
 #[test]
 fn different_certificates_never_share_a_connection() {
     let api = mtls(ca());
-    let identities = [
-        ca().issue(client_params("a")),
-        ca().issue(client_params("b")),
-    ];
-    for _ in 0..3 {
-        for identity in &identities {
-            assert_eq!(request(&api, identity).send().get_error_code(), 0);
-        }
+    let identities = ["a", "b"].map(|name| ca().issue(client_params(name)));
+    for identity in [&identities, &identities, &identities]
+        .into_iter()
+        .flatten()
+    {
+        succeeds(&request(&api, identity));
     }
     assert_eq!(api.connections(), 2);
 }
@@ -215,33 +176,23 @@ fn different_certificates_never_share_a_connection() {
 /// reset discards on Windows what has not been read.
 #[test]
 fn a_fresh_connection_that_ends_before_an_answer_hints_at_the_certificate() {
-    const HINT: &str = "(was the client certificate refused?)";
     let identity = ca().issue(client_params("us"));
     for fault in [Fault::CloseAfterHead, Fault::ResetAfterHead] {
-        let with_certificate = mtls(ca());
-        with_certificate.fault(fault.clone());
-        let response = request(&with_certificate, &identity).send();
-        assert_eq!(response.get_error_code(), 500_000, "{response}");
-        assert!(response.get_error_message().contains(HINT), "{response}");
-        assert_eq!(response.outcome(), Outcome::Unknown, "{fault:?}");
-        assert_eq!(with_certificate.executed(), 0);
-
+        let (with, without) = (mtls(ca()), StandIn::tls());
+        let with_certificate = request(&with, &identity);
+        let hints = |api: &StandIn, request: &GSRequest| {
+            api.fault(fault.clone());
+            let response = request.send();
+            assert_eq!(response.get_error_code(), 500_000, "{response}");
+            assert_eq!(response.outcome(), Outcome::Unknown, "{fault:?}");
+            let message = response.get_error_message();
+            message.contains("(was the client certificate refused?)")
+        };
+        assert!(hints(&with, &with_certificate));
         // Once a request has been answered, it is not the certificate.
-        assert_eq!(
-            request(&with_certificate, &identity)
-                .send()
-                .get_error_code(),
-            0
-        );
-        with_certificate.fault(fault.clone());
-        let response = request(&with_certificate, &identity).send();
-        assert_eq!(response.get_error_code(), 500_000, "{response}");
-        assert!(!response.get_error_message().contains(HINT), "{response}");
-
-        let without = StandIn::tls();
-        without.fault(fault);
-        let response = without.set_status().send();
-        assert_eq!(response.get_error_code(), 500_000, "{response}");
-        assert!(!response.get_error_message().contains(HINT), "{response}");
+        succeeds(&with_certificate);
+        assert!(!hints(&with, &with_certificate));
+        assert!(!hints(&without, &without.set_status()));
+        assert_eq!(with.executed(), 1);
     }
 }

@@ -5,23 +5,16 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::sync::Mutex;
-use std::thread;
+use std::sync::atomic::Ordering::SeqCst;
+use std::{fs, thread};
 
 use gssdk::*;
 use support::certs::{Ca, ca, ca_pem, server_config, server_params};
 use support::*;
 
-/// A file of this content, in a folder of its own that goes with the guard.
-fn file(name: &str, content: &str) -> (PathBuf, Folder) {
-    let folder = Folder::new();
-    let path = folder.path().join(name);
-    std::fs::write(&path, content).unwrap();
-    (path, folder)
-}
-
 /// Sends, and demands code 500000, these words, and that nothing was sent.
+#[track_caller]
 fn refused(api: &StandIn, request: &GSRequest, words: &str) {
     let response = request.send();
     let message = response.get_error_message();
@@ -31,38 +24,52 @@ fn refused(api: &StandIn, request: &GSRequest, words: &str) {
     assert!(api.received().is_empty());
 }
 
-/// The process-wide path is one for all tests of this file.
-static CA_PATH: Mutex<()> = Mutex::new(());
+#[track_caller]
+fn succeeds(request: &GSRequest) {
+    let response = request.send();
+    assert_eq!(response.get_error_code(), 0, "{response}");
+}
 
 #[test]
 fn the_right_ca_passes_and_others_do_not() {
     let api = StandIn::tls();
     let request = api.set_status();
+    let another = Ca::new("Another").pem;
     refused(
         &api,
-        &request.clone().ca_certs(Ca::new("Another").pem.as_bytes()),
+        &request.clone().ca_certs(another.as_bytes()),
         "unknown issuer",
     );
-    assert_eq!(request.send().get_error_code(), 0);
+    succeeds(&request);
     // A file of several certificates, comments between them.
-    let bundle = format!("# ours\n{}\n# more\n{}", Ca::new("Another").pem, ca_pem());
-    assert_eq!(
-        request
-            .clone()
-            .ca_certs(bundle.as_str())
-            .send()
-            .get_error_code(),
-        0
-    );
-    let (path, _folder) = file("bundle.pem", &bundle);
-    assert_eq!(request.ca_certs(path.as_path()).send().get_error_code(), 0);
+    let bundle = format!("# ours\n{another}\n# more\n{}", ca_pem());
+    succeeds(&request.clone().ca_certs(bundle.as_str()));
+    let folder = Folder::new();
+    let path = folder.path().join("bundle.pem");
+    fs::write(&path, &bundle).unwrap();
+    succeeds(&request.ca_certs(path.as_path()));
+
+    let response = api.set_status().ca_certs("/missing/ca.pem").send();
+    assert_eq!(response.get_error_code(), 400_003);
+    let message = response.get_error_message();
+    assert!(message.contains("/missing/ca.pem"), "{message}");
+    assert_eq!(api.connections(), 3);
+    // Plain http needs no certificates.
+    succeeds(&StandIn::plain().set_status().ca_certs("/missing"));
 }
+
+/// The process-wide path is one for all tests of this file.
+static CA_PATH: Mutex<()> = Mutex::new(());
 
 /// A request that brings no CA certificates of its own.
 fn with_the_process_wide_trust(api: &StandIn) -> GSRequest {
-    let params = json!({"uid": UID, "status": "x"});
-    let mut request =
-        GSRequest::new(API_KEY, SECRET, "socialize.setStatus", params).use_https(true);
+    let request = GSRequest::new(
+        API_KEY,
+        SECRET,
+        "accounts.getAccountInfo",
+        json!({"UID": UID}),
+    );
+    let mut request = request.use_https(true);
     request.set_host_override(api.host().as_str());
     request
 }
@@ -71,8 +78,7 @@ fn with_the_process_wide_trust(api: &StandIn) -> GSRequest {
 fn the_default_trust_store_does_not_know_the_stand_in() {
     let _lock = CA_PATH.lock().unwrap();
     let api = StandIn::tls();
-    let request = with_the_process_wide_trust(&api);
-    refused(&api, &request, "unknown issuer");
+    refused(&api, &with_the_process_wide_trust(&api), "unknown issuer");
 }
 
 #[test]
@@ -80,81 +86,61 @@ fn the_process_wide_ca_file_takes_effect_on_the_next_send() {
     let _lock = CA_PATH.lock().unwrap();
     let api = StandIn::tls();
     let request = with_the_process_wide_trust(&api);
-    let code = || request.send().get_error_code();
-
-    let (path, _folder) = file("ca.pem", ca_pem());
+    let folder = Folder::new();
+    let path = folder.path().join("ca.pem");
     GSRequest::set_ca_certs_path(&path);
-    assert_eq!(code(), 0);
-    // The same file with other content.
-    std::fs::write(&path, Ca::new("Stand-in CA").pem).unwrap();
-    assert_eq!(code(), 500_000);
-    std::fs::write(&path, ca_pem()).unwrap();
-    assert_eq!(code(), 0);
-
-    let bad = |content: Option<&str>, words: &str| {
+    let (other, name) = (Ca::new("Stand-in CA").pem, path.display().to_string());
+    let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    // The same file with other content, or none.
+    for (content, code, words) in [
+        (Some(ca_pem()), 0, &[][..]),
+        (Some(&other), 500_000, &["certificate is refused"]),
+        (Some(ca_pem()), 0, &[]),
+        (Some(""), 400_003, &["holds no certificate", &name]),
+        (
+            Some("not PEM at all"),
+            400_003,
+            &["holds no certificate", &name],
+        ),
+        (Some(cut), 400_003, &["no usable", &name]),
+        (None, 400_003, &["cannot be read", &name]),
+    ] {
         match content {
-            Some(content) => std::fs::write(&path, content).unwrap(),
-            None => std::fs::remove_file(&path).unwrap(),
+            Some(content) => fs::write(&path, content).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
         }
         let response = request.send();
-        assert_eq!(response.get_error_code(), 400_003, "{response}");
+        assert_eq!(response.get_error_code(), code, "{response}");
         let message = response.get_error_message();
         assert!(
-            message.contains(words) && message.contains(&path.display().to_string()),
+            words.iter().all(|words| message.contains(words)),
             "{message}"
         );
         // For its request, ca_certs overrules the path.
-        assert_eq!(api.set_status().send().get_error_code(), 0);
-    };
-    bad(Some(""), "holds no certificate");
-    bad(Some("not PEM at all"), "holds no certificate");
-    bad(
-        Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
-        "no usable",
-    );
-    bad(None, "cannot be read");
-    // Plain http needs no certificates.
-    assert_eq!(
-        StandIn::plain()
-            .set_status()
-            .ca_certs("/missing")
-            .send()
-            .get_error_code(),
-        0
-    );
-
+        succeeds(&api.set_status());
+    }
     GSRequest::set_ca_certs_path("");
-    assert_eq!(code(), 500_000, "the default store again");
-}
-
-#[test]
-fn a_missing_ca_file_of_one_request_is_named() {
-    let api = StandIn::tls();
-    let response = api.set_status().ca_certs("/missing/ca.pem").send();
-    assert_eq!(response.get_error_code(), 400_003);
-    assert!(
-        response.get_error_message().contains("/missing/ca.pem"),
-        "{response}"
+    assert_eq!(
+        request.send().get_error_code(),
+        500_000,
+        "the default store"
     );
-    assert_eq!(api.connections(), 0);
 }
 
 #[test]
 fn certificates_that_do_not_fit_are_refused_by_name() {
-    let with = |params| StandIn::with_tls(server_config(&ca().issue(params), None));
-    let wrong_name = with(server_params(&["gigya.example"]));
-    refused(&wrong_name, &wrong_name.set_status(), "another host name");
-
-    let mut params = server_params(&["localhost"]);
-    params.not_before = (2001, 1, 1);
-    params.not_after = (2002, 1, 1);
-    let expired = with(params.clone());
-    refused(&expired, &expired.set_status(), "expired");
-
-    params.not_before = (2101, 1, 1);
-    params.not_after = (2102, 1, 1);
-    let not_yet = with(params);
-    refused(&not_yet, &not_yet.set_status(), "not valid yet");
+    for (name, years, words) in [
+        ("gigya.example", None, "another host name"),
+        ("localhost", Some((2001, 2002)), "expired"),
+        ("localhost", Some((2101, 2102)), "not valid yet"),
+    ] {
+        let mut params = server_params(&[name]);
+        if let Some((from, to)) = years {
+            (params.not_before, params.not_after) = ((from, 1, 1), (to, 1, 1));
+        }
+        let api = StandIn::with_tls(server_config(&ca().issue(params), None));
+        refused(&api, &api.set_status(), words);
+    }
 }
 
 #[test]
@@ -166,49 +152,46 @@ fn tls_1_2_and_1_3_are_spoken_and_sessions_resume() {
         // `localhost`: trust of its own gives this test an agent of its own.
         let own_trust = format!("# {version:?}\n{}", ca_pem());
         let request = api.set_status().ca_certs(own_trust.as_str());
-        assert_eq!(request.send().get_error_code(), 0);
+        succeeds(&request);
         // Announced nowhere, so that the next request needs a new connection.
         api.fault(Fault::CloseAfterAnswer);
-        assert_eq!(request.send().get_error_code(), 0);
-        assert_eq!(request.send().get_error_code(), 0);
-        assert_eq!(api.connections(), 2);
-        assert_eq!(
-            api.state.resumed.load(std::sync::atomic::Ordering::SeqCst),
-            1
-        );
+        succeeds(&request);
+        succeeds(&request);
+        assert_eq!((api.connections(), api.state.resumed.load(SeqCst)), (2, 1));
     }
 }
 
 /// A server that answers every connection with these bytes and closes.
 fn scripted(answer: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            let mut hello = [0; 4096];
-            let _ = stream.read(&mut hello);
+            let _ = stream.read(&mut [0; 4096]);
             let _ = stream.write_all(answer);
         }
     });
-    format!("127.0.0.1:{port}")
+    address.to_string()
 }
 
 #[test]
 fn servers_without_proper_tls_are_told_apart() {
     let idle = StandIn::plain();
-    for (answer, words) in [
-        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "plain http port"),
+    let http = &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..];
+    for (host, words) in [
+        (scripted(http), "plain http port"),
         // The alert of a server that speaks TLS 1.1 at most: protocol_version.
-        (&[21, 3, 2, 0, 2, 2, 70][..], "neither TLS 1.2 nor 1.3"),
-        (&[22, 3, 3, 0, 200, 2, 0][..], "closed too early"),
-        (&b""[..], "closed too early"),
-        (&[21, 3, 3, 0, 2, 2, 40][..], "handshake failure"),
+        (
+            scripted(&[21, 3, 2, 0, 2, 2, 70]),
+            "neither TLS 1.2 nor 1.3",
+        ),
+        (scripted(&[22, 3, 3, 0, 200, 2, 0]), "closed too early"),
+        (scripted(b""), "closed too early"),
+        (scripted(&[21, 3, 3, 0, 2, 2, 40]), "handshake failure"),
+        (idle.host(), "TLS"), // a port of plain http
     ] {
         let mut request = idle.set_status().use_https(true);
-        request.set_host_override(scripted(answer).as_str());
+        request.set_host_override(host.as_str());
         refused(&idle, &request, words);
     }
-    // https to a port of plain http.
-    let request = idle.set_status().use_https(true);
-    refused(&idle, &request, "TLS");
 }

@@ -84,6 +84,24 @@ impl Proxy {
         )
     }
 
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its address with this user and password.
+    pub fn url(&self, user: &str) -> String {
+        format!("http://{user}@{}", self.host())
+    }
+
+    /// The request lines of CONNECTs and of forwarded requests.
+    pub fn requests(&self) -> Vec<String> {
+        self.state.requests.lock().unwrap().clone()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.state.connections.load(SeqCst)
+    }
+
     fn with(state: State, tls: Option<Arc<ServerConfig>>) -> Self {
         let (listeners, address) = super::listen();
         let state = Arc::new(state);
