@@ -10,8 +10,6 @@ use serde::ser::{SerializeSeq, Serializer};
 mod support;
 use support::*;
 
-const SUM: &str = "Required parameter is missing";
-
 fn with(params: impl Serialize) -> GSRequest {
     GSRequest::new("key", "c2VjcmV0", "x.y", params)
 }
@@ -22,34 +20,23 @@ fn with_value(value: impl Serialize) -> GSRequest {
     request
 }
 
-/// The form that would be posted, by name; values percent-encoded.
-fn form(request: &GSRequest) -> BTreeMap<String, Vec<String>> {
-    let prepared = request.prepare().unwrap();
-    let mut form: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for pair in prepared.body().split('&') {
-        let (name, value) = pair.split_once('=').unwrap();
-        form.entry(name.to_string())
-            .or_default()
-            .push(value.to_string());
-    }
-    form
-}
-
-/// What is sent for a parameter, `None` if nothing is.
+/// What is sent for a parameter, percent-encoded; `None` if nothing is.
 fn sent(request: &GSRequest, name: &str) -> Option<String> {
-    let values = form(request).remove(name)?;
-    assert_eq!(values.len(), 1, "{name}");
-    values.into_iter().next()
+    let prepared = request.prepare().unwrap();
+    let pairs = prepared
+        .body()
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap());
+    let mut values = pairs.filter(|(found, _)| *found == name);
+    let value = values.next()?.1.to_string();
+    assert_eq!(values.count(), 0, "{name}");
+    Some(value)
 }
 
-/// Error 400006 of `prepare` and of `send`, both times.
+/// The message of error 400006, which `prepare` and `send` return.
 fn refusal(request: &GSRequest) -> String {
-    let error = request.prepare().unwrap_err();
-    for error in [
-        error.clone(),
-        request.send().into_result().unwrap_err(),
-        error,
-    ] {
+    let sent = request.send().into_result();
+    for error in [request.prepare().unwrap_err(), sent.unwrap_err()] {
         assert_eq!(error.error_code(), 400_006, "{error}");
         assert_eq!(error.outcome(), Outcome::NotSent);
     }
@@ -336,124 +323,119 @@ fn names_that_serde_json_reserves_are_refused_or_sent_as_they_are() {
 
 // The SDK's own parameters -------------------------------------------------------
 
-/// Parameters, among them forgeries of those that the SDK sends.
-fn forged(names: &[&str]) -> Value {
-    let mut params = json!({"UID": UID, "uid": UID, "status": "fine"});
-    for name in names.iter().chain(&["sdk", "httpStatusCodes"]) {
-        params[name] = json!("forged");
-    }
-    params
-}
-
-/// Sends, and checks that of each parameter the SDK's own went out, and nothing beside it.
-fn check_own(api: &StandIn, names: &[&str], make: impl Fn(Value) -> GSRequest) {
-    let response = api.aim(make(forged(names))).send();
-    assert_eq!(response.get_error_code(), 0, "{names:?} {response}");
-    let form = api.last().form();
-    for name in names.iter().chain(&["sdk", "httpStatusCodes"]) {
-        let values: Vec<_> = form.iter().filter(|(found, _)| found == name).collect();
-        assert_eq!(values.len(), 1, "{name}: {form:?}");
-        assert_ne!(values[0].1, "forged", "{name}");
-    }
-}
-
 #[test]
 fn the_sdks_own_parameters_replace_the_callers_for_every_kind_of_credentials() {
-    let api = StandIn::tls();
+    let identity = certs::ca().issue(certs::client_params("us"));
+    let config = certs::server_config(&certs::server(), Some(&certs::ca().pem));
+    let (api, mtls) = (StandIn::tls(), StandIn::with_tls(config));
     let (status, account) = ("socialize.setStatus", "accounts.getAccountInfo");
-    check_own(&api, &["apiKey", "sig", "nonce", "timestamp"], |params| {
-        GSRequest::new(API_KEY, SECRET, status, params)
-    });
-    check_own(
-        &api,
-        &["apiKey", "userKey", "sig", "nonce", "timestamp"],
-        |params| GSRequest::new(API_KEY, USER_SECRET, status, params).user_key(USER_KEY),
-    );
-    check_own(&api, &["oauth_token"], |params| {
-        GSRequest::new(TOKEN, None, account, params)
-    });
-    check_own(&api, &["oauth_token", "userKey"], |params| {
-        GSRequest::new(TOKEN, None, account, params).user_key(USER_KEY)
-    });
-    check_own(
-        &api,
-        &["oauth_token", "sig", "nonce", "timestamp"],
-        |params| GSRequest::with_session(SESSION_TOKEN, SESSION_SECRET, account, params),
-    );
-    check_own(&api, &["apiKey"], |params| {
-        GSRequest::anonymous(API_KEY, "accounts.getJWTPublicKey", params)
-    });
+    let token = || GSRequest::new(TOKEN, None, account, ());
+    let session = GSRequest::with_session(SESSION_TOKEN, SESSION_SECRET, account, ());
+    let certified = GSRequest::new(API_KEY, None, account, ())
+        .client_cert(identity.cert.as_bytes(), identity.key.as_bytes());
+    let signed = ["sig", "nonce", "timestamp"];
+    let mut requests = vec![
+        (
+            &api,
+            GSRequest::new(API_KEY, SECRET, status, ()),
+            vec!["apiKey"],
+            &signed[..],
+        ),
+        (
+            &api,
+            GSRequest::new(API_KEY, USER_SECRET, status, ()).user_key(USER_KEY),
+            vec!["apiKey", "userKey"],
+            &signed,
+        ),
+        (&api, token(), vec!["oauth_token"], &[]),
+        (
+            &api,
+            token().user_key(USER_KEY),
+            vec!["oauth_token", "userKey"],
+            &[],
+        ),
+        (&api, session, vec!["oauth_token"], &signed),
+        (
+            &api,
+            GSRequest::anonymous(API_KEY, "accounts.getJWTPublicKey", ()),
+            vec!["apiKey"],
+            &[],
+        ),
+        (&mtls, certified, vec!["apiKey"], &[]),
+    ];
     if let Some(key) = rsa::RsaKey::generate() {
         *api.state.bearer_key_der.lock().unwrap() = key.public_der();
-        check_own(&api, &["apiKey"], |params| {
-            GSRequest::with_private_key(API_KEY, USER_KEY, key.pkcs8.as_str(), account, params)
-        });
+        let key = Pem::from(key.pkcs8);
+        let bearer = GSRequest::with_private_key(API_KEY, USER_KEY, key, account, ());
+        requests.push((&api, bearer, vec!["apiKey"], &[]));
     }
-    let ca = certs::ca();
-    let config = certs::server_config(&certs::server(), Some(&ca.pem));
-    let identity = ca.issue(certs::client_params("us"));
-    check_own(&StandIn::with_tls(config), &["apiKey"], |params| {
-        GSRequest::new(API_KEY, None, account, params)
-            .client_cert(identity.cert.as_bytes(), identity.key.as_bytes())
-    });
+    for (api, request, keys, more) in requests {
+        let names = [&keys, more, &["sdk", "httpStatusCodes"]].concat();
+        let mut request = api.aim(request);
+        request.set_params(json!({"UID": UID, "uid": UID, "status": "fine"}));
+        names
+            .iter()
+            .for_each(|name| request.set_param(*name, "forged"));
+        let response = request.send();
+        assert_eq!(response.get_error_code(), 0, "{names:?} {response}");
+        let form = api.last().form();
+        for name in names {
+            let values = form.iter().filter(|(found, _)| found == name);
+            let values = Vec::from_iter(values.map(|(_, value)| value));
+            assert!(
+                values.len() == 1 && values[0] != "forged",
+                "{name}: {form:?}"
+            );
+        }
+    }
 }
 
 // Secrets of which nothing is left ------------------------------------------------
 
-const BLANK: [&str; 6] = [" ", "\n", "\r\n\t ", "!!", "=", "\u{feff}"];
-
 #[test]
 fn nothing_is_signed_with_an_empty_key() {
     let api = StandIn::plain();
-    let missing = |error: GSException, words: &str| {
+    let missing = |error: GSException| {
         assert_eq!(error.error_code(), 400_002, "{error}");
-        assert_eq!(error.error_message(), SUM);
-        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(error.error_message(), "Required parameter is missing");
+        assert!(error.to_string().contains("secret"), "{error}");
     };
-    for blank in BLANK {
-        let keys = |secret: &str| GSRequest::new(API_KEY, secret, "socialize.setStatus", ());
-        let session = GSRequest::with_session(SESSION_TOKEN, blank, "socialize.setStatus", ());
-        for request in [keys(blank), keys(blank).user_key(USER_KEY), session] {
+    let status = "socialize.setStatus";
+    // HMAC-SHA1 with an empty key.
+    let forged = "+9sdGxiqbAgyS31ktx+3Y3BpDh0=";
+    let now = (SigUtils::current_time_millis() / 1000).to_string();
+    for secret in ["", " ", "\n", "\r\n\t ", "!!", "=", "\u{feff}"] {
+        let session = GSRequest::with_session(SESSION_TOKEN, secret, status, ());
+        let keys = GSRequest::new(API_KEY, secret, status, ());
+        let mut requests = vec![session];
+        if secret.is_empty() {
+            // It is absent: the first argument is an access token.
+            assert!(keys.prepare().unwrap().body().contains("oauth_token="));
+        } else {
+            requests.extend([keys.clone(), keys.user_key(USER_KEY)]);
+        }
+        for request in requests {
             let request = api.aim(request);
-            missing(request.prepare().unwrap_err(), "base64");
+            missing(request.prepare().unwrap_err());
             let response = request.send();
             assert_eq!(response.outcome(), Outcome::NotSent);
-            missing(response.into_result().unwrap_err(), "base64");
+            missing(response.into_result().unwrap_err());
         }
-        for secret in [blank, ""] {
-            missing(
-                SigUtils::calc_signature("text", secret).unwrap_err(),
-                "secret key",
-            );
-            missing(
-                SigUtils::get_dynamic_session_signature("glt", 300, secret).unwrap_err(),
-                "secret key",
-            );
-            let user =
-                SigUtils::get_dynamic_session_signature_user_signed("glt", 300, "AKey", secret);
-            missing(user.unwrap_err(), "secret key");
-            let signature =
-                GSRequest::get_oauth1_signature(secret, "POST", "http://x/y", false, &Map::new());
-            missing(signature.unwrap_err(), "secret key");
-            // HMAC-SHA1 with an empty key.
-            let now = (SigUtils::current_time_millis() / 1000).to_string();
-            for forged in ["", "+9sdGxiqbAgyS31ktx+3Y3BpDh0="] {
-                assert!(!SigUtils::validate_user_signature(
-                    "uid", &now, secret, forged
-                ));
-                assert!(!SigUtils::validate_friend_signature(
-                    "uid", &now, "friend", secret, forged
-                ));
-                assert!(!SigUtils::validate_webhook_signature(b"", secret, forged));
-            }
+        for signed in [
+            SigUtils::calc_signature("text", secret),
+            SigUtils::get_dynamic_session_signature("glt", 300, secret),
+            SigUtils::get_dynamic_session_signature_user_signed("glt", 300, "AKey", secret),
+            GSRequest::get_oauth1_signature(secret, "POST", "http://x/y", false, &Map::new()),
+        ] {
+            missing(signed.unwrap_err());
         }
-    }
-    for secret in ["", " "] {
-        let request = GSRequest::with_session(SESSION_TOKEN, secret, "socialize.setStatus", ());
-        missing(request.send().into_result().unwrap_err(), "secret");
+        for valid in [
+            SigUtils::validate_user_signature("uid", &now, secret, forged),
+            SigUtils::validate_friend_signature("uid", &now, "friend", secret, forged),
+            SigUtils::validate_webhook_signature(b"", secret, forged),
+        ] {
+            assert!(!valid, "{secret:?}");
+        }
     }
     assert_eq!(api.connections(), 0);
-    // An empty secret of `new` is absent: the first argument is an access token.
-    let token = GSRequest::new(TOKEN, "", "accounts.getAccountInfo", ());
-    assert!(token.prepare().unwrap().body().contains("oauth_token="));
 }
