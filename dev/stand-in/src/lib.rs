@@ -4,6 +4,7 @@
 //! It shares no code with the crate: signatures are checked with `ring`.
 #![forbid(unsafe_code)]
 
+pub mod answers;
 mod api;
 mod blackhole;
 pub mod certs;
@@ -24,6 +25,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+pub use answers::{gzip, http};
 pub use blackhole::Blackhole;
 pub use folder::Folder;
 pub use httpdate::fmt_http_date as http_date;
