@@ -161,49 +161,29 @@ impl Formatter for Python {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json as value;
 
     #[test]
     fn json_is_written_as_python_writes_it() {
-        // Each right side is what json.dumps prints.
-        for (value, text) in [
-            (
-                value!({"a": [1, true, null, "é\u{1F600}\u{7f}\n\""], "b": {}, "c": [[], {}]}),
-                r#"{"a": [1, true, null, "\u00e9\ud83d\ude00\u007f\n\""], "b": {}, "c": [[], {}]}"#,
-            ),
-            (value!(1.5), "1.5"),
-            (value!(-0.0), "-0.0"),
-            (value!(100.0), "100.0"),
-            (value!(1e15), "1000000000000000.0"),
-            (value!(123456789012345680.0), "1.2345678901234568e+17"),
-            (value!(1e16), "1e+16"),
-            (value!(1.5e300), "1.5e+300"),
-            (value!(0.0001), "0.0001"),
-            (value!(0.00001), "1e-05"),
-            (value!(1.5e-7), "1.5e-07"),
-            (value!(5e-324), "5e-324"),
-        ] {
-            assert_eq!(json(&value), text);
-        }
+        let value = serde_json::json!({
+            "a": [1, true, null, "é\u{1F600}\u{7f}\n\""], "b": {}, "c": [[], {}],
+            "d": [1.5, -0.0, 1e15, 1e16, 1.5e300, 0.0001, 1.5e-7, 5e-324],
+        });
+        let python = r#"{"a": [1, true, null, "\u00e9\ud83d\ude00\u007f\n\""], "b": {}, "c": [[], {}], "d": [1.5, -0.0, 1000000000000000.0, 1e+16, 1.5e+300, 0.0001, 1.5e-07, 5e-324]}"#;
+        assert_eq!(json(&value), python);
     }
 
     #[test]
     fn numbers_keep_every_digit_and_floats_are_pythons() {
         for (number, expected) in [
-            ("0", "0"),
             ("-17", "-17"),
             ("98765432109876543210", "98765432109876543210"),
-            ("-1.0", "-1.0"),
             ("-0.0", "-0.0"),
             ("0e0", "0.0"),
-            ("1e5", "100000.0"),
             ("1E-5", "1e-05"),
-            ("1.50", "1.5"),
             ("0012.5e3", "12500.0"),
             // A float would have other digits.
             ("0.12345678901234567890", "0.12345678901234567890"),
             ("9007199254740993.0", "9007199254740993.0"),
-            ("4.9e-324", "4.9e-324"),
             ("1e+400", "1e+400"),
         ] {
             let mut out = Vec::new();

@@ -16,18 +16,18 @@ const DOCUMENTS: [&str; 11] = [
     "tests/vectors/README.md",
 ];
 
-/// The commands of the program in `cli/`.
-const COMMANDS: [&str; 9] = [
-    "call",
-    "completions",
-    "demo",
-    "export",
-    "help",
-    "login",
-    "man",
-    "update",
-    "verify",
+/// The folders of the packages.
+const PACKAGES: [&str; 6] = [
+    "",
+    "cli/",
+    "dev/stand-in/",
+    "dev/conformance/",
+    "dev/benches/",
+    "dev/fuzz/",
 ];
+
+/// The commands of the program in `cli/`.
+const COMMANDS: &str = "call completions demo export help login man update verify";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -39,25 +39,19 @@ fn read(path: impl AsRef<Path>) -> String {
 }
 
 /// The targets of a document's links, `[text](target)` and `[name]: target`.
-fn links(text: &str) -> Vec<String> {
-    let inline = text
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split(')').next());
-    let named = text.lines().filter_map(|line| {
-        let (_, target) = line.strip_prefix('[')?.split_once("]: ")?;
-        Some(target)
-    });
-    inline.chain(named).map(str::to_string).collect()
+fn links(text: &str) -> Vec<&str> {
+    let inline = text.split("](").skip(1);
+    let inline = inline.filter_map(|rest| rest.split(')').next());
+    let named = text.lines().filter(|line| line.starts_with('['));
+    let named = named.filter_map(|line| Some(line.split_once("]: ")?.1));
+    inline.chain(named).collect()
 }
 
 /// A heading's anchor, as the places that show such documents make it.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
-    let kept = text
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    let is_kept = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    text.replace(|c| !is_kept(c), "").replace(' ', "-")
 }
 
 #[test]
@@ -65,15 +59,15 @@ fn every_link_to_a_file_of_the_project_leads_somewhere() {
     let mut followed = 0;
     for document in DOCUMENTS {
         let path = root().join(document);
-        for link in links(&read(document)) {
-            if link.contains("://") {
-                continue;
-            }
-            let (file, section) = link.split_once('#').unwrap_or((&link, ""));
-            let target = if file.is_empty() {
-                path.clone()
-            } else {
-                path.parent().unwrap().join(file)
+        let text = read(document);
+        for link in links(&text)
+            .into_iter()
+            .filter(|link| !link.contains("://"))
+        {
+            let (file, section) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => path.clone(),
+                file => path.parent().unwrap().join(file),
             };
             assert!(target.exists(), "{document} points to {link}");
             if !section.is_empty() {
@@ -84,82 +78,63 @@ fn every_link_to_a_file_of_the_project_leads_somewhere() {
             }
             followed += 1;
         }
+        // None is invented.
+        for address in [
+            "github.com/gssdk",
+            "gssdk.rs",
+            "docs.rs/gssdk",
+            "crates.io/crates/gssdk",
+        ] {
+            assert!(!text.contains(address), "{document} names {address}");
+        }
     }
     assert!(followed >= 10, "{followed}");
 }
 
 /// What stands after each `option` in a text: the names that a command is given.
-fn named(text: &str, option: &str) -> Vec<String> {
-    let names = text.split(option).skip(1).map(|rest| {
-        let is_part = |c: &char| c.is_alphanumeric() || matches!(c, '_' | '-' | '/');
-        rest.chars().take_while(is_part).collect::<String>()
-    });
+fn named<'t>(text: &'t str, option: &str) -> Vec<&'t str> {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '/');
+    let names = text.split(option).skip(1);
+    let names = names.filter_map(|rest| rest.split(|c| !is_part(c)).next());
     names.filter(|name| !name.is_empty()).collect()
-}
-
-/// The manifests of the packages, and what they contain.
-fn manifests() -> Vec<(&'static str, String)> {
-    [
-        "",
-        "cli/",
-        "dev/stand-in/",
-        "dev/conformance/",
-        "dev/benches/",
-        "dev/fuzz/",
-    ]
-    .map(|folder| (folder, read(format!("{folder}Cargo.toml"))))
-    .to_vec()
 }
 
 #[test]
 fn every_command_that_is_named_exists() {
-    let manifests = manifests();
+    let in_a_package = |test: &dyn Fn(&str) -> bool| PACKAGES.iter().any(|folder| test(folder));
+    let is_file = |path: &str| in_a_package(&|folder| root().join(folder).join(path).exists());
     let is_named = |name: &str| {
         let line = format!("name = \"{name}\"");
-        manifests
-            .iter()
-            .any(|(_, manifest)| manifest.contains(&line))
+        in_a_package(&|folder| read(format!("{folder}Cargo.toml")).contains(&line))
     };
-    let is_file = |paths: &[String]| {
-        let mut paths = manifests
-            .iter()
-            .flat_map(|(folder, _)| paths.iter().map(move |path| format!("{folder}{path}")));
-        paths.any(|path| root().join(path).exists())
+    let is_example = |name: &str| {
+        is_file(&format!("examples/{name}.rs")) || is_file(&format!("examples/{name}/main.rs"))
     };
+    let is_command = |name: &str| COMMANDS.split(' ').any(|command| command == name);
+    let is_test = |name: &str| is_file(&format!("tests/{name}.rs"));
+    let is_package = |path: &str| is_file(&format!("{path}/Cargo.toml"));
+    type Exists<'f> = &'f dyn Fn(&str) -> bool;
+    let checks: [(&str, Exists); 10] = [
+        ("--example ", &is_example),
+        ("--test ", &is_test),
+        ("--bench ", &is_named),
+        ("cargo test -p ", &is_named),
+        ("cargo bench -p ", &is_named),
+        ("cargo run -p ", &is_named),
+        ("fuzz run --fuzz-dir dev/fuzz ", &is_named),
+        ("cargo install --locked --path ", &is_package),
+        ("`gigya ", &is_command),
+        ("\ngigya ", &is_command),
+    ];
     let mut checked = 0;
     for document in DOCUMENTS {
         let text = read(document);
-        let mut check = |option: &str, exists: &dyn Fn(&str) -> bool| {
+        for (option, exists) in checks {
             for name in named(&text, option) {
-                assert!(exists(&name), "{document} names {option}{name}");
+                assert!(exists(name), "{document} names {option}{name}");
                 checked += 1;
             }
-        };
-        check("--example ", &|name| {
-            is_file(&[
-                format!("examples/{name}.rs"),
-                format!("examples/{name}/main.rs"),
-            ])
-        });
-        check("--test ", &|name| is_file(&[format!("tests/{name}.rs")]));
-        check("--bench ", &|name| is_named(name));
-        check("--bin ", &|name| {
-            is_named(name) || is_file(&[format!("src/bin/{name}.rs")])
-        });
-        check("cargo test -p ", &|name| is_named(name));
-        check("cargo bench -p ", &|name| is_named(name));
-        check("cargo run -p ", &|name| is_named(name));
-        check("cargo install --locked --path ", &|name| {
-            root().join(name).join("Cargo.toml").exists()
-        });
-        check("cargo update -p ", &|name| {
-            read("Cargo.lock").contains(&format!("\"{name}\""))
-        });
-        check("`gigya ", &|name| COMMANDS.contains(&name));
-        check("\ngigya ", &|name| COMMANDS.contains(&name));
-        check("cargo +nightly fuzz run --fuzz-dir dev/fuzz ", &|name| {
-            is_named(name)
-        });
+        }
     }
     assert!(checked >= 20, "{checked}");
 }
@@ -170,24 +145,16 @@ fn the_readme_is_short() {
     assert!(lines <= 150, "{lines} lines");
 }
 
-/// The Rust blocks of a document.
-fn rust_blocks(text: &str) -> Vec<&str> {
-    let blocks = text.split("```rust").skip(1);
-    let blocks = blocks.filter_map(|rest| rest.split_once('\n')?.1.split("```").next());
-    blocks.collect()
-}
-
 /// What compiles, as doctests, is what the reader sees: a block can be pasted into an empty
 /// main.rs, or into a `main` that returns a `Result`.
 #[test]
 fn no_line_of_a_rust_block_is_hidden() {
     let mut blocks = 0;
     for document in DOCUMENTS {
-        for block in rust_blocks(&read(document)) {
-            let hidden = block.lines().find(|line| {
-                let line = line.trim_start();
-                line == "#" || line.starts_with("# ")
-            });
+        for block in read(document).split("```rust").skip(1) {
+            let block = block.split("```").next().unwrap();
+            let mut lines = block.lines().map(str::trim_start);
+            let hidden = lines.find(|line| *line == "#" || line.starts_with("# "));
             assert_eq!(hidden, None, "{document}");
             // Of several blocks on a page, each begins with what it needs.
             let imports = block.contains("use gssdk::") || block.contains("gssdk::GSRequest");
@@ -196,21 +163,4 @@ fn no_line_of_a_rust_block_is_hidden() {
         }
     }
     assert!(blocks >= 15, "{blocks}");
-}
-
-#[test]
-fn no_address_is_invented() {
-    let sources = ["Cargo.toml", "src/lib.rs", "cli/Cargo.toml"];
-    for document in DOCUMENTS.iter().chain(&sources) {
-        let text = read(document);
-        let own = [
-            "github.com/gssdk",
-            "gssdk.rs",
-            "docs.rs/gssdk",
-            "crates.io/crates/gssdk",
-        ];
-        for address in own {
-            assert!(!text.contains(address), "{document} names {address}");
-        }
-    }
 }

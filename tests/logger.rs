@@ -5,12 +5,12 @@
 mod support;
 
 use std::cell::Cell;
-use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use gssdk::*;
+use support::answers::serve;
 use support::*;
 
 thread_local! {
@@ -69,83 +69,57 @@ fn lines_are_written_and_a_logger_may_send() {
     request.set_param("password", "hunter2");
     let _ = request.send();
     let _ = request.send();
-    let tried = |connection: &'static str| -> [&str; 5] {
-        [
-            "DEBUG socialize.setStatus at",
-            "HTTP 200",
-            "errorCode 0",
-            "5f1cb7a1",
-            connection,
-        ]
-    };
-    lines(&[&tried("new connection"), &tried("reused connection")]);
+    let start = "DEBUG socialize.setStatus at";
+    let new = [
+        start,
+        "HTTP 200",
+        "errorCode 0",
+        "5f1cb7a1",
+        "new connection",
+    ];
+    let reused = [start, "HTTP 200", "errorCode 0", "reused connection"];
+    lines(&[&new, &reused]);
 
     api.fault(Fault::CloseAfterBody);
     let _ = request.send();
-    lines(&[
-        &["DEBUG", &host, "failed: the connection was closed"],
-        &["WARN socialize.setStatus: sent again"],
-        &tried("new connection"),
-    ]);
+    let closed = ["DEBUG", &host, "failed: the connection was closed"];
+    lines(&[&closed, &["WARN socialize.setStatus: sent again"], &new]);
 
     api.state.refusals.lock().unwrap().push_back(403_048);
     let _ = request.clone().retries(1).send();
-    lines(&[
-        &["DEBUG", "errorCode 403048"],
-        &["WARN socialize.setStatus: sent again after error 403048"],
-        &tried("reused connection"),
-    ]);
+    let again = ["WARN socialize.setStatus: sent again after error 403048"];
+    lines(&[&["DEBUG", "errorCode 403048"], &again, &reused]);
 
-    api.state
-        .clock
-        .store(3_600, std::sync::atomic::Ordering::SeqCst);
+    api.state.clock.store(3_600, SeqCst);
     let _ = request.send();
-    lines(&[
-        &["DEBUG", "errorCode 403002"],
-        &["WARN the clock of localhost", "s ahead"],
-        &["WARN socialize.setStatus: sent again after error 403002"],
-        &tried("reused connection"),
-    ]);
+    let clock = ["WARN the clock of localhost", "s ahead"];
+    let again = ["WARN socialize.setStatus: sent again after error 403002"];
+    lines(&[&["DEBUG", "errorCode 403002"], &clock, &again, &reused]);
 
     // What a server chose is not text of a line: numbers, and ids that look like one.
-    for (answer, words) in [
-        (
-            r#"{"errorCode":7,"callId":"a-1"}"#,
-            ["errorCode 7,", "callId a-1,"],
-        ),
+    for (answer, code, call_id) in [
+        (r#"{"errorCode":7,"callId":"a-1"}"#, 7, "a-1"),
         (
             r#"{"errorCode":"hunter2","callId":"a hunter2"}"#,
-            ["errorCode 500000,", "callId ***,"],
+            500_000,
+            "***",
         ),
         (
             r#"{"errorCode":1.5,"callId":{"hunter2":1}}"#,
-            ["errorCode 500000,", "callId unknown,"],
+            500_000,
+            "unknown",
         ),
-        ("hunter2", ["errorCode 500000,", "callId unknown,"]),
+        ("hunter2", 500_000, "unknown"),
     ] {
-        let head = format!(
-            "HTTP/1.1 200 hunter2\r\nContent-Length: {}\r\n\r\n",
-            answer.len()
-        );
-        api.fault(Fault::RawKeep(
-            [head.as_bytes(), answer.as_bytes()].concat(),
-        ));
+        api.will_answer("200 hunter2", answer);
         let _ = request.send();
-        lines(&[&[&["DEBUG"], &words[..]].concat()]);
+        let words = [format!("errorCode {code},"), format!("callId {call_id},")];
+        lines(&[&["DEBUG", &words[0], &words[1]]]);
     }
-    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    request.set_proxy(proxy.local_addr().unwrap().to_string());
-    let refusing = std::thread::spawn(move || {
-        let (mut stream, _) = proxy.accept().unwrap();
-        let mut asked = [0; 4096];
-        assert!(stream.read(&mut asked).unwrap() > 0);
-        stream
-            .write_all(b"HTTP/1.1 403 hunter2\r\nContent-Length: 0\r\n\r\n")
-            .unwrap();
-    });
+    let proxy = serve(|_| http("403 hunter2", ""));
+    request.set_proxy(proxy.to_string());
     let message = request.send().get_error_message().to_string();
     assert!(message.contains("403 hunter2"), "{message}");
-    refusing.join().unwrap();
     lines(&[&["DEBUG", "failed: nothing was sent"]]);
     request.set_proxy(None);
 
