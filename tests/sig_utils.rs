@@ -209,6 +209,7 @@ fn session_cookies_say_when_and_who() {
         ("tok", "tok"),
         ("tok|uuid=0123", "tok|uuid=0123"),
         ("tok|UUID=1|UUID=2", "tok"),
+        ("|UUID=", ""),
     ] {
         let cookie = get_dynamic_session_signature(glt_cookie, 60, SECRET).unwrap();
         let (expiry, signature) = cookie.split_once('_').unwrap();
