@@ -168,7 +168,7 @@ impl Exchange {
         input.input_appended(amount);
         self.answered |= amount > 0;
         self.pass_interim(input)?;
-        self.untold = self.final_answer;
+        self.untold = amount > 0 && self.final_answer;
         Ok(amount)
     }
 
@@ -202,6 +202,10 @@ impl Exchange {
     /// What an error of ureq means: the table above.
     pub(super) fn failure_of(&mut self, error: Error) -> TransportError {
         let sent = self.is_sent();
+        let hint = match self.reused {
+            true => "",
+            false => self.connection.route.hint(),
+        };
         let error = match error {
             Error::Other(error) => match error.downcast() {
                 Ok(error) => *error,
@@ -209,9 +213,8 @@ impl Exchange {
             },
             Error::Io(error) => error,
             Error::BodyExceedsLimit(_) => io::Error::other(too_large()),
-            Error::Protocol(error) => {
-                let hint = self.connection.route.hint();
-                io::Error::other(format!("it is not proper HTTP ({error}){hint}"))
+            Error::Protocol(why) => {
+                io::Error::other(format!("it is not proper HTTP ({why}){hint}"))
             }
             error => io::Error::other(error.to_string()),
         };
@@ -223,8 +226,8 @@ impl Exchange {
             TransportError::Untouched(format!("sending failed: {why}"))
         } else if ended && self.reused && !self.answered {
             TransportError::Unanswered(why)
-        } else if ended && !self.reused && !self.final_answer {
-            TransportError::Lost(why + self.connection.route.hint())
+        } else if ended && !self.final_answer {
+            TransportError::Lost(why + hint)
         } else {
             TransportError::Lost(why)
         }
