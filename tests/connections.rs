@@ -5,33 +5,33 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, ToSocketAddrs};
-use std::sync::mpsc::channel;
+use std::net::{IpAddr, Ipv4Addr, TcpListener, ToSocketAddrs};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use gssdk::*;
+use support::child::{in_a_child, variable};
 use support::*;
 
 const GOOD: &str = r#"{"errorCode": 0}"#;
+const LENGTH: &str = "Content-Length: 16";
+const CHUNKED: &str = "Transfer-Encoding: chunked";
 
-/// An answer with these headers, of which none says how long the body is.
-fn answer(headers: &str, body: &[u8]) -> Fault {
-    let head = format!("HTTP/1.1 200 OK\r\n{headers}\r\n");
-    Fault::RawKeep([head.as_bytes(), body].concat())
+/// A request that looks up a host.
+fn request(host: String) -> GSRequest {
+    let mut request = GSRequest::new(API_KEY, SECRET, "accounts.search", ());
+    request.set_host_override(host);
+    request
 }
 
-fn with_length(headers: &str, body: &[u8]) -> Fault {
-    answer(
-        &format!("{headers}Content-Length: {}\r\n", body.len()),
-        body,
-    )
-}
-
-fn gzip(body: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(body).unwrap();
-    encoder.finish().unwrap()
+/// The answer to a body with this coding.
+#[track_caller]
+fn answer(api: &StandIn, coding: &str, body: &[u8], code: i64, words: &str) -> GSResponse {
+    api.will_answer(&format!("200 OK\r\nContent-Encoding: {coding}"), body);
+    let response = api.set_status().send();
+    assert_eq!(response.get_error_code(), code, "{coding}: {response}");
+    assert!(response.get_error_message().contains(words), "{response}");
+    response
 }
 
 // Connecting -----------------------------------------------------------------
@@ -43,9 +43,7 @@ fn closing_server(address: IpAddr) -> u16 {
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let _ = stream.read(&mut [0; 64 * 1024]);
-            let length = GOOD.len();
-            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}");
-            let _ = write!(stream, "{head}\r\n\r\n{GOOD}");
+            let _ = stream.write_all(&http("200 OK\r\nConnection: close", GOOD));
         }
     });
     port
@@ -62,8 +60,7 @@ fn a_dead_address_of_a_name_costs_a_moment() {
     let Ok(_dead) = Blackhole::at((first, port).into()) else {
         return eprintln!("skipped: no packets are dropped here");
     };
-    let mut request = GSRequest::new(API_KEY, SECRET, "accounts.search", ());
-    request.set_host_override(format!("localhost:{port}"));
+    let request = request(format!("localhost:{port}"));
     let started = Instant::now();
     for _ in 0..4 {
         let response = request.send();
@@ -78,8 +75,7 @@ fn a_dead_address_of_a_name_costs_a_moment() {
 fn child_sends_without_threads() {
     let no_thread = thread::Builder::new().spawn(|| ());
     assert!(no_thread.is_err(), "a thread was started");
-    let mut request = GSRequest::new(API_KEY, SECRET, "accounts.search", ());
-    request.set_host_override(std::env::var("GSSDK_TEST_HOST").unwrap());
+    let request = request(variable("GSSDK_TEST_HOST"));
     for _ in 0..2 {
         let response = request.send_timeout(Duration::from_secs(60));
         assert_eq!(response.get_error_code(), 0, "{response}");
@@ -91,82 +87,56 @@ fn child_sends_without_threads() {
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 fn a_request_is_sent_where_no_thread_can_be_started() {
     let host = format!("localhost:{}", closing_server(Ipv4Addr::LOCALHOST.into()));
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_sends_without_threads", "--ignored"])
-        .args(["--test-threads=1", "--nocapture"])
-        .env("RUST_MIN_STACK", (1_u64 << 48).to_string())
-        .env("GSSDK_TEST_HOST", host)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("1 passed"), "{text}\n{errors}");
+    let stack = (1_u64 << 48).to_string();
+    let variables = [
+        ("RUST_MIN_STACK", stack.as_str()),
+        ("GSSDK_TEST_HOST", &host),
+        ("RUST_TEST_THREADS", "1"),
+    ];
+    in_a_child("child_sends_without_threads", &variables);
 }
 
 // Serving again --------------------------------------------------------------
 
 #[test]
 fn only_an_answer_whose_end_is_certain_lets_its_connection_serve_again() {
-    let chunked = format!("{:x}\r\n{GOOD}\r\n0\r\n\r\n", GOOD.len());
-    let length = format!("Content-Length: {}\r\n", GOOD.len());
-    let coding = "Transfer-Encoding: chunked\r\n".to_string();
-    for (headers, is_chunked, serves) in [
-        (length.clone(), false, true),
-        (coding.clone(), true, true),
-        ("transfer-encoding:  Chunked \r\n".into(), true, true),
-        (format!("{length}{coding}"), true, false),
-        (format!("{coding}Content-Length: 3\r\n"), true, false),
-        (format!("{length}{length}"), false, false),
+    for (headers, serves) in [
+        (&[LENGTH][..], true),
+        (&[CHUNKED], true),
+        (&["transfer-encoding:  Chunked "], true),
+        (&[LENGTH, CHUNKED], false),
+        (&[CHUNKED, "Content-Length: 3"], false),
+        (&[LENGTH, LENGTH], false),
+        (&["Content-Length: 16, 16"], false),
+        (&[CHUNKED, CHUNKED], false),
+        (&["Transfer-Encoding: identity, chunked"], false),
+        (&["Transfer-Encoding: gzip", CHUNKED], false),
+        (&[LENGTH, "Transfer-Encoding: identity"], false),
+        (&[LENGTH, "Keep-Alive: timeout=60, max=5"], true),
+        (&[LENGTH, "Keep-Alive: timeout=1"], false),
+        (&[LENGTH, "Keep-Alive: timeout=0"], false),
+        (&[LENGTH, "Keep-Alive: max=9, Timeout = \"1\""], false),
+        (&[LENGTH, "Keep-Alive: timeout=1.5"], false),
         (
-            format!("Content-Length: {0}, {0}\r\n", GOOD.len()),
-            false,
+            &[LENGTH, "Keep-Alive: timeout=60", "Keep-Alive: timeout=1"],
             false,
         ),
-        (format!("{coding}{coding}"), true, false),
-        (
-            "Transfer-Encoding: identity, chunked\r\n".into(),
-            true,
-            false,
-        ),
-        (format!("Transfer-Encoding: gzip\r\n{coding}"), true, false),
-        (
-            format!("{length}Transfer-Encoding: identity\r\n"),
-            false,
-            false,
-        ),
-        (
-            format!("{length}Keep-Alive: timeout=60, max=5\r\n"),
-            false,
-            true,
-        ),
-        (format!("{length}Keep-Alive: timeout=1\r\n"), false, false),
-        (format!("{length}Keep-Alive: timeout=0\r\n"), false, false),
-        (
-            format!("{length}Keep-Alive: max=9, Timeout = \"1\"\r\n"),
-            false,
-            false,
-        ),
-        (format!("{length}Keep-Alive: timeout=1.5\r\n"), false, false),
-        (
-            format!("{length}Keep-Alive: timeout=60\r\nKeep-Alive: timeout=1\r\n"),
-            false,
-            false,
-        ),
-        (format!("{length}Keep-Alive: timeout=soon\r\n"), false, true),
-        (
-            format!("{length}Keep-Alive: timeout=99999999999999999999\r\n"),
-            false,
-            true,
-        ),
+        (&[LENGTH, "Keep-Alive: timeout=soon"], true),
+        (&[LENGTH, "Keep-Alive: timeout=99999999999999999999"], true),
     ] {
+        let headers = headers.join("\r\n");
+        let body = match headers.to_lowercase().contains("chunked") {
+            true => format!("10\r\n{GOOD}\r\n0\r\n\r\n"),
+            false => GOOD.to_string(),
+        };
         for api in [StandIn::plain(), StandIn::tls()] {
-            let body = if is_chunked { chunked.as_str() } else { GOOD };
-            api.fault(answer(&headers, body.as_bytes()));
-            let response = api.set_status().send();
-            assert_eq!(response.get_error_code(), 0, "{headers}: {response}");
-            assert_eq!(api.set_status().send().get_error_code(), 0);
-            let expected = if serves { 1 } else { 2 };
-            assert_eq!(api.connections(), expected, "{headers}");
+            let answer = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n{body}");
+            api.fault(Fault::RawKeep(answer.into_bytes()));
+            for _ in 0..2 {
+                let response = api.set_status().send();
+                assert_eq!(response.get_error_code(), 0, "{headers}: {response}");
+            }
+            assert_eq!(api.connections(), if serves { 1 } else { 2 }, "{headers}");
         }
     }
 }
@@ -174,91 +144,65 @@ fn only_an_answer_whose_end_is_certain_lets_its_connection_serve_again() {
 #[test]
 fn an_idle_connection_is_closed_when_its_time_is_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut request = GSRequest::new(API_KEY, SECRET, "accounts.search", ());
-    request.set_host_override(listener.local_addr().unwrap().to_string());
-    let (told, closed) = channel();
-    let serve = move |mut stream: TcpStream| {
+    let request = request(listener.local_addr().unwrap().to_string());
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
         assert!(stream.read(&mut [0; 64 * 1024]).unwrap() > 0);
-        let headers = format!("Keep-Alive: timeout=2\r\nContent-Length: {}", GOOD.len());
-        write!(stream, "HTTP/1.1 200 OK\r\n{headers}\r\n\r\n{GOOD}").unwrap();
-        told.send(stream.read(&mut [0])).unwrap();
-    };
-    thread::spawn(move || serve(listener.accept().unwrap().0));
+        let answer = http("200 OK\r\nKeep-Alive: timeout=2", GOOD);
+        stream.write_all(&answer).unwrap();
+        stream.read(&mut [0]).unwrap()
+    });
     assert_eq!(request.send().get_error_code(), 0);
     // Nothing else is sent, and yet it ends.
-    let end = closed.recv_timeout(Duration::from_secs(60)).unwrap();
-    assert_eq!(end.unwrap(), 0);
+    assert_eq!(server.join().unwrap(), 0);
 }
 
 // Bodies ---------------------------------------------------------------------
 
 #[test]
 fn what_follows_the_last_gzip_member_costs_nothing() {
-    let (first, second) = GOOD.split_at(5);
-    let two = [gzip(first.as_bytes()), gzip(second.as_bytes())].concat();
+    let one = gzip(GOOD.as_bytes());
+    let (first, second) = GOOD.as_bytes().split_at(5);
+    let mut two = [gzip(first), gzip(second)].concat();
     let api = StandIn::plain();
     for (body, follows) in [
-        (gzip(GOOD.as_bytes()), &b"\0\0\0\0\0\0\0\0\0\0"[..]),
-        (gzip(GOOD.as_bytes()), b"\n"),
-        (gzip(GOOD.as_bytes()), b"\x1f"),
-        (gzip(GOOD.as_bytes()), b"<!-- served by a -->"),
-        (two.clone(), b""),
-        (two, b"\0"),
+        (&one, &b"\0\0\0\0\0\0\0\0\0\0"[..]),
+        (&one, b"\n"),
+        (&one, b"\x1f"),
+        (&one, b"<!-- served by a -->"),
+        (&two, b""),
+        (&two, b"\0"),
     ] {
-        let body = [&body, follows].concat();
+        let body = [body, follows].concat();
         for coding in ["gzip", "GZip", "x-gzip", "X-GZIP"] {
-            let headers = format!("Content-Encoding: {coding}\r\n");
-            api.fault(with_length(&headers, &body));
-            let response = api.set_status().send();
-            assert_eq!(response.get_error_code(), 0, "{follows:?}: {response}");
+            let response = answer(&api, coding, &body, 0, "");
             assert_eq!(response.get_response_text(), GOOD);
         }
     }
     // A second member that is cut short is a body that is cut short.
-    let mut cut = [gzip(first.as_bytes()), gzip(second.as_bytes())].concat();
-    cut.truncate(cut.len() - 4);
-    api.fault(with_length("Content-Encoding: gzip\r\n", &cut));
-    let response = api.set_status().send();
-    assert_eq!(response.get_error_code(), 500_000);
-    assert!(
-        response.get_error_message().contains("damaged"),
-        "{response}"
-    );
+    two.truncate(two.len() - 4);
+    answer(&api, "gzip", &two, 500_000, "damaged");
     // A member costs time, however short it is.
     let many = gzip(b"").repeat(100_000);
-    api.fault(with_length("Content-Encoding: gzip\r\n", &many));
-    let response = api.set_status().send();
-    assert!(
-        response.get_error_message().contains("members"),
-        "{response}"
-    );
+    answer(&api, "gzip", &many, 500_000, "members");
 }
 
 #[test]
 fn a_word_that_is_no_coding_costs_nothing_unless_reading_fails() {
     let api = StandIn::plain();
     for word in ["utf-8", "UTF-8", "none", "json", "binary", "identity", ""] {
-        let headers = format!("Content-Encoding: {word}\r\n");
-        api.fault(with_length(&headers, GOOD.as_bytes()));
-        let response = api.set_status().send();
-        assert_eq!(response.get_error_code(), 0, "{word}: {response}");
+        answer(&api, word, GOOD.as_bytes(), 0, "");
     }
-    api.fault(with_length(
-        "Content-Encoding: utf-8, gzip\r\n",
-        &gzip(GOOD.as_bytes()),
-    ));
-    assert_eq!(api.set_status().send().get_error_code(), 0);
+    answer(&api, "utf-8, gzip", &gzip(GOOD.as_bytes()), 0, "");
     let named = r#"(its Content-Encoding "utf-8" is no coding of HTTP)"#;
     for body in [&b"<html>"[..], b"\xff\xfe", b"{\"errorCode\""] {
-        api.fault(with_length("Content-Encoding: UTF-8\r\n", body));
-        let response = api.set_status().send();
-        assert_eq!(response.get_error_code(), 500_000, "{response}");
-        assert!(response.get_error_message().contains(named), "{response}");
+        answer(&api, "UTF-8", body, 500_000, named);
     }
     // What could be anything is not repeated.
-    let echo = format!("Content-Encoding: {}\r\n", "x".repeat(40));
-    api.fault(with_length(&echo, b"<html>"));
-    let response = api.set_status().send();
+    let response = answer(&api, &"x".repeat(40), b"<html>", 500_000, "");
     assert!(!response.get_error_message().contains("xxx"), "{response}");
 }
 
@@ -266,24 +210,16 @@ fn a_word_that_is_no_coding_costs_nothing_unless_reading_fails() {
 fn another_coding_is_named() {
     let api = StandIn::plain();
     for coding in ["br", "zstd", "Deflate", "x-compress"] {
-        let headers = format!("Content-Encoding: {coding}\r\n");
-        api.fault(with_length(&headers, GOOD.as_bytes()));
-        let response = api.set_status().send();
-        assert_eq!(response.get_error_code(), 500_000);
-        assert_eq!(response.outcome(), Outcome::Unknown);
         let named = format!("{:?}", coding.to_lowercase());
-        assert!(response.get_error_message().contains(&named), "{response}");
+        let response = answer(&api, coding, GOOD.as_bytes(), 500_000, &named);
+        assert_eq!(response.outcome(), Outcome::Unknown);
     }
 }
 
 #[test]
 fn a_text_is_50_mb_at_most_whatever_its_bytes_are() {
-    let api = StandIn::plain();
     let body = gzip(&vec![0xff; 50 * 1024 * 1024]);
-    api.fault(with_length("Content-Encoding: gzip\r\n", &body));
-    let response = api.set_status().send();
-    assert_eq!(response.get_error_code(), 500_000);
-    let length = response.get_response_text().len();
-    assert!(length <= 50 * 1024 * 1024, "{length}");
-    assert!(response.get_response_text().starts_with('\u{fffd}'));
+    let response = answer(&StandIn::plain(), "gzip", &body, 500_000, "");
+    let text = response.get_response_text();
+    assert!(text.len() <= 50 * 1024 * 1024 && text.starts_with('\u{fffd}'));
 }
