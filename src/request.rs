@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_core::Serialize;
@@ -697,17 +696,8 @@ impl GSRequest {
         };
     }
 
-    /// The request sends nothing more once the other end of the channel is dropped.
-    pub(crate) fn set_cancelled(&mut self, cancelled: Receiver<()>) {
-        self.call_mut().cancelled = Some(Arc::new(Mutex::new(cancelled)));
-    }
-
-    /// Sets the time limit of one attempt.
-    pub(crate) fn set_try_timeout(&mut self, timeout: Duration) {
-        self.call_mut().try_timeout = Some(timeout);
-    }
-
-    fn call_mut(&mut self) -> &mut Call {
+    /// What the caller has said, to be changed.
+    pub(crate) fn call_mut(&mut self) -> &mut Call {
         Arc::make_mut(&mut self.call)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -92,9 +92,10 @@ struct Page {
 impl SearchResults {
     fn new(mut request: GSRequest, cursor: Option<&str>) -> Self {
         request.set_page(cursor);
-        request.set_try_timeout(TIMEOUT);
         let (cancel, cancelled) = mpsc::channel();
-        request.set_cancelled(cancelled);
+        let call = request.call_mut();
+        call.try_timeout = Some(TIMEOUT);
+        call.cancelled = Some(Arc::new(Mutex::new(cancelled)));
         SearchResults {
             request,
             cursor: cursor.map(str::to_string),
@@ -132,7 +133,7 @@ impl SearchResults {
     /// let results = search_all(request).timeout(std::time::Duration::from_secs(20));
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.request.set_try_timeout(timeout);
+        self.request.call_mut().try_timeout = Some(timeout);
         self
     }
 

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::error::GSException;
-use crate::log::address;
+use crate::log::address::{self, is_plain};
 
 /// Checks that a host is plain: labels of letters, digits, `-` and `_` joined by dots, or
 /// an IPv6 address in brackets; then an optional port.
@@ -14,54 +14,36 @@ use crate::log::address;
 /// # Errors
 /// 400006 that says what is wrong with it.
 pub(crate) fn check_host(host: &str, what: &str) -> Result<(), GSException> {
-    let refuse = |why: &str| {
-        Err(GSException::invalid(format_args!(
-            "the {what} {:?} {why}; it should be a plain host name, as in \"eu1.gigya.com\"",
-            address::address(host)
-        )))
-    };
-    let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    let is_address = bracketed.is_some();
-    let (name, port) = match bracketed {
-        Some((address, rest)) => {
-            if address.parse::<Ipv6Addr>().is_err() {
-                return refuse("is not an IPv6 address");
-            }
-            match rest.strip_prefix(':') {
-                Some(port) => ("", Some(port)),
-                None if rest.is_empty() => ("", None),
-                None => return refuse("has extra characters after its address"),
-            }
+    let (name, port) = split_port(host);
+    let wrong_name = match name.strip_prefix('[') {
+        Some(address) => {
+            let address = address.strip_suffix(']').unwrap_or_default();
+            let is_address = address.parse::<Ipv6Addr>().is_ok();
+            (!is_address).then(|| "is not an IPv6 address".to_string())
         }
-        None => match host.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
-            None => (host, None),
+        None => match name.chars().find(|c| !is_plain(*c)) {
+            Some(c) => Some(format!("contains {c:?}")),
+            None => {
+                // The limits of the domain name system (RFC 1035, 2.3.4).
+                let is_label = |label: &str| (1..=63).contains(&label.len());
+                let is_name = name.len() <= 253 && name.split('.').all(is_label);
+                (!is_name).then(|| "has a label that is empty or too long".to_string())
+            }
         },
     };
-    if let Some(port) = port {
-        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits || port.parse::<u16>().unwrap_or(0) == 0 {
-            return refuse("has a port that is not a number from 1 to 65535");
-        }
+    let is_port = |port: &str| {
+        let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+        is_number && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    let wrong_port = port.is_some_and(|port| !is_port(port));
+    let wrong_port = wrong_port.then(|| "has a port that is not from 1 to 65535".to_string());
+    match wrong_name.or(wrong_port) {
+        None => Ok(()),
+        Some(why) => Err(GSException::invalid(format_args!(
+            "the {what} {:?} {why}; it should be a plain host name, as in \"eu1.gigya.com\"",
+            address::address(host)
+        ))),
     }
-    if is_address {
-        return Ok(());
-    }
-    if let Some(c) = name.chars().find(|c| !is_plain(*c)) {
-        return refuse(&format!("contains {c:?}"));
-    }
-    // The limits of the domain name system (RFC 1035, 2.3.4).
-    if name.len() > 253 || name.split('.').any(|label| label.len() > 63) {
-        return refuse("is too long");
-    }
-    if name.split('.').any(str::is_empty) {
-        return refuse("has an empty label");
-    }
-    Ok(())
-}
-
-pub(crate) fn is_plain(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
 }
 
 /// Splits `host[:port]`; the brackets of an IPv6 address stay.

@@ -8,14 +8,14 @@ use ureq::http::{HeaderMap, Uri};
 
 use crate::crypto::hmac::Signer;
 use crate::error::GSException;
-use crate::log::address;
+use crate::log::address::{self, is_plain};
 
 use super::Call;
 use super::Credentials;
 use super::api_domain;
 use super::form::{Form, Stamp};
 use super::headers;
-use super::host::{check_host, is_loopback, is_plain};
+use super::host::{check_host, is_loopback};
 use super::oauth1;
 
 /// Where a request goes.

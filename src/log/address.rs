@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use super::secrets::MASK;
 
-fn is_plain(c: char) -> bool {
+pub(crate) fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
 }
 

@@ -67,9 +67,7 @@ impl Transmission {
         match self {
             Transmission::NotSent => Outcome::NotSent,
             Transmission::Unknown => Outcome::Unknown,
-            Transmission::NotExecuted | Transmission::Answered | Transmission::Executed => {
-                Outcome::Answered
-            }
+            _ => Outcome::Answered,
         }
     }
 }

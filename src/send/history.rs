@@ -46,7 +46,7 @@ pub(super) struct Attempt {
     pub(super) authorization: Option<HeaderValue>,
     /// The value of `Proxy-Authorization`, whoever named the proxy.
     pub(super) proxy_authorization: Option<HeaderValue>,
-    /// `None` while it is being made.
+    /// `None` if it was cancelled before.
     pub(super) came: Option<Came>,
 }
 

@@ -232,14 +232,6 @@ impl Sender {
         if let Some(value) = &authorization {
             request.headers_mut().insert(AUTHORIZATION, value.clone());
         }
-        progress.history.attempts.push(Attempt {
-            stamp,
-            clock,
-            domain: progress.domain.clone(),
-            authorization,
-            proxy_authorization: route.proxy_authorization().cloned(),
-            came: None,
-        });
 
         let limits = within(limits, call.try_timeout, Instant::now());
         let (mut a, mut b) = (call.is_signed() || call.idempotent, true);
@@ -262,9 +254,14 @@ impl Sender {
             }
             warn!("{}: sent again, a connection had ended", call.api_method);
         }
-        if let Some(attempt) = progress.history.attempts.last_mut() {
-            attempt.came = progress.attempts.last().map(Came::of);
-        }
+        progress.history.attempts.push(Attempt {
+            stamp,
+            clock,
+            domain: progress.domain.clone(),
+            authorization,
+            proxy_authorization: route.proxy_authorization().cloned(),
+            came: progress.attempts.last().map(Came::of),
+        });
         Ok(())
     }
 

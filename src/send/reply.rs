@@ -31,18 +31,15 @@ impl Reply {
         match status {
             TOO_MANY_REQUESTS => {
                 // Of what came with it, only an answer of the API counts.
-                let text = std::mem::take(&mut reply.text);
-                let known = if reply.is_answer {
-                    reply
-                } else {
-                    Reply::default()
-                };
-                reply = Reply {
-                    text,
-                    code: API_RATE_LIMIT_EXCEEDED,
-                    message: "API rate limit exceeded".into(),
-                    ..known
-                };
+                if !reply.is_answer {
+                    let text = reply.text;
+                    reply = Reply {
+                        text,
+                        ..Default::default()
+                    };
+                }
+                reply.code = API_RATE_LIMIT_EXCEEDED;
+                reply.message = "API rate limit exceeded".into();
             }
             300..400 => {
                 let location = headers.get("location");
@@ -69,27 +66,21 @@ impl Reply {
 
     /// The reply for a failure of the transport.
     pub(super) fn of_failure(error: &TransportError, call: &Call) -> Self {
-        const UNSENT: &str = "nothing was sent";
-        const FAILED: i64 = NETWORK_OR_PROTOCOL_FAILURE;
-        let (not_sent, code, failure, message) = match error {
-            TransportError::NotSent(why) | TransportError::Untouched(why) => {
-                (true, FAILED, UNSENT, format!("Nothing was sent: {why}"))
-            }
-            TransportError::Timeout { sent } => (
-                !sent,
-                REQUEST_TIMEOUT,
-                "timed out",
-                "Request Timeout".into(),
-            ),
-            TransportError::Unanswered(why) => (
-                false,
-                FAILED,
-                "the connection was closed",
-                not_received(why),
-            ),
-            TransportError::Lost(why) => {
-                (false, FAILED, "no response was received", not_received(why))
-            }
+        use TransportError::{Lost, NotSent, Timeout, Unanswered, Untouched};
+        let (not_sent, failure) = match error {
+            NotSent(_) | Untouched(_) => (true, "nothing was sent"),
+            Timeout { sent } => (!sent, "timed out"),
+            Unanswered(_) => (false, "the connection was closed"),
+            Lost(_) => (false, "no response was received"),
+        };
+        let message = match error {
+            NotSent(why) | Untouched(why) => format!("Nothing was sent: {why}"),
+            Timeout { .. } => "Request Timeout".to_string(),
+            Unanswered(why) | Lost(why) => not_received(why),
+        };
+        let code = match error {
+            Timeout { .. } => REQUEST_TIMEOUT,
+            _ => NETWORK_OR_PROTOCOL_FAILURE,
         };
         Reply {
             not_sent,
