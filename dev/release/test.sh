@@ -56,7 +56,9 @@ for machine in x86_64 aarch64; do
     [ -e "$OUT/$name.tar.gz" ] || continue
     folder=$WORK/release/container-$machine
     rm -rf "$folder" "$WORK/release/$name"
-    mkdir -p "$folder/work" "$folder/proc"
+    mkdir -p "$folder/work" "$folder/proc" "$folder/etc"
+    # Container runtimes mount one.
+    printf '127.0.0.1 localhost\n' >"$folder/etc/hosts"
     tar -xz -C "$WORK/release" -f "$OUT/$name.tar.gz"
     grep '^COPY ' "$WORK/release/$name/Dockerfile" | while read -r _ files; do
         target=${files##* }
