@@ -244,79 +244,80 @@ fn keys_are_read_as_servers_write_them() {
     }
 }
 
-/// A key, and who serves it as that of `eu1.gigya.com`.
-fn key_server() -> Option<(RsaKey, StandIn)> {
-    let key = RsaKey::generate()?;
+/// A key, and who serves it as that of `eu1.gigya.com`; with a file of the CA.
+fn key_server() -> Option<(RsaKey, StandIn, Folder)> {
+    let (key, folder) = (RsaKey::generate()?, Folder::new());
     let identity = certs::ca().issue(certs::server_params(&["accounts.eu1.gigya.com"]));
     let api = StandIn::with_tls(certs::server_config(&identity, None));
     *api.state.jwks.lock().unwrap() = json!({"keys": [key.jwk("k")]});
-    Some((key, api))
+    std::fs::write(folder.path().join("ca.pem"), certs::ca_pem()).unwrap();
+    Some((key, api, folder))
 }
 
 fn token(key: &RsaKey, key_id: &str) -> String {
     key.jwt(sender::header(key_id), sender::id_token_claims())
 }
 
-/// In a process of its own, because only the environment can send the request for the keys of
-/// `eu1.gigya.com` to the stand-in.
-fn in_a_child(test: &str, api: &StandIn, tokens: &[String]) {
+/// A CA file is trusted, and so many threads check a token for an API key, or fetch its keys if
+/// there is no token; each is told these words.
+type Step<'a> = (u32, &'a str, &'a str, &'a str, &'a str);
+
+/// Takes the steps in a process of its own, because only the environment can send the request
+/// for the keys to the stand-in. Returns the requests.
+fn in_a_child(api: &StandIn, folder: &Folder, steps: &[Step]) -> Vec<Received> {
     let proxy = Proxy::redirecting(api.address);
-    let folder = Folder::new();
-    let ca = folder.path().join("ca.pem");
-    std::fs::write(&ca, certs::ca_pem()).unwrap();
-    child::in_a_child(
-        test,
-        &[
-            ("HTTPS_PROXY", &format!("http://127.0.0.1:{}", proxy.port)),
-            ("GSSDK_TEST_CA", ca.to_str().unwrap()),
-            ("GSSDK_TEST_TOKENS", &tokens.join(" ")),
-        ],
-    );
-}
-
-/// In the child: the CA file, which it trusts from now on, and the tokens.
-fn child() -> (String, Vec<String>) {
-    let ca = variable("GSSDK_TEST_CA");
-    GSRequest::set_ca_certs_path(&ca);
-    let tokens = variable("GSSDK_TEST_TOKENS");
-    (ca, tokens.split(' ').map(str::to_string).collect())
-}
-
-fn validate(token: &str, api_key: &str) -> Result<Map, GSException> {
-    JwtUtils::validate_signature(token, api_key, "eu1.gigya.com")
+    let proxy = format!("http://127.0.0.1:{}", proxy.port);
+    let steps = serde_json::to_string(steps).unwrap();
+    let variables = [
+        ("HTTPS_PROXY", proxy.as_str()),
+        ("GSSDK_TEST_STEPS", &steps),
+        ("GSSDK_TEST_FOLDER", folder.path().to_str().unwrap()),
+    ];
+    child::in_a_child("child_checks_tokens", &variables);
+    api.received()
 }
 
 #[test]
-#[ignore = "run by the_keys_are_fetched_once_per_site_and_kept"]
-fn child_validates_tokens() {
-    let (_, tokens) = child();
-    // Another site's mistake does not cost this one.
-    let error = validate(&tokens[0], "3_misspelt").unwrap_err();
-    assert_eq!(error.error_code(), 400_093);
-    for _ in 0..50 {
-        assert_eq!(validate(&tokens[0], API_KEY).unwrap()["sub"], UID);
-        let unknown = "names the key (kid) \"new\", which is not among the site's keys";
-        for (token, words) in [(&tokens[1], "has a wrong signature"), (&tokens[2], unknown)] {
-            let error = validate(token, API_KEY).unwrap_err();
-            let message = error.error_message();
-            assert_eq!(error.error_code(), 400_006);
-            let says = message.contains(words) && message.ends_with(" s ago)");
-            assert!(says, "{message}");
-        }
+#[ignore = "run by the tests of fetched keys"]
+fn child_checks_tokens() {
+    let (steps, domain) = (variable("GSSDK_TEST_STEPS"), "eu1.gigya.com");
+    let steps: Vec<(u32, String, String, String, String)> = serde_json::from_str(&steps).unwrap();
+    std::env::set_current_dir(variable("GSSDK_TEST_FOLDER")).unwrap();
+    for (threads, ca, api_key, token, words) in &steps {
+        GSRequest::set_ca_certs_path(ca);
+        let check = || {
+            let checked = match token.as_str() {
+                "" => JwtUtils::prefetch_keys(api_key, domain),
+                token => JwtUtils::validate_signature(token, api_key, domain).map(drop),
+            };
+            let said = checked.map_or_else(|error| error.to_string(), |()| "valid".into());
+            assert!(said.contains(words), "{said} should say {words}");
+        };
+        std::thread::scope(|scope| (0..*threads).for_each(|_| drop(scope.spawn(check))));
     }
-    JwtUtils::prefetch_keys(API_KEY, "eu1.gigya.com").unwrap();
 }
 
 #[test]
 fn the_keys_are_fetched_once_per_site_and_kept() {
-    let Some((key, api)) = key_server() else {
+    let Some((key, api, folder)) = key_server() else {
         return;
     };
     let attacker = RsaKey::generate().unwrap();
     let tokens = [(&key, "k"), (&attacker, "k"), (&attacker, "new")];
-    let tokens = tokens.map(|(key, key_id)| token(key, key_id));
-    in_a_child("child_validates_tokens", &api, &tokens);
-    let fetches = api.received();
+    let [good, forged, unknown] = tokens.map(|(key, key_id)| token(key, key_id));
+    // Another site's mistake does not cost this one.
+    let mut steps = vec![(1, "ca.pem", "3_misspelt", good.as_str(), "400093")];
+    for _ in 0..20 {
+        let among = "not among the site's keys (the site's keys were fetched";
+        let told = [
+            (&good, "valid"),
+            (&forged, "wrong signature"),
+            (&unknown, among),
+        ];
+        steps.extend(told.map(|(token, words)| (1, "ca.pem", API_KEY, token.as_str(), words)));
+    }
+    steps.push((1, "ca.pem", API_KEY, "", "valid"));
+    let fetches = in_a_child(&api, &folder, &steps);
     assert_eq!(fetches.len(), 2, "one per site");
     for (fetch, api_key) in fetches.iter().zip(["3_misspelt", API_KEY]) {
         let params = ["apiKey", "V2", "sig"].map(|name| fetch.param(name));
@@ -326,88 +327,59 @@ fn the_keys_are_fetched_once_per_site_and_kept() {
 }
 
 #[test]
-#[ignore = "run by keys_of_a_trust_that_has_been_withdrawn_decide_nothing"]
-fn child_changes_its_trust() {
-    let (ca, tokens) = child();
-    let check = || validate(&tokens[0], API_KEY).map_err(|error| error.error_code());
-    check().unwrap();
-    // The stand-in is none of the default store's.
-    GSRequest::set_ca_certs_path("");
-    assert_eq!(check(), Err(500_000));
-    GSRequest::set_ca_certs_path("/missing.pem");
-    assert_eq!(check(), Err(400_003));
-    // Another file of the same content is the same trust.
-    let copy = format!("{ca}.copy");
-    std::fs::copy(&ca, &copy).unwrap();
-    GSRequest::set_ca_certs_path(&copy);
-    check().unwrap();
-    std::fs::write(&copy, [&std::fs::read(&ca).unwrap()[..], b"# new"].concat()).unwrap();
-    check().unwrap();
-}
-
-#[test]
 fn keys_of_a_trust_that_has_been_withdrawn_decide_nothing() {
-    let Some((key, api)) = key_server() else {
+    let Some((key, api, folder)) = key_server() else {
         return;
     };
-    in_a_child("child_changes_its_trust", &api, &[token(&key, "k")]);
-    assert_eq!(api.received().len(), 2, "one fetch per trust");
-}
-
-#[test]
-#[ignore = "run by callers_wait_for_one_fetch_and_for_ten_seconds_at_most"]
-fn child_meets_a_silent_server() {
-    child();
-    std::thread::scope(|scope| {
-        for _ in 0..6 {
-            scope.spawn(|| {
-                let error = JwtUtils::prefetch_keys(API_KEY, "eu1.gigya.com").unwrap_err();
-                assert_eq!(error.error_code(), 504_002, "{error}");
-            });
-        }
-    });
+    let token = token(&key, "k");
+    let file = |name: &str, content: String| {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    };
+    file("copy.pem", certs::ca_pem().to_string());
+    file("new.pem", certs::ca_pem().to_string() + "# new");
+    let steps = [
+        ("ca.pem", "valid"),
+        // The stand-in is none of the default store's.
+        ("", "500000"),
+        ("missing.pem", "400003"),
+        // Another file of the same content is the same trust.
+        ("copy.pem", "valid"),
+        ("new.pem", "valid"),
+    ];
+    let steps = steps.map(|(ca, words)| (1, ca, API_KEY, token.as_str(), words));
+    let fetches = in_a_child(&api, &folder, &steps);
+    assert_eq!(fetches.len(), 2, "one per trust");
 }
 
 #[test]
 fn callers_wait_for_one_fetch_and_for_ten_seconds_at_most() {
-    let Some((_, api)) = key_server() else {
+    let Some((_, api, folder)) = key_server() else {
         return;
     };
     (0..6).for_each(|_| api.fault(Fault::Stall));
     let start = Instant::now();
-    in_a_child("child_meets_a_silent_server", &api, &[]);
-    assert_eq!(api.received().len(), 1, "one fetch");
+    let fetches = in_a_child(&api, &folder, &[(6, "ca.pem", API_KEY, "", "504002")]);
+    assert_eq!(fetches.len(), 1, "one fetch");
     // Without a limit of ten seconds, it is that of a silent server, 120 s.
     assert!(start.elapsed() < Duration::from_secs(60));
-}
-
-#[test]
-#[ignore = "run by a_kept_connection_that_ends_costs_no_login"]
-fn child_fetches_on_a_kept_connection() {
-    child();
-    // The stand-in knows API_KEY alone, and has no key for it.
-    for (api_key, code) in [("3_first", 400_093), (API_KEY, 500_000)] {
-        let error = JwtUtils::prefetch_keys(api_key, "eu1.gigya.com").unwrap_err();
-        assert_eq!(error.error_code(), code, "{error}");
-        let has_keys = !error
-            .to_string()
-            .contains("holds no key that can check RS256");
-        assert_eq!(has_keys, api_key != API_KEY, "{error}");
-    }
 }
 
 /// Fetching is idempotent: whatever became of the first copy, a second one may go out.
 #[test]
 fn a_kept_connection_that_ends_costs_no_login() {
-    let Some((_, api)) = key_server() else {
+    let Some((_, api, folder)) = key_server() else {
         return;
     };
     *api.state.jwks.lock().unwrap() = json!({"keys": [{"kty": "RSA", "kid": "k"}]});
     api.fault(Fault::None);
     api.fault(Fault::CloseAfterBody);
-    in_a_child("child_fetches_on_a_kept_connection", &api, &[]);
-    let received = api.received();
-    let connections = Vec::from_iter(received.iter().map(|request| request.connection));
+    let steps = [
+        ("3_first", "400093"),
+        (API_KEY, "holds no key that can check RS256"),
+    ];
+    let steps = steps.map(|(api_key, words)| (1, "ca.pem", api_key, "", words));
+    let fetches = in_a_child(&api, &folder, &steps);
+    let connections = Vec::from_iter(fetches.iter().map(|fetch| fetch.connection));
     let [first, second, third] = connections[..] else {
         panic!("two copies of the second: {connections:?}");
     };
@@ -475,7 +447,7 @@ fn a_search_ends_with_its_first_error_and_can_be_resumed() {
     // A search without an end has one.
     let api = StandIn::plain();
     for i in 0..150 {
-        api.fault(answer(&format!(r#""results":[],"nextCursorId":"{i}""#)));
+        answer(&api, format!(r#""results":[],"nextCursorId":"{i}""#));
     }
     let mut endless = search(&api);
     let error = endless.next().unwrap().unwrap_err();
@@ -505,11 +477,9 @@ fn a_page_that_is_lost_or_stalls_is_fetched_again_with_retries() {
     assert_eq!(nonces.len(), 6, "each is signed by itself");
 }
 
-/// An answer with these fields, and the connection kept.
-fn answer(fields: &str) -> Fault {
-    let body = format!(r#"{{"errorCode":0,{fields}}}"#);
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-    Fault::RawKeep(format!("{head}{body}").into_bytes())
+/// The next answer has these fields.
+fn answer(api: &StandIn, fields: impl std::fmt::Display) {
+    api.will_answer("200 OK", format!(r#"{{"errorCode":0,{fields}}}"#));
 }
 
 #[test]
@@ -522,10 +492,11 @@ fn a_row_that_cannot_be_read_is_one_error_and_the_next_rows_follow() {
     }
     for row in rows {
         let api = StandIn::plain();
-        api.fault(answer(&format!(
-            r#""results":[1,{row},3],"nextCursorId":"next""#
-        )));
-        api.fault(answer(&format!(r#""results":[{row}, "last"]"#)));
+        answer(
+            &api,
+            format!(r#""results":[1,{row},3],"nextCursorId":"next""#),
+        );
+        answer(&api, format!(r#""results":[{row}, "last"]"#));
         let mut results = search(&api);
         let mut next = || {
             let item = results.next()?.map_err(|error| {
@@ -555,8 +526,8 @@ fn text_rows_are_the_json_that_came_each_on_one_line() {
         "\"totalCount\":5,\"nextCursorId\":\"next\",\"results\" : [ {{\"n\": 1.50}} ,\n{deep},98765432109876543210 , \
          {{\r\n  \"b\":\t\"\\ud83d\\n\"\n}}\n]"
     );
-    api.fault(answer(&page));
-    api.fault(answer(r#""results":[[1e400]],"nextCursorId":"failing""#));
+    answer(&api, page);
+    answer(&api, r#""results":[[1e400]],"nextCursorId":"failing""#);
     let mut rows = search(&api).text_rows();
     assert_eq!((rows.total_count(), rows.cursor()), (None, None));
     assert_eq!(rows.next().unwrap().unwrap(), r#"{"n": 1.50}"#);
@@ -595,8 +566,8 @@ fn numbers_keep_every_digit_with_arbitrary_precision_and_as_a_cursor() {
     ] {
         let api = StandIn::plain();
         let fields = format!(r#""nextCursorId": {cursor} ,"results":[98765432109876543210]"#);
-        api.fault(answer(&fields));
-        api.fault(answer(r#""results":[2]"#));
+        answer(&api, fields);
+        answer(&api, r#""results":[2]"#);
         let rows = Vec::from_iter(search(&api).map(|row| row.unwrap().to_string()));
         let wanted = next.map_or(vec![expected], |_| vec![expected, "2"]);
         assert_eq!(rows, wanted, "{cursor}");
@@ -604,7 +575,7 @@ fn numbers_keep_every_digit_with_arbitrary_precision_and_as_a_cursor() {
     }
     for cursor in ["true", "{}", "[17]", "1e30"] {
         let api = StandIn::plain();
-        api.fault(answer(&format!(r#""nextCursorId":{cursor},"results":[1]"#)));
+        answer(&api, format!(r#""nextCursorId":{cursor},"results":[1]"#));
         let mut results = search(&api);
         let error = results.next().unwrap().unwrap_err();
         assert!(error.to_string().contains("nextCursorId"), "{error}");
