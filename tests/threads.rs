@@ -23,75 +23,62 @@ fn memory() -> usize {
 
 #[test]
 fn every_request_of_many_threads_gets_its_own_answer_and_runs_once() {
+    let faults = [
+        Fault::CloseAfterHead,
+        Fault::CloseAfterBody,
+        Fault::CloseAfterExecuting,
+        Fault::HalfAnswer,
+        Fault::CloseOnAccept,
+        Fault::Raw(b"garbage\r\n\r\n".to_vec()),
+        Fault::CloseAfterAnswer,
+    ];
     let apis = [StandIn::plain(), StandIn::tls()];
     for api in &apis {
         api.forget_requests();
     }
-    let next = AtomicUsize::new(0);
-    let outcomes = [const { AtomicUsize::new(0) }; 2];
-    let after_warm_up = AtomicUsize::new(0);
+    let [next, good, failed, after_warm_up] = [const { AtomicUsize::new(0) }; 4];
+    let send = |i: usize| {
+        if i == REQUESTS / 2 {
+            after_warm_up.store(memory(), SeqCst);
+        }
+        // Faults come at both in turn.
+        let api = &apis[(i + i / 20) % 2];
+        if i % 20 == 7 {
+            api.fault(faults[i % 7].clone());
+        }
+        let uid = format!("uid-{i}");
+        let request = api.request("accounts.getAccountInfo", json!({"UID": uid}));
+        let response = request.send();
+        match response.get_error_code() {
+            0 => {
+                assert_eq!(response.get_str("UID"), Some(uid.as_str()));
+                good.fetch_add(1, SeqCst);
+            }
+            code => {
+                assert_eq!(code, 500_000, "{response}");
+                failed.fetch_add(1, SeqCst);
+            }
+        }
+    };
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                loop {
-                    let i = next.fetch_add(1, SeqCst);
-                    if i >= REQUESTS {
-                        return;
-                    }
-                    if i == REQUESTS / 2 {
-                        after_warm_up.store(memory(), SeqCst);
-                    }
-                    // Faults come at both in turn.
-                    let api = &apis[(i + i / 20) % 2];
-                    if i % 20 == 7 {
-                        api.fault(match i % 7 {
-                            0 => Fault::CloseAfterHead,
-                            1 => Fault::CloseAfterBody,
-                            2 => Fault::CloseAfterExecuting,
-                            3 => Fault::HalfAnswer,
-                            4 => Fault::CloseOnAccept,
-                            5 => Fault::Raw(b"garbage\r\n\r\n".to_vec()),
-                            _ => Fault::CloseAfterAnswer,
-                        });
-                    }
-                    let uid = format!("uid-{i}");
-                    let response = api
-                        .request("accounts.getAccountInfo", json!({"UID": uid}))
-                        .send();
-                    match response.get_error_code() {
-                        0 => {
-                            assert_eq!(response.get_str("UID"), Some(uid.as_str()));
-                            outcomes[0].fetch_add(1, SeqCst);
-                        }
-                        500_000 => {
-                            outcomes[1].fetch_add(1, SeqCst);
-                        }
-                        code => panic!("{code}: {response}"),
-                    }
-                }
+                let numbers = std::iter::repeat_with(|| next.fetch_add(1, SeqCst));
+                numbers.take_while(|i| *i < REQUESTS).for_each(send);
             });
         }
     });
-    let [good, failed] = outcomes.map(|count| count.load(SeqCst));
+    let (good, failed) = (good.into_inner(), failed.into_inner());
     assert_eq!(good + failed, REQUESTS);
     // Each fault fails one request at most.
     assert!(failed > 0 && failed <= REQUESTS / 20, "{failed}");
-    let executed: Vec<String> = apis
-        .iter()
-        .flat_map(|api| api.state.executed.lock().unwrap().clone())
-        .collect();
-    let distinct: HashSet<&String> = executed.iter().collect();
-    assert_eq!(
-        executed.len(),
-        distinct.len(),
-        "a request was executed twice"
-    );
+    let executed = apis.iter().map(|api| api.state.executed.lock().unwrap());
+    let executed = Vec::from_iter(executed.flat_map(|nonces| nonces.clone()));
+    let distinct = HashSet::<&String>::from_iter(&executed);
+    assert_eq!(executed.len(), distinct.len(), "one was executed twice");
     assert!(executed.len() >= good && executed.len() <= REQUESTS);
 
     // The stand-in's own lists grow by some 50 bytes a request.
     let grown = memory().saturating_sub(after_warm_up.load(SeqCst));
-    assert!(
-        grown < 20_000,
-        "memory grew by {grown} KB in the second half"
-    );
+    assert!(grown < 20_000, "grew by {grown} KB in the second half");
 }

@@ -224,9 +224,7 @@ impl Resolver for NoLookUp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-    use std::net::{SocketAddr, TcpListener};
-    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::net::TcpListener;
     use std::time::Duration;
 
     /// The limits of what may take so many milliseconds.
@@ -238,70 +236,19 @@ mod tests {
         }
     }
 
-    fn with_lookup(
-        lookup: impl Fn(&str, u16) -> std::io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
-    ) -> Transport {
-        Transport {
-            names: Arc::new(Names::new(lookup)),
-            ..Transport::default()
-        }
-    }
-
-    /// Posts to this plain http host, with this header.
-    fn post(
-        transport: &Transport,
-        host: &str,
-        trace: &str,
-        timeout: u64,
-    ) -> Result<Answer, TransportError> {
-        let route = Arc::new(Route {
-            host: host.into(),
-            ..Route::default()
-        });
-        let mut request = Request::new(&b"x"[..]);
-        *request.uri_mut() = format!("http://{host}/").parse().unwrap();
-        let trace = trace.parse().unwrap();
-        request.headers_mut().insert("x-trace", trace);
-        transport.exchange(&route, request, limits(timeout), false)
-    }
-
-    #[test]
-    fn a_reused_connection_needs_no_lookup() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        // Two answers on each connection, then the end.
-        let server = std::thread::spawn(move || {
-            for _ in 0..2 {
-                let (mut stream, _) = listener.accept().unwrap();
-                for connection in ["keep-alive", "close"] {
-                    assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
-                    let head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: ";
-                    write!(stream, "{head}{connection}\r\n\r\n").unwrap();
-                }
-            }
-        });
-        let lookups = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&lookups);
-        let transport = with_lookup(move |_, port| {
-            counter.fetch_add(1, SeqCst);
-            Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
-        });
-        let reused = [(); 4].map(|()| {
-            let host = format!("reused.test:{port}");
-            let answer = post(&transport, &host, "", 60_000);
-            answer.unwrap().reused
-        });
-        server.join().unwrap();
-        assert_eq!(reused, [false, true, false, true]);
-        assert_eq!(lookups.load(SeqCst), 2, "one per connection");
-    }
-
     #[test]
     fn a_request_that_cannot_be_written_was_not_sent() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
-        let long = "x".repeat(100 * 1024);
-        let outcome = post(&Transport::default(), &host, &long, 60_000);
+        let mut request = Request::new(&b"x"[..]);
+        *request.uri_mut() = format!("http://{host}/").parse().unwrap();
+        let long = "x".repeat(100 * 1024).parse().unwrap();
+        request.headers_mut().insert("x-trace", long);
+        let route = Arc::new(Route {
+            host,
+            ..Route::default()
+        });
+        let outcome = Transport::default().exchange(&route, request, limits(60_000), false);
         assert!(matches!(outcome, Err(TransportError::Untouched(_))));
     }
 }
