@@ -334,36 +334,3 @@ impl Iterator for TextRows {
         self.0.next_row(|row| Ok(row.replace(['\r', '\n'], " ")))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn the_next_page_is_fetched_once_it_is_clear_that_it_will_be_needed() {
-        // Nothing listens there: the test only looks at whether a fetch starts.
-        let mut request = GSRequest::new("key", "c2VjcmV0", "accounts.search", ());
-        request.set_host_override("127.0.0.1:1");
-        let text = json!((0..100).map(|i| i + 1000).collect::<Vec<_>>()).to_string();
-        let mut results = SearchResults {
-            page: Page {
-                rest: 0..text.len(),
-                text,
-            },
-            ..SearchResults::resume(request, "the next")
-        };
-        for row in 0..100 {
-            assert_eq!(results.next().unwrap().unwrap(), 1000 + row);
-            assert_eq!(results.ahead.is_some(), row >= 10, "row {row}");
-        }
-        assert!(results.next().unwrap().is_err());
-        assert!(results.next().is_none());
-        assert_eq!(results.cursor(), Some("the next"));
-        let shown = format!("{results:?}");
-        assert_eq!(
-            shown,
-            "SearchResults { total_count: None, ended: true, .. }"
-        );
-    }
-}

@@ -332,6 +332,8 @@ fn what_is_malformed_is_shown_only_as_far_as_it_is_plain() {
         "http://h:1/LEAK",
         "http://joe:LEAK@",
         "joe:LEAK://x@proxy:1",
+        "LEAK proxy:1",
+        "[LEAK]:1",
     ] {
         requests.push(with(&|request| {
             request.set_proxy(proxy.replace("LEAK", LEAK))
@@ -379,4 +381,8 @@ fn what_is_malformed_is_shown_only_as_far_as_it_is_plain() {
         let shown = shown(Some(&request), &request.send());
         assert!(!shown.contains(LEAK), "{shown}");
     }
+    // Nor is the cursor of a search.
+    let results = SearchResults::resume(GSRequest::new("key", SECRET, "x.y", ()), LEAK);
+    let shown = format!("{results:?}");
+    assert!(!shown.contains(LEAK), "{shown}");
 }

@@ -10,9 +10,8 @@ use std::time::Duration;
 use gssdk::*;
 
 fn call(method: &str, params: Value) -> GSResponse {
-    GSRequest::new("key", "c2VjcmV0", method, params)
-        .use_https(true)
-        .send()
+    let request = GSRequest::new("key", "c2VjcmV0", method, params);
+    request.use_https(true).send()
 }
 
 #[derive(serde::Serialize)]
@@ -24,10 +23,8 @@ struct Params {
 fn from_python(response: GSResponse, text: String) -> Result<(), Box<dyn std::error::Error>> {
     let (api_key, secret_key, method) = ("key", "c2VjcmV0", "accounts.search");
     let params = json!({"UID": "abc"});
-    GSRequest::new(api_key, secret_key, method, &params);
-    GSRequest::new(api_key, secret_key, method, &params)
-        .use_https(true)
-        .user_key("user key");
+    let request = GSRequest::new(api_key, secret_key, method, &params);
+    request.use_https(true).user_key("user key");
     GSRequest::new(api_key, None, method, &params).client_cert("cert.pem", "key.pem");
     let key: Option<String> = std::env::var("SECRET").ok();
     GSRequest::new(&key, &std::env::var("SECRET").ok(), method, ());
@@ -54,10 +51,8 @@ fn from_python(response: GSResponse, text: String) -> Result<(), Box<dyn std::er
     request.set_proxy("proxy.example.com:3128");
     GSRequest::set_ca_certs_path("");
     let prepared = request.prepare();
-    let (now, limited) = (
-        request.send(),
-        request.send_timeout(Duration::from_secs(10)),
-    );
+    let now = request.send();
+    let limited = request.send_timeout(Duration::from_secs(10));
     let encoded = GSRequest::url_encode(&json!("a b"));
     GSRequest::calc_oauth1_base_string("POST", "https://x.y/z", true, &Map::new())?;
     GSRequest::get_oauth1_signature(secret_key, "POST", "https://x.y/z", true, &Map::new())?;
@@ -69,9 +64,7 @@ fn from_python(response: GSResponse, text: String) -> Result<(), Box<dyn std::er
     let object: Option<&Value> = response.get_object("profile");
     println!("{}", response.get_str("nickname").unwrap_or_default());
     let age = response.get_i64("age").unwrap_or(0) + 1;
-    let time = response
-        .get_string("signatureTimestamp")
-        .unwrap_or_default();
+    let time = response.get_string("time").unwrap_or_default();
     let email: Option<&str> = response.pointer_str("/profile/email");
     for user in response.get_array("results") {
         println!("{}", user["UID"].as_str().unwrap_or_default());
@@ -82,31 +75,26 @@ fn from_python(response: GSResponse, text: String) -> Result<(), Box<dyn std::er
     for (name, value) in response.get_data() {
         println!("{name}: {value}");
     }
-    for (name, value) in response
-        .get_object("profile")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
+    let profile = response.get_object("profile").and_then(Value::as_object);
+    for (name, value) in profile.into_iter().flatten() {
         println!("{name}: {value}");
     }
-    let has =
-        response.get_object("email").is_some() || response.pointer("/profile/email").is_some();
+    let has = response.get_object("email").is_some();
+    let has = response.pointer("/profile/email").is_some();
     let value = serde_json::from_str::<Value>(&text)?;
     println!("{} {value:#}", value.to_string());
 
+    use SigUtils::*;
     let (uid, ts, sig) = ("abc", "1700000000", "sig");
-    let valid = SigUtils::validate_user_signature(uid, ts, secret_key, sig)
-        || SigUtils::validate_user_signature_with_expiration(uid, ts, secret_key, sig, u64::MAX)
-        || SigUtils::validate_friend_signature(uid, ts, "friend", secret_key, sig)
-        || SigUtils::validate_friend_signature_with_expiration(
-            uid, ts, "friend", secret_key, sig, 60,
-        );
+    validate_user_signature(uid, ts, secret_key, sig);
+    validate_user_signature_with_expiration(uid, ts, secret_key, sig, u64::MAX);
+    validate_friend_signature(uid, ts, "friend", secret_key, sig);
+    validate_friend_signature_with_expiration(uid, ts, "friend", secret_key, sig, 60);
     SigUtils::get_dynamic_session_signature("glt", 300, secret_key)?;
     SigUtils::get_dynamic_session_signature_user_signed("glt", 300, "user key", secret_key)?;
     SigUtils::calc_signature("text", secret_key)?;
-    let old =
-        SigUtils::signature_timestamp_expired(ts, 300) || SigUtils::current_time_millis() == 0;
+    let old = SigUtils::signature_timestamp_expired(ts, 300);
+    let now = SigUtils::current_time_millis();
     Ok(())
 }
 
@@ -142,49 +130,27 @@ fn from_others(response: &GSResponse, form: HashMap<String, String>) -> Result<(
     GSRequest::set_ca_certs_path("");
     request = request.ca_certs("ca.pem");
     let limited = request.send_timeout(Duration::from_millis(500));
-    let text = response
-        .get_string("nickname")
-        .unwrap_or("none".to_string());
+    let text = response.get_string("nickname").unwrap_or("none".into());
     let text = response.get_str("nickname").unwrap_or("none");
-    let (int, bool, float) = (
-        response.get_i64("a"),
-        response.get_bool("b"),
-        response.get_f64("c"),
-    );
+    let (int, bool) = (response.get_i64("a"), response.get_bool("b"));
+    let float = response.get_f64("c");
     let email = response.pointer_str("/profile/email");
-    let age = (
-        response.pointer_i64("/profile/age"),
-        response.pointer_bool("/isActive"),
-    );
+    let age = response.pointer_i64("/profile/age");
+    let is_active = response.pointer_bool("/isActive");
     let phones: &[Value] = response.pointer_array("/profile/phones");
-    let uid = response
-        .get_array("results")
-        .first()
-        .and_then(|first| first["UID"].as_str());
+    let first = response.get_array("results").first();
+    let uid = first.and_then(|first| first["UID"].as_str());
     if !response.get_array("results").is_empty() {
         let uid = response.get_array("results")[0]["UID"].as_str();
     }
     let count = response.get_array("results").len();
-    let (details, status): (Option<&str>, Option<u16>) =
-        (response.error_details(), response.http_status());
+    let details: Option<&str> = response.error_details();
+    let status: Option<u16> = response.http_status();
     let data = Value::from(response.get_data().clone());
-    let valid = SigUtils::validate_user_signature(
-        form.get("UID"),
-        form.get("signatureTimestamp"),
-        secret,
-        form.get("UIDSignature"),
-    );
+    let [uid, time, signature] = ["UID", "time", "UIDSignature"].map(|name| form.get(name));
+    let valid = SigUtils::validate_user_signature(uid, time, secret, signature);
     JwtUtils::validate_signature(form.get("id_token"), api_key, "eu1.gigya.com")?;
     JwtUtils::get_dynamic_session_signature("glt", 300, user_key, "private.pem")?;
-    let uid = "abc";
-    let found = GSRequest::new(
-        api_key,
-        secret,
-        "accounts.getAccountInfo",
-        json!({"UID": uid}),
-    )
-    .use_https(true)
-    .send();
     Ok(())
 }
 
@@ -192,11 +158,7 @@ fn from_others(response: &GSResponse, form: HashMap<String, String>) -> Result<(
 fn a_request_with_typed_parameters_is_the_same_as_with_json() {
     let typed = Params { uid: "abc".into() };
     let typed = GSRequest::new("key", "c2VjcmV0", "accounts.getAccountInfo", typed);
-    let json = GSRequest::new(
-        "key",
-        "c2VjcmV0",
-        "accounts.getAccountInfo",
-        json!({"UID": "abc"}),
-    );
+    let params = json!({"UID": "abc"});
+    let json = GSRequest::new("key", "c2VjcmV0", "accounts.getAccountInfo", params);
     assert_eq!(typed.get_params(), json.get_params());
 }

@@ -68,34 +68,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_hidden_as_it_is_and_percent_encoded() {
-        let secrets = ["a b/ß", "a b/ßx", "abc", "éééé", ""].map(String::from);
-        let secrets = Secrets::new(secrets);
-        for (text, shown) in [
-            ("1a b/ß2", "1***2"),
-            ("a b/ßxa b/ß", "******"), // the longer one first
-            ("q=a%20b%2F%C3%9F&", "q=***&"),
-            ("a%20b%2f%c3%9f", "a%20b%2f%c3%9f"), // as nobody has sent it
-            ("abc éééé", "abc ***"),              // fewer than four characters match by chance
-            ("a b/", "a b/"),
-            ("", ""),
-        ] {
-            assert_eq!(secrets.text(text), shown);
-            assert_eq!(secrets.whole_text(text), shown);
-        }
-    }
-
-    #[test]
     fn a_text_ends_after_a_thousand_characters_and_shows_no_part_of_a_secret() {
-        let secret = "s".repeat(100);
-        let secrets = Secrets::new([secret.clone()]);
+        let secrets = ["abc".to_string(), "s".repeat(100), "s".repeat(101)];
+        let secrets = Secrets::new(secrets);
         for before in [0, 899, 900, 998, 1_000] {
-            let text = format!("{}{secret}{}", "é".repeat(before), "é".repeat(2_000));
+            let before = "é".repeat(before);
+            let text = format!("{before}{}abc{}", "s".repeat(101), "é".repeat(2_000));
             let shown = secrets.text(&text);
             assert_eq!(shown.chars().count(), 1_000);
-            assert!(!shown.contains('s'), "{before}");
+            assert!(!shown.contains('s'), "{shown}");
+            // Fewer than four characters match by chance.
+            assert!(secrets.whole_text(&text).contains("***abc"));
         }
-        let many = secrets.text(&secret.repeat(5_000));
-        assert_eq!(many, "*".repeat(1_000));
     }
 }
