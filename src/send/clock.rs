@@ -27,17 +27,29 @@ pub(super) struct ClockId {
 }
 
 /// How many seconds each clock of the API is ahead of this machine's; 0 if unknown.
-#[derive(Default)]
-pub(super) struct Clocks(LruMap<ClockId, i64, CAPACITY>);
+pub(super) struct Clocks {
+    offsets: LruMap<ClockId, i64, CAPACITY>,
+    /// The process that these belong to, asked for once.
+    process: u32,
+}
+
+impl Default for Clocks {
+    fn default() -> Self {
+        Clocks {
+            offsets: LruMap::default(),
+            process: process_id(),
+        }
+    }
+}
 
 impl Clocks {
     /// A stamp with the current time, by this clock or this machine's.
     pub(super) fn stamp(&self, clock: Option<&ClockId>) -> Stamp {
         let now = current_time_millis();
-        let offset = clock.and_then(|clock| self.0.get(clock)).unwrap_or(0);
+        let offset = clock.and_then(|clock| self.offsets.get(clock)).unwrap_or(0);
         Stamp {
             timestamp: (now / 1000).saturating_add_signed(offset),
-            nonce: nonce(now),
+            nonce: nonce(now, self.process),
             offset,
         }
     }
@@ -67,7 +79,7 @@ impl Clocks {
     /// Sets the offset that a refused stamp has followed, unless another thread has set it
     /// meanwhile.
     pub(super) fn correct(&self, clock: &ClockId, refused: &Stamp, offset: i64) {
-        self.0.update(clock.clone(), |known| {
+        self.offsets.update(clock.clone(), |known| {
             if known.unwrap_or(0) == refused.offset {
                 *known = Some(offset);
             }
@@ -76,12 +88,12 @@ impl Clocks {
 }
 
 /// A nonce, which no other of this process equals.
-fn nonce(millis: u64) -> u64 {
+fn nonce(millis: u64, process: u32) -> u64 {
     /// Six digits after the milliseconds: this fits in 64 bits until 2554.
     const RANDOM: u64 = 1_000_000;
     static LAST: AtomicU64 = AtomicU64::new(0);
 
-    let wanted = millis.saturating_mul(RANDOM) + random() % RANDOM;
+    let wanted = millis.saturating_mul(RANDOM) + random(process) % RANDOM;
     let after = |last: u64| wanted.max(last.saturating_add(1));
     let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
         Some(after(last))
@@ -91,13 +103,13 @@ fn nonce(millis: u64) -> u64 {
 
 /// A random number, not for secrets. Parent and child of a fork have the same `RandomState`,
 /// and two processes on two machines the same id: neither alone tells processes apart.
-fn random() -> u64 {
-    RandomState::new().hash_one(process_id())
+fn random(process: u32) -> u64 {
+    RandomState::new().hash_one(process)
 }
 
 /// A random number from 0 up to 1.
 pub(super) fn chance() -> f64 {
-    (random() >> 11) as f64 / (1u64 << 53) as f64
+    (random(process_id()) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// The time of a clock that has refused a request, in Unix seconds: the API's own, which is
@@ -175,7 +187,7 @@ mod tests {
     #[test]
     fn the_digits_after_the_milliseconds_are_random() {
         let millis = current_time_millis();
-        let digits = (1..=100).map(|n| nonce(millis + n) % 1_000_000);
+        let digits = (1..=100).map(|n| nonce(millis + n, 1) % 1_000_000);
         let digits = HashSet::<u64>::from_iter(digits);
         assert!(digits.len() > 90, "{digits:?}");
     }
