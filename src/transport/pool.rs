@@ -123,7 +123,7 @@ impl Pool {
         if !state.has_closer {
             let shared = Arc::clone(&self.0);
             let thread = thread::Builder::new().name("gssdk-idle".into());
-            state.has_closer = thread.spawn(move || close_expired(&shared)).is_ok();
+            state.has_closer = thread.spawn(move || close_expired(&shared, life)).is_ok();
         }
         drop(state);
         drop(closed); // without the lock
@@ -131,17 +131,21 @@ impl Pool {
 }
 
 /// Closes connections when their time is up, until none is idle.
-fn close_expired(state: &Mutex<State>) {
+///
+/// * `next`: how long it is until then. This sleeps first: a connection that serves again and
+///   again is in use at most moments, and must not cost a thread each time.
+fn close_expired(state: &Mutex<State>, mut next: Duration) {
     loop {
+        thread::sleep(next.min(TICK));
         let mut locked = lock(state);
         let now = now();
         let expired = locked.take_expired(now);
-        let next = locked.idle.iter().map(|idle| idle.left(now)).min();
-        locked.has_closer = next.is_some();
+        let left = locked.idle.iter().map(|idle| idle.left(now)).min();
+        locked.has_closer = left.is_some();
         drop(locked);
         drop(expired);
-        let Some(next) = next else { return };
-        thread::sleep(next.min(TICK));
+        let Some(left) = left else { return };
+        next = left;
     }
 }
 
