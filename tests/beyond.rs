@@ -600,4 +600,7 @@ fn a_search_is_one_page_ahead_and_no_more() {
     take(199);
     assert_eq!(api.received().len(), 2, "one page ahead");
     take(1_000 - 299);
+    assert!(results.next().is_none());
+    let shown = "SearchResults { total_count: Some(1000), ended: true, .. }";
+    assert_eq!(format!("{results:?}"), shown);
 }
