@@ -179,7 +179,14 @@ fn a_refusal_is_followed_to_a_data_center_of_gigyas_alone() {
         ("xml", "<x><apiDomain>eu1.gigya.com</apiDomain></x>", false),
         ("xml", "<x/>", false),
     ] {
-        let names = ["accounts.us1.gigya.com", "accounts.eu1.gigya.com"];
+        let domains = [
+            "us1.gigya.com",
+            "eu1.gigya.com",
+            "evil.example",
+            "eu1.gigya.com.evil.example",
+        ];
+        let names = domains.map(|domain| format!("accounts.{domain}"));
+        let names = names.each_ref().map(String::as_str);
         let gateway = Gateway::start(&names, move |seen| match (&*seen.host, format) {
             ("accounts.eu1.gigya.com", _) => ("200 OK".into(), "{\"errorCode\": 0}".into()),
             (_, "json") => moved_to(named),
