@@ -245,7 +245,7 @@ impl Sender {
                 .is_err_and(|error| goes_out_again(error, &mut a, &mut b));
             let reply = match answer {
                 Ok(answer) => Reply::of_answer(answer, call),
-                Err(error) => Reply::of_failure(&error, call),
+                Err(error) => Reply::of_failure(&route.failure(error), call),
             };
             log::transmitted(&call.api_method, &target.host, started.elapsed(), &reply);
             progress.attempts.push(reply);

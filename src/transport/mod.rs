@@ -121,25 +121,6 @@ impl Transport {
     pub(crate) fn exchange(
         &self,
         route: &Arc<Route>,
-        request: Request<&[u8]>,
-        limits: Limits,
-        fresh: bool,
-    ) -> Result<Answer, TransportError> {
-        let answer = self.try_exchange(route, request, limits, fresh);
-        answer.map_err(|mut error| {
-            if let (Some(proxy), Some(why)) = (&route.proxy, error.why_mut()) {
-                let proxy = proxy.to_string();
-                if !why.contains(&proxy) {
-                    *why += &format!(" (through the proxy {proxy})");
-                }
-            }
-            error
-        })
-    }
-
-    fn try_exchange(
-        &self,
-        route: &Arc<Route>,
         mut request: Request<&[u8]>,
         limits: Limits,
         fresh: bool,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use ureq::http::{HeaderValue, StatusCode, header, response};
 
+use super::error::TransportError;
 use super::proxy::Proxy;
 use super::trust::TrustId;
 
@@ -43,6 +44,17 @@ impl Route {
     /// The proxy that gets requests in absolute form.
     pub(super) fn plain_proxy(&self) -> Option<&Proxy> {
         self.proxy.as_ref().filter(|_| !self.is_https())
+    }
+
+    /// A failure on this way; it names the proxy.
+    pub(crate) fn failure(&self, mut error: TransportError) -> TransportError {
+        if let (Some(proxy), Some(why)) = (&self.proxy, error.why_mut()) {
+            let proxy = proxy.to_string();
+            if !why.contains(&proxy) {
+                *why += &format!(" (through the proxy {proxy})");
+            }
+        }
+        error
     }
 
     /// What a proxy says that has refused a plain request.
