@@ -91,49 +91,45 @@ fn every_link_to_a_file_of_the_project_leads_somewhere() {
     assert!(followed >= 10, "{followed}");
 }
 
-/// What stands after each `option` in a text: the names that a command is given.
-fn named<'t>(text: &'t str, option: &str) -> Vec<&'t str> {
-    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '/');
+/// The names that stand after an option of a command.
+fn named<'t>(text: &'t str, option: &str) -> impl Iterator<Item = &'t str> {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
     let names = text.split(option).skip(1);
-    let names = names.filter_map(|rest| rest.split(|c| !is_part(c)).next());
-    names.filter(|name| !name.is_empty()).collect()
+    let names = names.filter_map(move |rest| rest.split(|c| !is_part(c)).next());
+    names.filter(|name| !name.is_empty())
 }
 
 #[test]
 fn every_command_that_is_named_exists() {
-    let in_a_package = |test: &dyn Fn(&str) -> bool| PACKAGES.iter().any(|folder| test(folder));
-    let is_file = |path: &str| in_a_package(&|folder| root().join(folder).join(path).exists());
-    let is_named = |name: &str| {
-        let line = format!("name = \"{name}\"");
-        in_a_package(&|folder| read(format!("{folder}Cargo.toml")).contains(&line))
+    let manifests = PACKAGES.map(|folder| read(format!("{folder}Cargo.toml")));
+    let manifests = manifests.concat();
+    let exists = |name: &str| {
+        let files = ["tests", "examples"].map(|kind| format!("{kind}/{name}.rs"));
+        let mut paths = PACKAGES
+            .iter()
+            .flat_map(|package| files.iter().map(move |f| [package, &**f].concat()));
+        manifests.contains(&format!("name = \"{name}\""))
+            || paths.any(|path| root().join(path).exists())
     };
-    let is_example = |name: &str| {
-        is_file(&format!("examples/{name}.rs")) || is_file(&format!("examples/{name}/main.rs"))
-    };
-    let is_command = |name: &str| COMMANDS.split(' ').any(|command| command == name);
-    let is_test = |name: &str| is_file(&format!("tests/{name}.rs"));
-    let is_package = |path: &str| is_file(&format!("{path}/Cargo.toml"));
-    type Exists<'f> = &'f dyn Fn(&str) -> bool;
-    let checks: [(&str, Exists); 10] = [
-        ("--example ", &is_example),
-        ("--test ", &is_test),
-        ("--bench ", &is_named),
-        ("cargo test -p ", &is_named),
-        ("cargo bench -p ", &is_named),
-        ("cargo run -p ", &is_named),
-        ("fuzz run --fuzz-dir dev/fuzz ", &is_named),
-        ("cargo install --locked --path ", &is_package),
-        ("`gigya ", &is_command),
-        ("\ngigya ", &is_command),
-    ];
     let mut checked = 0;
     for document in DOCUMENTS {
         let text = read(document);
-        for (option, exists) in checks {
+        for option in [
+            "--example ",
+            "--test ",
+            "--bench ",
+            "cargo test -p ",
+            "cargo bench -p ",
+            "cargo run -p ",
+        ] {
             for name in named(&text, option) {
                 assert!(exists(name), "{document} names {option}{name}");
                 checked += 1;
             }
+        }
+        for name in named(&text, "`gigya ").chain(named(&text, "\ngigya ")) {
+            let is_command = COMMANDS.split(' ').any(|command| command == name);
+            assert!(is_command, "{document} names gigya {name}");
         }
     }
     assert!(checked >= 20, "{checked}");
