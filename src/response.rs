@@ -331,14 +331,11 @@ impl GSResponse {
     /// assert_eq!(response.pointer("/results/1/UID"), None);
     /// ```
     pub fn pointer(&self, path: &str) -> Option<&Value> {
-        let mut steps = path.strip_prefix('/')?.splitn(2, '/');
         // The data is a map, not a `Value`: the first step is taken here.
-        let first = steps.next()?.replace("~1", "/").replace("~0", "~");
-        let value = self.get_object(&first)?;
-        match steps.next() {
-            None => Some(value),
-            Some(rest) => value.pointer(&format!("/{rest}")),
-        }
+        let path = path.strip_prefix('/')?;
+        let (first, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
+        let first = first.replace("~1", "/").replace("~0", "~");
+        self.get_object(&first)?.pointer(rest)
     }
 
     /// The text at a path (RFC 6901), if it is a string.
@@ -469,7 +466,7 @@ impl GSResponse {
     }
 
     /// A text among the fields of the answer, in JSON or XML.
-    pub(crate) fn field(&self, name: &str) -> Option<std::borrow::Cow<'_, str>> {
+    pub(crate) fn field(&self, name: &str) -> Option<String> {
         self.0.reply.field(name)
     }
 

@@ -232,10 +232,7 @@ impl SearchResults {
                 "The answer to the search has no results: is the method accounts.search or ds.search?",
             ));
         };
-        let is_empty = text[rest.clone()]
-            .trim_matches(['[', ']'])
-            .trim()
-            .is_empty();
+        let is_empty = fields::next_item(&text, &mut rest.clone()).is_none();
         self.empty_pages = if is_empty { self.empty_pages + 1 } else { 0 };
         if next.is_some() && self.empty_pages > MOST_EMPTY_PAGES {
             return Err(fault(

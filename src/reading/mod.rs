@@ -12,7 +12,6 @@ pub(crate) mod fields;
 pub(crate) mod json;
 mod xml;
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
@@ -69,7 +68,8 @@ impl Reply {
     /// Reads JSON or XML. Anything else, and an incomplete text, is error 500000 with a
     /// message that says what it is.
     pub(crate) fn read(text: String) -> Self {
-        let reply = read(&text);
+        let not_an_answer = |why| format!("The response is not a Gigya response: {why}");
+        let reply = read(&text).unwrap_or_else(|why| failure(not_an_answer(why)));
         Reply { text, ..reply }
     }
 
@@ -106,14 +106,12 @@ impl Reply {
     }
 
     /// A text among the fields of an answer, in JSON or XML.
-    pub(crate) fn field(&self, name: &str) -> Option<Cow<'_, str>> {
-        match self.kind {
-            Kind::Xml => {
-                let [text] = xml::texts(json::trimmed(&self.text), [name]).ok()?;
-                text.map(Cow::Owned)
-            }
-            _ => self.data.get(name)?.as_str().map(Cow::Borrowed),
+    pub(crate) fn field(&self, name: &str) -> Option<String> {
+        if self.kind == Kind::Xml {
+            let [text] = xml::texts(json::trimmed(&self.text), [name]).ok()?;
+            return text;
         }
+        self.data.get(name)?.as_str().map(str::to_string)
     }
 
     fn header(&self, name: &str) -> Option<&str> {
@@ -177,38 +175,33 @@ pub(crate) fn beginning(page: impl Iterator<Item = char>) -> String {
     words.join(" ").chars().take(LENGTH).collect()
 }
 
-fn read(text: &str) -> Reply {
+/// # Errors
+/// Why the text is not an answer.
+fn read(text: &str) -> Result<Reply, String> {
+    check_size(text)?;
     let body = json::trimmed(text);
-    if let Some(why) = excess(text) {
-        return not_an_answer(&why);
-    }
     match body.chars().next() {
-        None => not_an_answer("it is empty"),
-        Some('{') => match json::object(body) {
-            Ok(data) => answer(data),
-            Err(why) => not_an_answer(&why),
-        },
-        Some('[') => not_an_answer("it is a JSON array, not an object"),
-        Some('<') => match xml::read(body) {
-            Ok((code, message)) => Reply {
+        None => Err("it is empty".into()),
+        Some('{') => json::object(body).map(answer),
+        Some('[') => Err("it is a JSON array, not an object".into()),
+        Some('<') => {
+            let (code, message) = xml::read(body)?;
+            Ok(Reply {
                 code,
                 message,
                 kind: Kind::Xml,
                 is_answer: true,
                 ..Default::default()
-            },
-            Err(why) => not_an_answer(why),
-        },
-        Some(_) => not_an_answer("it is neither JSON nor XML"),
+            })
+        }
+        Some(_) => Err("it is neither JSON nor XML".into()),
     }
 }
 
 /// The fields of a successful page of results that a search needs, and the range of the array
 /// `"results": […]` in its text. Nothing else is read: a page may have millions of fields.
 fn page(text: &str) -> Option<(Map<String, Value>, Range<usize>)> {
-    if excess(text).is_some() {
-        return None;
-    }
+    check_size(text).ok()?;
     let names = ["results", "errorCode", "totalCount", "nextCursorId"];
     let values = fields::pick(text.as_bytes(), names)?;
     let [rows, ..] = values;
@@ -232,17 +225,19 @@ fn page(text: &str) -> Option<(Map<String, Value>, Range<usize>)> {
     is_success.then_some((data, start..start + rows.len()))
 }
 
-/// What a text has too much of.
-fn excess(text: &str) -> Option<String> {
+/// # Errors
+/// What the text has too much of.
+fn check_size(text: &str) -> Result<(), String> {
     if text.len() > MAX_SIZE {
         let limit = MAX_SIZE / 1024 / 1024;
-        return Some(format!("it is larger than the {limit} MB that are read"));
+        return Err(format!("it is larger than the {limit} MB that are read"));
     }
-    [(b'{', MAX_OBJECTS), (b',', MAX_COMMAS)]
-        .into_iter()
-        .filter(|(_, most)| text.len() > *most)
-        .find(|(sign, most)| json::count(text, *sign) > *most)
-        .map(|(sign, most)| format!("it has more than {most} {:?}", char::from(sign)))
+    for (sign, most) in [(b'{', MAX_OBJECTS), (b',', MAX_COMMAS)] {
+        if text.len() > most && json::count(text, sign) > most {
+            return Err(format!("it has more than {most} {:?}", char::from(sign)));
+        }
+    }
+    Ok(())
 }
 
 /// The reply for the fields of a JSON object.
@@ -263,10 +258,6 @@ fn answer(data: Map<String, Value>) -> Reply {
         kind: Kind::Json,
         ..reply
     }
-}
-
-fn not_an_answer(why: &str) -> Reply {
-    failure(format!("The response is not a Gigya response: {why}"))
 }
 
 fn failure(message: String) -> Reply {

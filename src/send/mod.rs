@@ -405,7 +405,7 @@ fn may_follow(call: &Call) -> bool {
 fn named_data_center(refusal: &Reply, call: &Call) -> Option<String> {
     let named = refusal.field("apiDomain").filter(|_| may_follow(call))?;
     let is_usable = api_domain::is_gigyas(&named) && Target::of(call, &named).is_ok();
-    is_usable.then(|| named.into_owned())
+    is_usable.then_some(named)
 }
 
 /// The value of `Authorization` of one attempt, if the SDK makes it.
