@@ -11,7 +11,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gssdk::*;
 use support::child::variable;
-use support::proxy::Proxy;
 use support::rsa::RsaKey;
 use support::*;
 
@@ -199,7 +198,7 @@ fn keys_are_read_as_servers_write_them() {
     let Some(key) = RsaKey::generate() else {
         return;
     };
-    let token = token(&key, "k");
+    let token = key.jwt(sender::header("k"), sender::id_token_claims());
     let with = |changes: Value| {
         let mut jwk = key.jwk("k");
         let changes = changes.as_object().unwrap().clone();
@@ -244,37 +243,16 @@ fn keys_are_read_as_servers_write_them() {
     }
 }
 
-/// A key, and who serves it as that of `eu1.gigya.com`; with a file of the CA.
-fn key_server() -> Option<(RsaKey, StandIn, Folder)> {
-    let (key, folder) = (RsaKey::generate()?, Folder::new());
-    let identity = certs::ca().issue(certs::server_params(&["accounts.eu1.gigya.com"]));
-    let api = StandIn::with_tls(certs::server_config(&identity, None));
-    *api.state.jwks.lock().unwrap() = json!({"keys": [key.jwk("k")]});
-    std::fs::write(folder.path().join("ca.pem"), certs::ca_pem()).unwrap();
-    Some((key, api, folder))
-}
-
-fn token(key: &RsaKey, key_id: &str) -> String {
-    key.jwt(sender::header(key_id), sender::id_token_claims())
-}
-
 /// A CA file is trusted, and so many threads check a token for an API key, or fetch its keys if
 /// there is no token; each is told these words.
 type Step<'a> = (u32, &'a str, &'a str, &'a str, &'a str);
 
 /// Takes the steps in a process of its own, because only the environment can send the request
 /// for the keys to the stand-in. Returns the requests.
-fn in_a_child(api: &StandIn, folder: &Folder, steps: &[Step]) -> Vec<Received> {
-    let proxy = Proxy::redirecting(api.address);
-    let proxy = format!("http://127.0.0.1:{}", proxy.port);
+fn in_a_child(server: &KeyServer, steps: &[Step]) -> Vec<Received> {
     let steps = serde_json::to_string(steps).unwrap();
-    let variables = [
-        ("HTTPS_PROXY", proxy.as_str()),
-        ("GSSDK_TEST_STEPS", &steps),
-        ("GSSDK_TEST_FOLDER", folder.path().to_str().unwrap()),
-    ];
-    child::in_a_child("child_checks_tokens", &variables);
-    api.received()
+    server.run("child_checks_tokens", ("GSSDK_TEST_STEPS", &steps));
+    server.api.received()
 }
 
 #[test]
@@ -299,12 +277,12 @@ fn child_checks_tokens() {
 
 #[test]
 fn the_keys_are_fetched_once_per_site_and_kept() {
-    let Some((key, api, folder)) = key_server() else {
+    let Some(server) = KeyServer::start() else {
         return;
     };
     let attacker = RsaKey::generate().unwrap();
-    let tokens = [(&key, "k"), (&attacker, "k"), (&attacker, "new")];
-    let [good, forged, unknown] = tokens.map(|(key, key_id)| token(key, key_id));
+    let forge = |key_id| attacker.jwt(sender::header(key_id), sender::id_token_claims());
+    let (good, forged, unknown) = (server.token(), forge("k"), forge("new"));
     // Another site's mistake does not cost this one.
     let mut steps = vec![(1, "ca.pem", "3_misspelt", good.as_str(), "400093")];
     for _ in 0..20 {
@@ -317,7 +295,7 @@ fn the_keys_are_fetched_once_per_site_and_kept() {
         steps.extend(told.map(|(token, words)| (1, "ca.pem", API_KEY, token.as_str(), words)));
     }
     steps.push((1, "ca.pem", API_KEY, "", "valid"));
-    let fetches = in_a_child(&api, &folder, &steps);
+    let fetches = in_a_child(&server, &steps);
     assert_eq!(fetches.len(), 2, "one per site");
     for (fetch, api_key) in fetches.iter().zip(["3_misspelt", API_KEY]) {
         let params = ["apiKey", "V2", "sig"].map(|name| fetch.param(name));
@@ -328,15 +306,10 @@ fn the_keys_are_fetched_once_per_site_and_kept() {
 
 #[test]
 fn keys_of_a_trust_that_has_been_withdrawn_decide_nothing() {
-    let Some((key, api, folder)) = key_server() else {
+    let Some(server) = KeyServer::start() else {
         return;
     };
-    let token = token(&key, "k");
-    let file = |name: &str, content: String| {
-        std::fs::write(folder.path().join(name), content).unwrap();
-    };
-    file("copy.pem", certs::ca_pem().to_string());
-    file("new.pem", certs::ca_pem().to_string() + "# new");
+    let token = server.token();
     let steps = [
         ("ca.pem", "valid"),
         // The stand-in is none of the default store's.
@@ -347,18 +320,18 @@ fn keys_of_a_trust_that_has_been_withdrawn_decide_nothing() {
         ("new.pem", "valid"),
     ];
     let steps = steps.map(|(ca, words)| (1, ca, API_KEY, token.as_str(), words));
-    let fetches = in_a_child(&api, &folder, &steps);
+    let fetches = in_a_child(&server, &steps);
     assert_eq!(fetches.len(), 2, "one per trust");
 }
 
 #[test]
 fn callers_wait_for_one_fetch_and_for_ten_seconds_at_most() {
-    let Some((_, api, folder)) = key_server() else {
+    let Some(server) = KeyServer::start() else {
         return;
     };
-    (0..6).for_each(|_| api.fault(Fault::Stall));
+    (0..6).for_each(|_| server.api.fault(Fault::Stall));
     let start = Instant::now();
-    let fetches = in_a_child(&api, &folder, &[(6, "ca.pem", API_KEY, "", "504002")]);
+    let fetches = in_a_child(&server, &[(6, "ca.pem", API_KEY, "", "504002")]);
     assert_eq!(fetches.len(), 1, "one fetch");
     // Without a limit of ten seconds, it is that of a silent server, 120 s.
     assert!(start.elapsed() < Duration::from_secs(60));
@@ -367,18 +340,18 @@ fn callers_wait_for_one_fetch_and_for_ten_seconds_at_most() {
 /// Fetching is idempotent: whatever became of the first copy, a second one may go out.
 #[test]
 fn a_kept_connection_that_ends_costs_no_login() {
-    let Some((_, api, folder)) = key_server() else {
+    let Some(server) = KeyServer::start() else {
         return;
     };
-    *api.state.jwks.lock().unwrap() = json!({"keys": [{"kty": "RSA", "kid": "k"}]});
-    api.fault(Fault::None);
-    api.fault(Fault::CloseAfterBody);
+    *server.api.state.jwks.lock().unwrap() = json!({"keys": [{"kty": "RSA", "kid": "k"}]});
+    server.api.fault(Fault::None);
+    server.api.fault(Fault::CloseAfterBody);
     let steps = [
         ("3_first", "400093"),
         (API_KEY, "holds no key that can check RS256"),
     ];
     let steps = steps.map(|(api_key, words)| (1, "ca.pem", api_key, "", words));
-    let fetches = in_a_child(&api, &folder, &steps);
+    let fetches = in_a_child(&server, &steps);
     let connections = Vec::from_iter(fetches.iter().map(|fetch| fetch.connection));
     let [first, second, third] = connections[..] else {
         panic!("two copies of the second: {connections:?}");
