@@ -209,15 +209,6 @@ mod tests {
 
     const MINUTES: u64 = 300_000;
 
-    fn blackholes<const N: usize>() -> Option<[Blackhole; N]> {
-        let holes = (0..N).map_while(|_| Blackhole::at("127.0.0.1:0".parse().unwrap()).ok());
-        let holes = Vec::from_iter(holes).try_into().ok();
-        if holes.is_none() {
-            eprintln!("skipped: this system refuses what it has no room for");
-        }
-        holes
-    }
-
     fn live() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -239,7 +230,7 @@ mod tests {
 
     #[test]
     fn dead_addresses_cost_a_moment_once_and_then_nothing() {
-        let Some([first, second]) = blackholes() else {
+        let Some([first, second]) = Blackhole::several() else {
             return;
         };
         let (_listener, live) = live();
@@ -251,32 +242,15 @@ mod tests {
         }
     }
 
-    /// Waits until somebody is connecting to this port.
-    fn wait_until_tried(port: u16) {
-        let is_connecting = |line: &str| {
-            let mut fields = line.split_ascii_whitespace().skip(2);
-            let remote = fields.next().and_then(|remote| remote.rsplit_once(':'));
-            let is_syn_sent = fields.next() == Some("02");
-            is_syn_sent && remote.is_some_and(|(_, hex)| hex == format!("{port:04X}"))
-        };
-        // Elsewhere, the system does not say.
-        while let Ok(table) = std::fs::read_to_string("/proc/net/tcp") {
-            if table.lines().any(is_connecting) {
-                return;
-            }
-            thread::yield_now();
-        }
-    }
-
     #[test]
     fn the_first_address_goes_on_while_the_next_one_is_tried() {
-        let Some([first, second]) = blackholes() else {
+        let Some([first, second]) = Blackhole::several() else {
             return;
         };
         let addresses = [first.address, second.address];
         thread::scope(|scope| {
             let dialled = scope.spawn(|| dial_name(&addresses, MINUTES));
-            wait_until_tried(addresses[1].port());
+            second.wait_until_tried();
             let _listener = first.revive().unwrap();
             assert_eq!(dialled.join().unwrap().unwrap(), addresses[0]);
         });
@@ -284,14 +258,11 @@ mod tests {
 
     #[test]
     fn addresses_that_are_all_dead_are_a_timeout() {
-        let Some([first, second]) = blackholes() else {
+        let Some([first, second]) = Blackhole::several() else {
             return;
         };
-        let outcome = dial_name(&[first.address, second.address], 600);
-        assert!(matches!(
-            outcome,
-            Err(TransportError::Timeout { sent: false })
-        ));
+        let error = dial_name(&[first.address, second.address], 600).unwrap_err();
+        assert!(matches!(error, TransportError::Timeout { sent: false }));
     }
 
     #[test]

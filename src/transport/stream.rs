@@ -236,33 +236,18 @@ mod tests {
     use crate::pem::Pem;
     use crate::transport::tests::limits;
     use crate::transport::trust::Trust;
-    use rustls::ServerConnection;
     use stand_in::certs;
-    use std::net::TcpListener;
-    use std::sync::mpsc::channel;
 
     /// A connection with this number of unread session tickets.
     fn with_tickets(count: usize) -> Tls {
-        let mut server = (*certs::server_config(&certs::server(), None)).clone();
-        server.send_tls13_tickets = count;
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (sent, all_sent) = channel();
-        std::thread::spawn(move || {
-            let (mut tcp, _) = listener.accept().unwrap();
-            let mut session = ServerConnection::new(Arc::new(server)).unwrap();
-            while session.is_handshaking() || session.wants_write() {
-                session.complete_io(&mut tcp).unwrap();
-            }
-            sent.send(tcp).unwrap();
-        });
+        let server = certs::ticket_server(count);
         let ca = Pem::from(certs::ca_pem().as_bytes());
         let (_, config) = Trust::default().config(Some(&ca), None).unwrap();
-        let socket = Socket::new(TcpStream::connect(address).unwrap(), limits(60_000)).unwrap();
+        let stream = TcpStream::connect(server.address).unwrap();
+        let socket = Socket::new(stream, limits(60_000)).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let mut tls = Tls::handshake(&config, name, Box::new(socket)).unwrap();
-        // The connection stays open.
-        std::mem::forget(all_sent.recv().unwrap());
+        server.wait_until_sent();
         tls.socket().read_budget = 64 * 1024;
         tls
     }
@@ -277,9 +262,6 @@ mod tests {
         let mut flooded = with_tickets(1_000);
         assert!(!is_quiet(&mut flooded));
         let left = flooded.socket().read_budget;
-        assert!(
-            left < 16 * 1024,
-            "what is read is bounded: {left} of 64 KB left"
-        );
+        assert!(left < 16 * 1024, "what is read is bounded: {left} left");
     }
 }

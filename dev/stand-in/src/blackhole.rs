@@ -41,6 +41,35 @@ impl Blackhole {
         })
     }
 
+    /// Several on free ports; `None`, with a word, where there are none.
+    pub fn several<const N: usize>() -> Option<[Self; N]> {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let holes = Vec::from_iter((0..N).map_while(|_| Blackhole::at(free).ok()));
+        let holes = holes.try_into().ok();
+        if holes.is_none() {
+            eprintln!("skipped: this system refuses what it has no room for");
+        }
+        holes
+    }
+
+    /// Waits until somebody is connecting to it.
+    pub fn wait_until_tried(&self) {
+        let port = format!("{:04X}", self.address.port());
+        let is_connecting = |line: &str| {
+            let mut fields = line.split_ascii_whitespace().skip(2);
+            let remote = fields.next().and_then(|remote| remote.rsplit_once(':'));
+            let is_syn_sent = fields.next() == Some("02");
+            is_syn_sent && remote.is_some_and(|(_, found)| found == port)
+        };
+        // Elsewhere, the system does not say.
+        while let Ok(table) = std::fs::read_to_string("/proc/net/tcp") {
+            if table.lines().any(is_connecting) {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
     /// Accepts from now on: the next packets of those who try find an open port.
     pub fn revive(self) -> io::Result<TcpListener> {
         for _ in &self.waiting {

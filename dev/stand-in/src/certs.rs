@@ -1,7 +1,8 @@
 //! Certificates for the stand-in, made anew by each process: X.509 (RFC 5280) in DER,
 //! as much of it as a TLS test needs.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
@@ -13,7 +14,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
-use rustls::{RootCertStore, ServerConfig, SignatureScheme, SupportedProtocolVersion};
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
+use rustls::{SignatureScheme, SupportedProtocolVersion};
 
 /// A certificate chain and its key, as PEM.
 #[derive(Clone)]
@@ -313,4 +315,35 @@ pub fn versioned_config(
     // Unlike `with_single_cert`, this takes certificates that no client accepts.
     let identity = CertifiedKey::new(chain, signing_key(&identity.key));
     Arc::new(builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity))))
+}
+
+/// A TLS server for one connection, which it keeps.
+pub struct TicketServer {
+    pub address: SocketAddr,
+    sent: Receiver<TcpStream>,
+}
+
+/// A server that sends this number of session tickets, and nothing else.
+pub fn ticket_server(count: usize) -> TicketServer {
+    let mut config = (*server_config(&server(), None)).clone();
+    config.send_tls13_tickets = count;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, sent) = channel();
+    std::thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().unwrap();
+        let mut session = ServerConnection::new(Arc::new(config)).unwrap();
+        while session.is_handshaking() || session.wants_write() {
+            session.complete_io(&mut tcp).unwrap();
+        }
+        tell.send(tcp).unwrap();
+    });
+    TicketServer { address, sent }
+}
+
+impl TicketServer {
+    /// Waits for the last ticket; the connection stays open.
+    pub fn wait_until_sent(&self) {
+        std::mem::forget(self.sent.recv().unwrap());
+    }
 }
