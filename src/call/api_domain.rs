@@ -110,120 +110,81 @@ fn is_short_name(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    const KNOWN: &str = "us1.gigya.com, eu1.gigya.com, eu2.gigya.com, au1.gigya.com, \
+                         ru1.gigya.com, cn1.sapcdm.cn, global.gigya.com";
+
     #[test]
     fn the_error_for_a_wrong_domain_says_what_to_write() {
-        for (domain, write) in [
-            ("https://eu1.gigya.com", "eu1.gigya.com"),
-            ("HTTP://eu1.gigya.com", "eu1.gigya.com"),
-            ("https://accounts.eu1.gigya.com/", "eu1.gigya.com"),
+        for (write, domains) in [
             (
-                "https://accounts.eu1.gigya.com/accounts.search?a=b",
                 "eu1.gigya.com",
+                "https://eu1.gigya.com HTTP://eu1.gigya.com https://accounts.eu1.gigya.com/ \
+                 https://accounts.eu1.gigya.com/accounts.search?a=b eu1.gigya.com/ \
+                 eu1.gigya.com// eu1.gigya.com/accounts.search eu1.gigya.com. \
+                 eu1.gigya.com\r\n accounts.eu1.gigya.com mtls.eu1.gigya.com accounts.eu1 eu1 \
+                 eu1.gigya",
             ),
-            ("eu1.gigya.com/", "eu1.gigya.com"),
-            ("eu1.gigya.com//", "eu1.gigya.com"),
-            ("eu1.gigya.com/accounts.search", "eu1.gigya.com"),
-            ("eu1.gigya.com.", "eu1.gigya.com"),
-            (" eu1.gigya.com\r\n", "eu1.gigya.com"),
-            ("https://login.example.com", "login.example.com"),
-            ("accounts.eu1.gigya.com", "eu1.gigya.com"),
-            ("Accounts.EU1.gigya.com", "EU1.gigya.com"),
-            ("socialize.us1.gigya.com", "us1.gigya.com"),
-            ("mtls.eu1.gigya.com", "eu1.gigya.com"),
-            ("accounts.us1-st1.gigya.com", "us1-st1.gigya.com"),
-            ("accounts.cn1.sapcdm.cn", "cn1.sapcdm.cn"),
-            ("accounts.cn1.gigya-api.cn", "cn1.gigya-api.cn"),
-            ("accounts.global.gigya.com", "global.gigya.com"),
-            ("accounts.gigya.com", "gigya.com"),
-            ("accounts.jp1.gigya.com", "jp1.gigya.com"),
-            ("accounts.eu1", "eu1.gigya.com"),
-            ("eu1", "eu1.gigya.com"),
-            ("US1", "us1.gigya.com"),
-            ("eu1.gigya", "eu1.gigya.com"),
-            ("cn1", "cn1.sapcdm.cn"),
-            ("global", "global.gigya.com"),
+            ("EU1.gigya.com", "Accounts.EU1.gigya.com"),
+            ("us1.gigya.com", "socialize.us1.gigya.com US1"),
+            ("us1-st1.gigya.com", "accounts.us1-st1.gigya.com"),
+            ("cn1.sapcdm.cn", "accounts.cn1.sapcdm.cn cn1"),
+            ("cn1.gigya-api.cn", "accounts.cn1.gigya-api.cn"),
+            ("global.gigya.com", "accounts.global.gigya.com global"),
+            ("gigya.com", "accounts.gigya.com"),
+            ("jp1.gigya.com", "accounts.jp1.gigya.com"),
+            ("login.example.com", "https://login.example.com"),
         ] {
-            let error = check(domain, "accounts").unwrap_err();
-            assert_eq!(error.error_code(), 400_006);
-            let text = error.error_message();
-            assert!(text.ends_with(&format!("write {write:?}")), "{text}");
+            for domain in domains.split(' ') {
+                let error = check(domain, "accounts").unwrap_err();
+                assert_eq!(error.error_code(), 400_006);
+                let text = error.error_message();
+                assert!(text.ends_with(&format!("write {write:?}")), "{text}");
+            }
         }
     }
 
     #[test]
     fn the_error_for_an_unknown_data_center_lists_the_known_ones() {
-        let known = "us1.gigya.com, eu1.gigya.com, eu2.gigya.com, au1.gigya.com, ru1.gigya.com, \
-                     cn1.sapcdm.cn, global.gigya.com";
-        for domain in ["eu9", "EU", "us", "cn12", "https://eu9/", "accounts.eu9"] {
+        for domain in "eu9 EU us cn12 https://eu9/ accounts.eu9".split(' ') {
             let error = check(domain, "accounts").unwrap_err();
-            assert!(error.error_message().ends_with(known), "{error}");
+            assert!(error.error_message().ends_with(KNOWN), "{error}");
         }
-        for domain in [
-            "eu9.gigya.com",
-            "eu1.gigia.com",
-            "us1.gigya.co",
-            "jp1.gigya.com",
-            "gigya",
-        ] {
+        for domain in "eu9.gigya.com eu1.gigia.com us1.gigya.co jp1.gigya.com gigya".split(' ') {
             assert_eq!(check(domain, "accounts"), Ok(()));
             let hint = hint(domain).unwrap();
-            assert!(hint.contains(domain) && hint.ends_with(known), "{hint}");
+            assert!(hint.contains(domain) && hint.ends_with(KNOWN), "{hint}");
         }
     }
 
     #[test]
     fn the_callers_own_domains_are_used_as_they_are() {
-        for domain in [
-            "login.example.com",
-            "accounts.example.com",
-            "cdc.example.com:8443",
-            "localhost:8080",
-            "gateway",
-            "gw1",
-            "gateway.gw1",
-            "login.eu",
-            "login.global",
-            "accounts.de",
-            "gigya.example.com",
-            "eu1.example.com",
-            "accounts.eu1.example.com",
-            "127.0.0.1:8080",
-        ] {
+        let own = "login.example.com accounts.example.com cdc.example.com:8443 localhost:8080 \
+                   gateway gw1 gateway.gw1 login.eu login.global accounts.de gigya.example.com \
+                   eu1.example.com accounts.eu1.example.com 127.0.0.1:8080 gigya.com .gigya.com \
+                   us1-st1.gigya.com EU1.Gigya.COM";
+        for domain in own.split(' ').chain(DATA_CENTERS) {
             assert_eq!(check(domain, "accounts"), Ok(()), "{domain}");
         }
-        for domain in ["login.example.com", "localhost:8080", "gateway"] {
+        for domain in "login.example.com localhost:8080 gateway"
+            .split(' ')
+            .chain(DATA_CENTERS)
+        {
             assert_eq!(hint(domain), None);
-        }
-        for domain in DATA_CENTERS {
-            assert_eq!(check(domain, "accounts"), Ok(()));
-            assert_eq!(hint(domain), None);
-        }
-        for domain in [
-            "gigya.com",
-            ".gigya.com",
-            "us1-st1.gigya.com",
-            "EU1.Gigya.COM",
-        ] {
-            assert_eq!(check(domain, "accounts"), Ok(()));
         }
     }
+
     #[test]
     fn gigyas_domains_are_below_its_zones() {
-        for good in [
-            "eu1.gigya.com",
-            "EU1.Gigya.com",
-            "cn1.gigya-api.cn",
-            "a.b.sapcdm.cn",
-        ] {
-            assert!(is_gigyas(good), "{good}");
+        for domain in "eu1.gigya.com EU1.Gigya.com cn1.gigya-api.cn a.b.sapcdm.cn".split(' ') {
+            assert!(is_gigyas(domain), "{domain}");
         }
-        for bad in [
+        for domain in [
             "",
             "gigya.com",
             "eu1.gigya.com.evil.example",
             "evilgigya.com",
         ] {
-            assert!(!is_gigyas(bad), "{bad}");
+            assert!(!is_gigyas(domain), "{domain}");
         }
     }
 }
