@@ -124,30 +124,14 @@ fn headers_of_ones_own_go_out_and_the_sdks_stay() {
     assert_eq!(prepared[2..], ["one", "last", "two"]);
 
     let before = api.received().len();
-    for (name, value) in [
-        ("Host", "evil.example"),
-        ("content-length", "0"),
-        ("Content-Language", "en"),
-        ("Keep-Alive", "timeout=5"),
-        ("Trailer", "Expires"),
-        ("Content-Type", "text/plain"),
-        ("Transfer-Encoding", "chunked"),
-        ("Connection", "close"),
-        ("Accept-Encoding", "br"),
-        ("AUTHORIZATION", "Bearer x"),
-        ("Proxy-Authorization", "Basic x"),
-        ("proxy-anything", "x"),
-        ("Expect", "100-continue"),
-        ("TE", "trailers"),
-        ("Upgrade", "h2c"),
-        ("", "x"),
-        ("X Trace", "x"),
-        ("X-Trace:", "x"),
-        ("X-Tracé", "x"),
-        ("X-Trace", "a\r\nHost: evil.example"),
-        ("X-Trace", "a\0"),
-        ("X-Trace", "hunter2\n"),
-    ] {
+    let refused = "Host: evil.example|content-length: 0|Content-Language: en|\
+                   Keep-Alive: timeout=5|Trailer: Expires|Content-Type: text/plain|\
+                   Transfer-Encoding: chunked|Connection: close|Accept-Encoding: br|\
+                   AUTHORIZATION: Bearer x|Proxy-Authorization: Basic x|proxy-anything: x|\
+                   Expect: 100-continue|TE: trailers|Upgrade: h2c|: x|X Trace: x|X-Trace:: x|\
+                   X-Tracé: x|X-Trace: a\r\nHost: evil.example|X-Trace: a\0|X-Trace: hunter2\n";
+    for line in refused.split('|') {
+        let (name, value) = line.split_once(": ").unwrap();
         let mut request = api.set_status();
         request.add_header(name, value);
         let response = request.send();
