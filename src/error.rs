@@ -101,13 +101,11 @@ impl GSException {
 
     /// An error of the SDK, before anything is sent.
     pub(crate) fn refused(code: i64, message: impl Into<String>) -> Self {
-        let error = Self::new(code, message);
-        #[cfg(feature = "client")]
-        let error = GSException {
+        GSException {
+            #[cfg(feature = "client")]
             outcome: Outcome::NotSent,
-            ..error
-        };
-        error
+            ..Self::new(code, message)
+        }
     }
 
     /// The Gigya error code, such as 400002 or 403003; never 0.
