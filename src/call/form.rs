@@ -13,7 +13,7 @@ pub(crate) struct Stamp {
     /// Unix seconds.
     pub(crate) timestamp: u64,
     /// Unix milliseconds followed by random digits; unique within the process.
-    pub(crate) nonce: u64,
+    pub(crate) nonce: u128,
     /// How many seconds the timestamp is ahead of this machine's clock.
     pub(crate) offset: i64,
 }
@@ -54,7 +54,7 @@ impl Form {
         }
         if call.is_signed() {
             own.push(("timestamp", stamp.timestamp.into()));
-            own.push(("nonce", stamp.nonce.into()));
+            own.push(("nonce", stamp.nonce.to_string().into()));
         }
         Form::encode(&call.params, &own, call.is_signed().then_some(SIGNATURE))
     }

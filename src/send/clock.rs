@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use crate::call::form::Stamp;
+use crate::crypto;
 use crate::reading::Reply;
 use crate::sig_utils::current_time_millis;
 use crate::sync::{LruMap, process_id};
@@ -26,20 +27,14 @@ pub(super) struct ClockId {
     pub(super) trust: Option<TrustId>,
 }
 
-/// How many seconds each clock of the API is ahead of this machine's; 0 if unknown.
+/// The clocks of the API, and the nonces of one process.
+#[derive(Default)]
 pub(super) struct Clocks {
+    /// How many seconds each clock is ahead of this machine's; 0 if unknown.
     offsets: LruMap<ClockId, i64, CAPACITY>,
-    /// The process that these belong to, asked for once.
-    process: u32,
-}
-
-impl Default for Clocks {
-    fn default() -> Self {
-        Clocks {
-            offsets: LruMap::default(),
-            process: process_id(),
-        }
-    }
+    /// The last nonce but for its last six digits.
+    last_nonce: AtomicU64,
+    random: Random,
 }
 
 impl Clocks {
@@ -49,9 +44,32 @@ impl Clocks {
         let offset = clock.and_then(|clock| self.offsets.get(clock)).unwrap_or(0);
         Stamp {
             timestamp: (now / 1000).saturating_add_signed(offset),
-            nonce: nonce(now, self.process),
+            nonce: self.nonce(now),
             offset,
         }
+    }
+
+    /// The milliseconds and twelve random digits. The first six are counted on where two sends
+    /// of this process would be the same; the last six tell busy processes apart.
+    fn nonce(&self, millis: u64) -> u128 {
+        const SIX_DIGITS: u64 = 1_000_000;
+
+        let random = self.random.next();
+        let wanted = millis.saturating_mul(SIX_DIGITS); // fits until 2554
+        let wanted = wanted.saturating_add(random % SIX_DIGITS);
+        let after = |last: u64| wanted.max(last.saturating_add(1));
+        let last = self
+            .last_nonce
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+                Some(after(last))
+            });
+        let unique = last.map_or(wanted, after);
+        u128::from(unique) * u128::from(SIX_DIGITS) + u128::from(random / SIX_DIGITS % SIX_DIGITS)
+    }
+
+    /// A random number from 0 up to 1.
+    pub(super) fn chance(&self) -> f64 {
+        (self.random.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Learns a clock that has refused the timestamp of a stamp.
@@ -87,29 +105,31 @@ impl Clocks {
     }
 }
 
-/// A nonce, which no other of this process equals.
-fn nonce(millis: u64, process: u32) -> u64 {
-    /// Six digits after the milliseconds: this fits in 64 bits until 2554.
-    const RANDOM: u64 = 1_000_000;
-    static LAST: AtomicU64 = AtomicU64::new(0);
-
-    let wanted = millis.saturating_mul(RANDOM) + random(process) % RANDOM;
-    let after = |last: u64| wanted.max(last.saturating_add(1));
-    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
-        Some(after(last))
-    });
-    last.map_or(wanted, after)
+/// Random numbers, not for secrets.
+struct Random {
+    keys: RandomState,
+    own: u64,
+    drawn: AtomicU64,
 }
 
-/// A random number, not for secrets. Parent and child of a fork have the same `RandomState`,
-/// and two processes on two machines the same id: neither alone tells processes apart.
-fn random(process: u32) -> u64 {
-    RandomState::new().hash_one(process)
+impl Default for Random {
+    fn default() -> Self {
+        // Parent and child of a fork have the same `RandomState`, and a process id comes
+        // again: neither alone tells processes apart.
+        let own = crypto::random().map(u64::from_ne_bytes);
+        Random {
+            keys: RandomState::new(),
+            own: own.unwrap_or_else(|| current_time_millis() ^ u64::from(process_id())),
+            drawn: AtomicU64::new(0),
+        }
+    }
 }
 
-/// A random number from 0 up to 1.
-pub(super) fn chance() -> f64 {
-    (random(process_id()) >> 11) as f64 / (1u64 << 53) as f64
+impl Random {
+    fn next(&self) -> u64 {
+        let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
+        self.keys.hash_one((self.own, drawn))
+    }
 }
 
 /// The time of a clock that has refused a request, in Unix seconds: the API's own, which is
@@ -174,22 +194,36 @@ mod tests {
 
     #[test]
     fn no_two_stamps_have_the_same_nonce() {
-        let stamps = || Vec::from_iter((0..10_000).map(|_| Clocks::default().stamp(None).nonce));
-        let nonces: HashSet<u64> = thread::scope(|scope| {
+        let clocks = Clocks::default();
+        let stamps = || Vec::from_iter((0..10_000).map(|_| clocks.stamp(None).nonce));
+        let nonces: HashSet<u128> = thread::scope(|scope| {
             let threads = [(); 4].map(|()| scope.spawn(stamps));
             let nonces = threads.map(|thread| thread.join().unwrap());
             nonces.into_iter().flatten().collect()
         });
-        assert_eq!(nonces.len(), 40_000);
+        let unique = nonces.iter().map(|nonce| nonce / 1_000_000);
+        assert_eq!(HashSet::<u128>::from_iter(unique).len(), 40_000);
     }
 
-    /// So that two machines do not make the same nonce in the same millisecond.
+    /// So that two processes or machines do not make the same nonce in the same millisecond,
+    /// nor return together after a pause.
     #[test]
-    fn the_digits_after_the_milliseconds_are_random() {
-        let millis = current_time_millis();
-        let digits = (1..=100).map(|n| nonce(millis + n, 1) % 1_000_000);
-        let digits = HashSet::<u64>::from_iter(digits);
-        assert!(digits.len() > 90, "{digits:?}");
+    fn the_digits_after_the_milliseconds_are_random_and_so_are_chances() {
+        let (clocks, millis) = (Clocks::default(), current_time_millis());
+        let nonces = Vec::from_iter((1..=100).map(|n| clocks.nonce(millis + n)));
+        for (cut, n) in (1..).zip(&nonces) {
+            assert_eq!(n / 1_000_000_000_000, u128::from(millis + cut));
+        }
+        for part in [1, 1_000_000] {
+            let digits = nonces.iter().map(|nonce| nonce / part % 1_000_000);
+            assert!(HashSet::<u128>::from_iter(digits).len() > 90, "{nonces:?}");
+        }
+        // Those of two processes that are made at the same time.
+        assert_ne!(clocks.nonce(millis), Clocks::default().nonce(millis));
+        let chances = Vec::from_iter((0..100).map(|_| clocks.chance()));
+        assert!(chances.iter().all(|chance| (0.0..1.0).contains(chance)));
+        assert!(chances.iter().any(|chance| *chance < 0.5));
+        assert!(chances.iter().any(|chance| *chance > 0.5));
     }
 
     #[test]
