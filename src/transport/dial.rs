@@ -7,14 +7,11 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use ureq::http::HeaderValue;
 
-use crate::call::host::{split_port, without_brackets};
+use crate::call::host::split_port;
 
 use super::error::{TransportError, describe, is_timeout};
-
 use super::pool::{Connection, buffers};
 use super::proxy::Proxy;
 use super::resolver::Names;
@@ -59,7 +56,8 @@ pub(super) fn dial(
     let mut stream: Box<dyn Stream> = Box::new(socket.map_err(before_sending(what))?);
     if let Some(config) = &route.proxy_tls {
         let what = format!("TLS with the proxy {first}");
-        stream = secure(config, first, stream).map_err(before_sending(what))?;
+        let tls = Tls::handshake(config, first, stream);
+        stream = Box::new(tls.map_err(before_sending(what))?);
     }
     if let (Some(proxy), true) = (&route.proxy, route.is_https()) {
         let what = format!("asking the proxy {proxy} for a tunnel to {host}:{port}");
@@ -68,7 +66,8 @@ pub(super) fn dial(
     }
     if let Some(config) = &route.tls {
         let what = format!("TLS with {host}");
-        stream = secure(config, host, stream).map_err(before_sending(what))?;
+        let tls = Tls::handshake(config, host, stream);
+        stream = Box::new(tls.map_err(before_sending(what))?);
     }
     Ok(Connection {
         stream,
@@ -119,16 +118,6 @@ fn race(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
         _ => format!("{address}: {}", describe(error)),
     });
     Err(io::Error::other(Vec::from_iter(reasons).join("; ")))
-}
-
-fn secure(
-    config: &Arc<ClientConfig>,
-    host: &str,
-    below: Box<dyn Stream>,
-) -> io::Result<Box<dyn Stream>> {
-    let name = ServerName::try_from(without_brackets(host).to_string());
-    let name = name.map_err(io::Error::other)?;
-    Ok(Box::new(Tls::handshake(config, name, below)?))
 }
 
 /// Asks a proxy for a tunnel to the target (RFC 9110, 9.3.6).

@@ -14,6 +14,8 @@ use rustix::io::Errno;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
+use crate::call::host::without_brackets;
+
 /// The most that is read while connecting: a proxy's answer, handshakes.
 const MAX_CONNECTING: u64 = 1024 * 1024;
 
@@ -179,12 +181,14 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Performs the handshake with the server of this name.
+    /// Performs the handshake with the server of this name or address.
     pub(super) fn handshake(
         config: &Arc<ClientConfig>,
-        name: ServerName<'static>,
+        host: &str,
         mut below: Box<dyn Stream>,
     ) -> io::Result<Self> {
+        let name = ServerName::try_from(without_brackets(host).to_string());
+        let name = name.map_err(io::Error::other)?;
         let connection = ClientConnection::new(Arc::clone(config), name);
         let mut connection = connection.map_err(io::Error::other)?;
         while connection.is_handshaking() {
@@ -245,8 +249,7 @@ mod tests {
         let (_, config) = Trust::default().config(Some(&ca), None).unwrap();
         let stream = TcpStream::connect(server.address).unwrap();
         let socket = Socket::new(stream, limits(60_000)).unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let mut tls = Tls::handshake(&config, name, Box::new(socket)).unwrap();
+        let mut tls = Tls::handshake(&config, "localhost", Box::new(socket)).unwrap();
         server.wait_until_sent();
         tls.socket().read_budget = 64 * 1024;
         tls
