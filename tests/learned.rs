@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use gssdk::*;
 use support::gateway::{Gateway, Seen};
+use support::rsa::RsaKey;
 use support::*;
 
 const HOUR: i64 = 3600;
@@ -144,6 +145,28 @@ fn a_data_center_is_forgotten_when_it_cannot_be_reached_and_not_before() {
     let retrying = request("at home").idempotent(true).retries(1);
     assert_eq!(hosts(&gateway, &retrying, 0), [home]);
     assert_eq!(hosts(&gateway, &request("at home"), 0), [home]);
+}
+
+/// Row c: a clock can be wrong only where a request has a time: in its signature or its token.
+#[test]
+fn a_clock_is_corrected_for_requests_that_have_a_time() {
+    let gateway = Gateway::start(&["accounts.time.gigya.com"], |_| {
+        (tomorrow(), code(403_002).1)
+    });
+    let aim = |mut request: GSRequest| {
+        request.set_api_domain("time.gigya.com");
+        request.set_proxy(format!("127.0.0.1:{}", gateway.port));
+        request.ca_certs(certs::ca_pem().as_bytes())
+    };
+    let method = "accounts.search";
+    let signed = GSRequest::new("3_time", SECRET, method, ()).use_https(true);
+    assert_eq!(send(&gateway, &aim(signed), 403_002).len(), 2);
+    let token = GSRequest::new("3_time", None, method, ());
+    assert_eq!(send(&gateway, &aim(token), 403_002).len(), 1);
+    if let Some(key) = RsaKey::generate() {
+        let bearer = GSRequest::with_private_key("3_time", USER_KEY, &*key.pkcs8, method, ());
+        assert_eq!(send(&gateway, &aim(bearer), 403_002).len(), 2);
+    }
 }
 
 /// Where the caller says where to go, nothing that was learned says otherwise.
