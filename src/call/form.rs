@@ -125,29 +125,3 @@ pub(crate) fn write_value(value: &Value, out: &mut Vec<u8>) {
         Value::Array(_) | Value::Object(_) => write_json(value, &mut Percent(out)),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn the_signature_is_inserted_in_sorted_order() {
-        for (names, expected) in [
-            (
-                &["a", "sif", "sih", "é"][..],
-                "a=1&sif=1&sig=%3D&sih=1&%C3%A9=1",
-            ),
-            (&["a", "b"], "a=1&b=1&sig=%3D"),
-            (&["t", "z"], "sig=%3D&t=1&z=1"),
-            (&[], "sig=%3D"),
-        ] {
-            let params = names
-                .iter()
-                .map(|name| (name.to_string(), json!(1)))
-                .collect();
-            let form = Form::encode(&params, &[], None);
-            assert_eq!(form.signed("="), expected);
-        }
-    }
-}

@@ -175,35 +175,17 @@ mod tests {
 
     #[test]
     fn method_and_domain_make_the_url() {
-        let socialize = Ok("https://socialize.eu1.gigya.com/socialize.setStatus");
+        let socialize = "socialize.eu1.gigya.com/socialize.setStatus";
         for (method, domain, mtls, expected) in [
             ("setStatus", "eu1.gigya.com", false, socialize),
             ("/setStatus", "eu1.gigya.com", false, socialize),
             ("socialize.setStatus", "eu1.gigya.com", false, socialize),
             // Client certificates go to the mtls host of the data center.
-            (
-                "x.y",
-                "eu1.gigya.com",
-                true,
-                Ok("https://mtls.eu1.gigya.com/x.y"),
-            ),
-            (
-                "x.y",
-                ".gigya.com",
-                true,
-                Ok("https://mtls.us1.gigya.com/x.y"),
-            ),
-            (
-                "x.y",
-                "cn1.gigya-api.cn",
-                true,
-                Ok("https://mtls.cn1.gigya.com/x.y"),
-            ),
-            // An empty method is a missing parameter.
-            ("", "eu1.gigya.com", false, Err(400_002)),
-            ("/", "eu1.gigya.com", false, Err(400_002)),
+            ("x.y", "eu1.gigya.com", true, "mtls.eu1.gigya.com/x.y"),
+            ("x.y", ".gigya.com", true, "mtls.us1.gigya.com/x.y"),
+            ("x.y", "cn1.gigya-api.cn", true, "mtls.cn1.gigya.com/x.y"),
         ] {
-            let expected = expected.map(str::to_string);
+            let expected = Ok(format!("https://{expected}"));
             assert_eq!(url(method, domain, None, mtls), expected);
         }
     }
@@ -232,10 +214,7 @@ mod tests {
             ("localhost:8080", "https://localhost:8080"),
             ("[::1]:8443", "https://[::1]:8443"),
             ("a_b.c-d", "https://a_b.c-d"),
-            (
-                "https://gateway.example:8443",
-                "https://gateway.example:8443",
-            ),
+            ("https://a.example:8443", "https://a.example:8443"),
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
             ("HTTP://127.9.9.9", "http://127.9.9.9"),
             ("http://[::1]:8080", "http://[::1]:8080"),

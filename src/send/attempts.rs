@@ -144,199 +144,85 @@ mod tests {
     use super::*;
     use crate::call::Call;
     use crate::transport::{Answer, TransportError};
+    use Outcome::{Answered, NotSent, Unknown};
     use ureq::http::{HeaderMap, StatusCode};
 
-    /// What came of a transmission.
-    #[derive(Clone, Copy, Debug, PartialEq)]
-    enum Came {
-        /// An answer of the API with this HTTP status and code.
-        Api(u16, i64),
-        /// Another page with this status.
-        Page(u16),
-        Lost,
-        LostInTime,
-        Unreached,
-        Untouched,
-        UnreachedInTime,
-    }
-    use Came::{Api, Lost, LostInTime, Page, Unreached, UnreachedInTime, Untouched};
-
-    /// The table of this module: what came, what that means, and its own code and outcome.
-    #[rustfmt::skip]
-    const TABLE: &[(Came, Transmission, i64, Outcome)] = &[
-        (Unreached, Transmission::NotSent, 500_000, Outcome::NotSent),
-        (Untouched, Transmission::NotSent, 500_000, Outcome::NotSent),
-        (UnreachedInTime, Transmission::NotSent, 504_002, Outcome::NotSent),
-        (Api(200, 403_004), Transmission::NotExecuted, 403_004, Outcome::Answered),
-        (Api(200, 403_002), Transmission::NotExecuted, 403_002, Outcome::Answered),
-        (Api(503, 403_048), Transmission::NotExecuted, 403_048, Outcome::Answered),
-        (Api(200, 301_001), Transmission::NotExecuted, 301_001, Outcome::Answered),
-        (Api(429, 403_048), Transmission::NotExecuted, 403_048, Outcome::Answered),
-        (Api(429, 400_006), Transmission::NotExecuted, 403_048, Outcome::Answered),
-        (Api(429, 500_001), Transmission::NotExecuted, 403_048, Outcome::Answered),
-        (Api(429, 0), Transmission::NotExecuted, 403_048, Outcome::Answered),
-        (Page(429), Transmission::NotExecuted, 403_048, Outcome::Answered),
-        (Api(200, 400_006), Transmission::Answered, 400_006, Outcome::Answered),
-        (Api(200, 403_005), Transmission::Answered, 403_005, Outcome::Answered),
-        (Api(200, 206_001), Transmission::Answered, 206_001, Outcome::Answered),
-        (Api(503, 400_006), Transmission::Answered, 400_006, Outcome::Answered),
-        (Api(200, 500_000), Transmission::Answered, 500_000, Outcome::Answered),
-        (Api(200, 500_001), Transmission::Unknown, 500_001, Outcome::Unknown),
-        (Api(500, 504_001), Transmission::Unknown, 504_001, Outcome::Unknown),
-        (Api(200, 409_030), Transmission::Unknown, 409_030, Outcome::Unknown),
-        (Page(200), Transmission::Unknown, 500_000, Outcome::Unknown),
-        (Page(302), Transmission::Unknown, 500_000, Outcome::Unknown),
-        (Page(503), Transmission::Unknown, 500_000, Outcome::Unknown),
-        (Lost, Transmission::Unknown, 500_000, Outcome::Unknown),
-        (LostInTime, Transmission::Unknown, 504_002, Outcome::Unknown),
-        (Api(200, 0), Transmission::Executed, 0, Outcome::Answered),
-        (Api(503, 0), Transmission::Executed, 0, Outcome::Answered),
-    ];
-
-    fn reply(came: Came) -> Reply {
+    /// * `came`: a failure, or an answer's HTTP status, with a code if it is the API's.
+    fn reply(came: &str) -> Reply {
         let call = Call::new("accounts.search", ());
-        let answer = |status, body: String| Answer {
-            proxy_says: None,
-            status: StatusCode::from_u16(status).unwrap(),
-            headers: HeaderMap::new(),
-            body: body.into_bytes(),
-            reused: false,
-        };
-        match came {
-            Api(status, code) => {
-                let body = format!(r#"{{"errorCode":{code},"callId":"of the API"}}"#);
-                Reply::of_answer(answer(status, body), &call)
+        let failure = match came {
+            "lost" => TransportError::Lost("gone".into()),
+            "lost-in-time" => TransportError::Timeout { sent: true },
+            "unreached" => TransportError::NotSent("no".into()),
+            "unreached-in-time" => TransportError::Timeout { sent: false },
+            "untouched" => TransportError::Untouched("no".into()),
+            _ => {
+                let (status, body) = match came.split_once(':') {
+                    Some((status, code)) => (status, format!(r#"{{"errorCode":{code}}}"#)),
+                    None => (came, "<html>no</html>".to_string()),
+                };
+                let answer = Answer {
+                    proxy_says: None,
+                    status: StatusCode::from_bytes(status.as_bytes()).unwrap(),
+                    headers: HeaderMap::new(),
+                    body: body.into_bytes(),
+                    reused: false,
+                };
+                return Reply::of_answer(answer, &call);
             }
-            Page(status) => Reply::of_answer(answer(status, "<html>no</html>".into()), &call),
-            Lost => Reply::of_failure(&TransportError::Lost("gone".into()), &call),
-            LostInTime => Reply::of_failure(&TransportError::Timeout { sent: true }, &call),
-            Unreached => Reply::of_failure(&TransportError::NotSent("no".into()), &call),
-            Untouched => Reply::of_failure(&TransportError::Untouched("no".into()), &call),
-            UnreachedInTime => Reply::of_failure(&TransportError::Timeout { sent: false }, &call),
-        }
+        };
+        Reply::of_failure(&failure, &call)
     }
 
-    /// Runs a script: attempts, each of one transmission or of two copies of the same bytes.
-    fn run(script: &[&[Came]]) -> (Reply, Outcome) {
-        let mut attempts = Attempts::default();
-        for attempt in script {
-            attempts.begin();
-            attempt.iter().for_each(|came| attempts.push(reply(*came)));
-        }
-        attempts.finish()
-    }
-
-    #[test]
-    fn each_row_alone_is_what_the_table_says() {
-        for (came, transmission, code, outcome) in TABLE {
-            assert_eq!(Transmission::of(&reply(*came)), *transmission, "{came:?}");
-            let (reply, found) = run(&[&[*came]]);
-            assert_eq!((reply.code, found), (*code, *outcome), "{came:?}");
-            let is_apis = matches!(came, Api(..));
-            assert_eq!(reply.data.contains_key("callId"), is_apis, "{came:?}");
-        }
-        let (nothing, outcome) = run(&[]);
-        assert_eq!((nothing.code, outcome), (500_000, Outcome::NotSent));
-    }
-
-    /// The model (`dev/conformance/tests/model.rs`) tries all pairs and triples.
+    /// Attempts between `;`, each of one transmission or of two copies of the same bytes. The
+    /// model (`dev/conformance/tests/model.rs`) tries all pairs and triples.
     #[test]
     fn a_copy_that_may_have_been_executed_is_settled_by_success_alone() {
-        let script: [(&[&[Came]], i64, Outcome, &str); 16] = [
+        let not_received = "was not received: gone";
+        for (script, code, outcome, words) in [
+            ("", 500_000, NotSent, ""),
+            ("unreached", 500_000, NotSent, ""),
+            ("untouched", 500_000, NotSent, ""),
+            ("unreached-in-time", 504_002, NotSent, ""),
+            ("429:500001", 403_048, Answered, ""),
+            ("429:0", 403_048, Answered, ""),
+            ("503:400006", 400_006, Answered, ""),
+            ("200:500000", 500_000, Answered, ""),
+            ("500:504001", 504_001, Unknown, ""),
+            ("200:409030", 409_030, Unknown, ""),
+            ("503", 500_000, Unknown, ""),
+            ("503:0", 0, Answered, ""),
             // Success settles.
-            (&[&[Lost], &[Api(200, 0)]], 0, Outcome::Answered, ""),
-            (&[&[Lost, Api(200, 0)]], 0, Outcome::Answered, ""),
+            ("lost; 200:0", 0, Answered, ""),
+            ("lost 200:0", 0, Answered, ""),
             // A refusal does not, but is what is told.
-            (
-                &[&[Lost], &[Api(200, 400_006)]],
-                400_006,
-                Outcome::Unknown,
-                "",
-            ),
-            (&[&[Lost, Api(200, 400_006)]], 400_006, Outcome::Unknown, ""),
-            (
-                &[&[Lost], &[Api(200, 403_002)]],
-                403_002,
-                Outcome::Unknown,
-                "",
-            ),
-            (
-                &[&[Api(200, 500_001)], &[Page(429)]],
-                403_048,
-                Outcome::Unknown,
-                "",
-            ),
+            ("lost; 200:400006", 400_006, Unknown, ""),
+            ("lost 200:400006", 400_006, Unknown, ""),
+            ("lost; 200:403002", 403_002, Unknown, ""),
+            ("200:500001; 429", 403_048, Unknown, ""),
             // Of a second copy, some speak of that copy alone.
-            (
-                &[&[Lost, Page(429)]],
-                500_000,
-                Outcome::Unknown,
-                "its second copy was refused (HTTP 429)",
-            ),
-            (
-                &[&[Lost, Api(200, 403_002)]],
-                500_000,
-                Outcome::Unknown,
-                "its second copy was refused (403002)",
-            ),
-            (
-                &[&[Lost, Api(200, 403_004)]],
-                500_000,
-                Outcome::Unknown,
-                "had reached the API, which refused its second copy (403004)",
-            ),
+            ("lost 429", 500_000, Unknown, "refused (HTTP 429)"),
+            ("lost 200:403002", 500_000, Unknown, "refused (403002)"),
+            ("lost 200:403004", 500_000, Unknown, "had reached the API"),
             // What is not sent any more has nothing to say, but a timeout.
-            (
-                &[&[Lost], &[Unreached], &[Unreached]],
-                500_000,
-                Outcome::Unknown,
-                "was not received: gone",
-            ),
-            (
-                &[&[Lost, Untouched]],
-                500_000,
-                Outcome::Unknown,
-                "was not received: gone",
-            ),
-            (
-                &[&[Lost], &[UnreachedInTime]],
-                504_002,
-                Outcome::Unknown,
-                "",
-            ),
-            (
-                &[&[LostInTime], &[Unreached]],
-                504_002,
-                Outcome::Unknown,
-                "",
-            ),
-            (
-                &[&[Page(429)], &[UnreachedInTime]],
-                403_048,
-                Outcome::Answered,
-                "",
-            ),
-            (
-                &[&[Api(200, 500_001)], &[UnreachedInTime]],
-                500_001,
-                Outcome::Unknown,
-                "",
-            ),
-            (
-                &[&[Unreached], &[UnreachedInTime]],
-                504_002,
-                Outcome::NotSent,
-                "",
-            ),
-        ];
-        for (script, code, outcome, words) in script {
-            let (reply, found) = run(script);
-            assert_eq!((reply.code, found), (code, outcome), "{script:?}");
-            assert!(
-                reply.message.contains(words),
-                "{script:?} {}",
-                reply.message
-            );
+            ("lost; unreached; unreached", 500_000, Unknown, not_received),
+            ("lost untouched", 500_000, Unknown, not_received),
+            ("lost; unreached-in-time", 504_002, Unknown, ""),
+            ("lost-in-time; unreached", 504_002, Unknown, ""),
+            ("429; unreached-in-time", 403_048, Answered, ""),
+            ("200:500001; unreached-in-time", 500_001, Unknown, ""),
+            ("unreached; unreached-in-time", 504_002, NotSent, ""),
+        ] {
+            let mut attempts = Attempts::default();
+            for attempt in script.split(';').filter(|_| !script.is_empty()) {
+                attempts.begin();
+                let copies = attempt.split_whitespace().map(reply);
+                copies.for_each(|reply| attempts.push(reply));
+            }
+            let (reply, found) = attempts.finish();
+            assert_eq!((reply.code, found), (code, outcome), "{script}");
+            let message = &reply.message;
+            assert!(message.contains(words), "{script}: {message}");
         }
     }
 }

@@ -255,14 +255,10 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_refuses_makes_room_for_the_next_one() {
+    fn an_address_that_refuses_makes_room_for_the_next_one_and_is_named_with_its_reason() {
         let (_listener, live) = live();
         let found = dial_name(&[DEAD.parse().unwrap(), live], MINUTES);
         assert_eq!(found.unwrap(), live);
-    }
-
-    #[test]
-    fn an_error_names_each_address_with_its_own_reason() {
         let addresses = [DEAD, DEAD_TOO].map(|address| address.parse().unwrap());
         let Err(TransportError::NotSent(why)) = dial_name(&addresses, MINUTES) else {
             panic!("it should be NotSent");
