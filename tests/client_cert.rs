@@ -19,21 +19,6 @@ fn request(api: &StandIn, identity: &Identity) -> GSRequest {
         .client_cert(identity.cert.as_bytes(), identity.key.as_bytes())
 }
 
-#[track_caller]
-fn succeeds(request: &GSRequest) {
-    let response = request.send();
-    assert_eq!(response.get_error_code(), 0, "{response}");
-}
-
-#[track_caller]
-fn fails(request: &GSRequest, code: i64, words: &str) {
-    let response = request.send();
-    let message = response.get_error_message();
-    assert_eq!(response.get_error_code(), code, "{message}");
-    assert!(message.contains(words), "{message:?} should say {words:?}");
-    assert!(!message.contains("PRIVATE KEY"), "{message}");
-}
-
 #[test]
 fn a_client_certificate_authenticates_with_the_api_key_alone() {
     let api = mtls(ca());
@@ -50,17 +35,12 @@ fn a_client_certificate_authenticates_with_the_api_key_alone() {
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("cert.key"));
     std::fs::write(&cert, &identity.cert).unwrap();
     std::fs::write(&key, &identity.key).unwrap();
-    succeeds(
-        &plain
-            .clone()
-            .client_cert(cert.to_str().unwrap(), key.as_path()),
-    );
+    let by_path = plain.clone();
+    succeeds(&by_path.client_cert(cert.to_str().unwrap(), key.as_path()));
     assert_eq!(api.connections(), 1, "the same certificate shares it");
 
-    let bare = |pem: &str| {
-        let lines = pem.lines().filter(|line| !line.contains("-----"));
-        lines.collect::<String>()
-    };
+    let is_bare = |line: &&str| !line.contains("-----");
+    let bare = |pem: &str| String::from_iter(pem.lines().filter(is_bare));
     let (cert, key) = (bare(&identity.cert), bare(&identity.key));
     let by_bare_text = plain.clone().client_cert(cert.as_str(), key.as_str());
     succeeds(&by_bare_text);
@@ -101,7 +81,7 @@ fn rsa_and_ec_keys_are_read_in_every_form() {
             succeeds(&request(&api, &identity));
         }
         identity.key = shop.convert("pkcs8 -topk8 -passout pass:hunter2", &key);
-        fails(&request(&api, &identity), 400_006, "encrypted");
+        fails(&request(&api, &identity), 400_006, &["encrypted"]);
     }
 }
 
@@ -115,35 +95,23 @@ fn each_mistake_is_named() {
     let broken = format!("{}!!!{}", &key[..60], &key[60..]);
     let cut = format!("{}\n-----END CERTIFICATE-----\n", &cert[..100]);
     for (cert, key, words) in [
-        (
-            "/missing".into(),
-            content(key),
-            "client certificate \"/missing\" cannot",
-        ),
-        (
-            content(cert),
-            "/missing".into(),
-            "client key \"/missing\" cannot be read",
-        ),
-        (
-            "".into(),
-            content(key),
-            "client certificate \"\" cannot be read",
-        ),
+        ("/missing".into(), content(key), "\"/missing\" cannot be"),
+        (content(cert), "/missing".into(), "client key \"/missing\""),
+        ("".into(), content(key), "certificate \"\" cannot be read"),
         (content(""), content(key), "holds no certificate"),
         (content(cert), content(""), "holds no private key"),
         (content("text"), content(key), "holds no certificate"),
         (content(key), content(cert), "swapped"),
         (content(cert), content(cert), "swapped"),
         (content(cert), content(&them.key), "do not belong together"),
-        (
-            content(cert),
-            content(&broken),
-            "key content is not valid PEM: block 1 is not",
-        ),
+        (content(cert), content(&broken), "not valid PEM: block 1 is"),
         (content(&cut), content(key), "block 1 is cut short"),
     ] {
-        fails(&request(&api, &us).client_cert(cert, key), 400_006, words);
+        fails(
+            &request(&api, &us).client_cert(cert, key),
+            400_006,
+            &[words],
+        );
     }
     assert_eq!(api.connections(), 0);
     assert!(!format!("{:?}", request(&api, &us)).contains("BEGIN"));
@@ -153,9 +121,9 @@ fn each_mistake_is_named() {
 fn a_refused_certificate_is_an_error_with_the_alert() {
     let api = mtls(ca());
     let stranger = Ca::new("Unknown").issue(client_params("stranger"));
-    fails(&request(&api, &stranger), 500_000, "alert");
+    fails(&request(&api, &stranger), 500_000, &["alert"]);
     // A server that requires a certificate, and a request without one.
-    fails(&api.set_status(), 500_000, "requires a client certificate");
+    fails(&api.set_status(), 500_000, &["requires a client cert"]);
     assert_eq!(api.executed(), 0);
 }
 
@@ -163,10 +131,7 @@ fn a_refused_certificate_is_an_error_with_the_alert() {
 fn different_certificates_never_share_a_connection() {
     let api = mtls(ca());
     let identities = ["a", "b"].map(|name| ca().issue(client_params(name)));
-    for identity in [&identities, &identities, &identities]
-        .into_iter()
-        .flatten()
-    {
+    for identity in [&identities; 3].into_iter().flatten() {
         succeeds(&request(&api, identity));
     }
     assert_eq!(api.connections(), 2);

@@ -4,10 +4,8 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, TcpListener, ToSocketAddrs};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gssdk::*;
 use support::child::{in_a_child, variable};
@@ -15,14 +13,8 @@ use support::*;
 
 const GOOD: &str = r#"{"errorCode": 0}"#;
 const LENGTH: &str = "Content-Length: 16";
+const SECOND: &str = "Keep-Alive: timeout=1";
 const CHUNKED: &str = "Transfer-Encoding: chunked";
-
-/// A request that looks up a host.
-fn request(host: String) -> GSRequest {
-    let mut request = GSRequest::new(API_KEY, SECRET, "accounts.search", ());
-    request.set_host_override(host);
-    request
-}
 
 /// The answer to a body with this coding.
 #[track_caller]
@@ -36,46 +28,13 @@ fn answer(api: &StandIn, coding: &str, body: &[u8], code: i64, words: &str) -> G
 
 // Connecting -----------------------------------------------------------------
 
-/// A server on this address alone that closes each connection after its answer.
-fn closing_server(address: IpAddr) -> u16 {
-    let listener = TcpListener::bind((address, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.read(&mut [0; 64 * 1024]);
-            let _ = stream.write_all(&http("200 OK\r\nConnection: close", GOOD));
-        }
-    });
-    port
-}
-
-#[test]
-fn a_dead_address_of_a_name_costs_a_moment() {
-    let addresses = ("localhost", 0).to_socket_addrs().unwrap();
-    let addresses = Vec::from_iter(addresses.map(|address| address.ip()));
-    let [first, second, ..] = addresses[..] else {
-        return eprintln!("skipped: localhost has one address here");
-    };
-    let port = closing_server(second);
-    let Ok(_dead) = Blackhole::at((first, port).into()) else {
-        return eprintln!("skipped: no packets are dropped here");
-    };
-    let request = request(format!("localhost:{port}"));
-    let started = Instant::now();
-    for _ in 0..4 {
-        let response = request.send();
-        assert_eq!(response.get_error_code(), 0, "{response}");
-    }
-    // A share of the time for each address would be 15 s for each connection.
-    assert!(started.elapsed() < Duration::from_secs(15));
-}
-
 #[test]
 #[ignore = "run by a_request_is_sent_where_no_thread_can_be_started"]
 fn child_sends_without_threads() {
     let no_thread = thread::Builder::new().spawn(|| ());
     assert!(no_thread.is_err(), "a thread was started");
-    let request = request(variable("GSSDK_TEST_HOST"));
+    let mut request = GSRequest::new(API_KEY, SECRET, "accounts.search", ());
+    request.set_host_override(variable("GSSDK_TEST_HOST"));
     for _ in 0..2 {
         let response = request.send_timeout(Duration::from_secs(60));
         assert_eq!(response.get_error_code(), 0, "{response}");
@@ -86,7 +45,8 @@ fn child_sends_without_threads() {
 #[test]
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 fn a_request_is_sent_where_no_thread_can_be_started() {
-    let host = format!("localhost:{}", closing_server(Ipv4Addr::LOCALHOST.into()));
+    let server = answers::serve(|_| http("200 OK\r\nConnection: close", GOOD));
+    let host = format!("localhost:{}", server.port());
     let stack = (1_u64 << 48).to_string();
     let variables = [
         ("RUST_MIN_STACK", stack.as_str()),
@@ -113,14 +73,11 @@ fn only_an_answer_whose_end_is_certain_lets_its_connection_serve_again() {
         (&["Transfer-Encoding: gzip", CHUNKED], false),
         (&[LENGTH, "Transfer-Encoding: identity"], false),
         (&[LENGTH, "Keep-Alive: timeout=60, max=5"], true),
-        (&[LENGTH, "Keep-Alive: timeout=1"], false),
+        (&[LENGTH, SECOND], false),
         (&[LENGTH, "Keep-Alive: timeout=0"], false),
         (&[LENGTH, "Keep-Alive: max=9, Timeout = \"1\""], false),
         (&[LENGTH, "Keep-Alive: timeout=1.5"], false),
-        (
-            &[LENGTH, "Keep-Alive: timeout=60", "Keep-Alive: timeout=1"],
-            false,
-        ),
+        (&[LENGTH, "Keep-Alive: timeout=60", SECOND], false),
         (&[LENGTH, "Keep-Alive: timeout=soon"], true),
         (&[LENGTH, "Keep-Alive: timeout=99999999999999999999"], true),
     ] {
@@ -139,25 +96,6 @@ fn only_an_answer_whose_end_is_certain_lets_its_connection_serve_again() {
             assert_eq!(api.connections(), if serves { 1 } else { 2 }, "{headers}");
         }
     }
-}
-
-#[test]
-fn an_idle_connection_is_closed_when_its_time_is_up() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let request = request(listener.local_addr().unwrap().to_string());
-    let server = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
-        assert!(stream.read(&mut [0; 64 * 1024]).unwrap() > 0);
-        let answer = http("200 OK\r\nKeep-Alive: timeout=2", GOOD);
-        stream.write_all(&answer).unwrap();
-        stream.read(&mut [0]).unwrap()
-    });
-    assert_eq!(request.send().get_error_code(), 0);
-    // Nothing else is sent, and yet it ends.
-    assert_eq!(server.join().unwrap(), 0);
 }
 
 // Bodies ---------------------------------------------------------------------

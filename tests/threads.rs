@@ -33,9 +33,7 @@ fn every_request_of_many_threads_gets_its_own_answer_and_runs_once() {
         Fault::CloseAfterAnswer,
     ];
     let apis = [StandIn::plain(), StandIn::tls()];
-    for api in &apis {
-        api.forget_requests();
-    }
+    apis.iter().for_each(StandIn::forget_requests);
     let [next, good, failed, after_warm_up] = [const { AtomicUsize::new(0) }; 4];
     let send = |i: usize| {
         if i == REQUESTS / 2 {
@@ -49,16 +47,14 @@ fn every_request_of_many_threads_gets_its_own_answer_and_runs_once() {
         let uid = format!("uid-{i}");
         let request = api.request("accounts.getAccountInfo", json!({"UID": uid}));
         let response = request.send();
-        match response.get_error_code() {
-            0 => {
-                assert_eq!(response.get_str("UID"), Some(uid.as_str()));
-                good.fetch_add(1, SeqCst);
-            }
-            code => {
-                assert_eq!(code, 500_000, "{response}");
-                failed.fetch_add(1, SeqCst);
-            }
-        }
+        let code = response.get_error_code();
+        let (expected, count) = match code {
+            0 => (Some(uid.as_str()), &good),
+            _ => (None, &failed),
+        };
+        count.fetch_add(1, SeqCst);
+        assert!(code == 0 || code == 500_000, "{response}");
+        assert_eq!(response.get_str("UID"), expected);
     };
     thread::scope(|scope| {
         for _ in 0..THREADS {

@@ -3,7 +3,7 @@
 
 pub use stand_in::*;
 
-use gssdk::{GSRequest, json};
+use gssdk::{GSRequest, Outcome, json};
 
 pub trait Aim {
     /// Points a request at the stand-in, over https if it speaks TLS.
@@ -50,4 +50,37 @@ impl Aim for StandIn {
         request.set_host_override(self.address.to_string());
         request
     }
+}
+
+/// Sends, and demands success.
+#[track_caller]
+pub fn succeeds(request: &GSRequest) {
+    let response = request.send();
+    assert_eq!(response.get_error_code(), 0, "{response}");
+}
+
+/// Sends, and demands this code, these words of the message, and that no password shows. Returns
+/// the message.
+#[track_caller]
+pub fn fails(request: &GSRequest, code: i64, words: &[&str]) -> String {
+    let response = request.send();
+    let message = response.get_error_message().to_string();
+    assert_eq!(response.get_error_code(), code, "{message}");
+    for words in words {
+        assert!(message.contains(words), "{message:?} should say {words:?}");
+    }
+    let all = format!("{message} {} {request:?}", response.get_log());
+    assert!(
+        !all.contains("hunter2") && !all.contains("-----BEGIN"),
+        "{all}"
+    );
+    message
+}
+
+/// The same, and that the request was not sent.
+#[track_caller]
+pub fn is_refused(request: &GSRequest, code: i64, words: &[&str]) -> String {
+    let message = fails(request, code, words);
+    assert_eq!(request.send().outcome(), Outcome::NotSent, "{message}");
+    message
 }
