@@ -20,21 +20,15 @@ fn expect(api: &StandIn, request: &GSRequest, code: i64, copies: usize) -> GSRes
     response
 }
 
-fn answer(head: &str, body: &str) -> Fault {
-    let length = body.len();
-    let answer = format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\n\r\n{body}");
-    Fault::RawKeep(answer.into_bytes())
-}
-
 /// Whatever the API says with it.
 #[test]
 fn http_503_is_waited_for_if_the_call_is_idempotent() {
     let api = StandIn::plain();
     let busy = r#"{"errorCode": 500028, "errorMessage": "busy"}"#;
     let request = api.set_status().retries(1);
-    api.fault(answer("503 x", busy));
+    api.will_answer("503 x", busy);
     expect(&api, &request, 500_028, 1);
-    api.fault(answer("503 x", busy));
+    api.will_answer("503 x", busy);
     expect(&api, &request.idempotent(true), 0, 2);
 }
 
@@ -43,20 +37,20 @@ fn a_rate_limit_of_http_is_waited_for_as_long_as_it_says() {
     let api = StandIn::plain();
     let refusal = |header: &str| {
         let head = format!("429 x\r\nDate: Thu, 01 Jan 2026 00:00:01 GMT\r\n{header}");
-        answer(&head, "slow")
+        api.will_answer(&head, "slow");
     };
     let request = api.set_status().retries(2);
     for header in [
         "Retry-After: 1",
         "Retry-After: Thu, 01 Jan 2026 00:00:03 GMT",
     ] {
-        api.fault(refusal(header));
+        refusal(header);
         let started = Instant::now();
         expect(&api, &request, 0, 2);
         assert!(started.elapsed() >= Duration::from_secs(1));
     }
     // What the deadline does not leave time for is not waited for.
-    api.fault(refusal("Retry-After: 99999999999999999999"));
+    refusal("Retry-After: 99999999999999999999");
     expect(&api, &request, 403_048, 1);
 }
 
