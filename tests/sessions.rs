@@ -135,12 +135,16 @@ fn headers_of_ones_own_go_out_and_the_sdks_stay() {
 }
 
 #[test]
-fn an_anonymous_request_may_bring_its_own_authorization() {
+fn an_anonymous_request_has_the_api_key_alone_and_may_bring_its_own_authorization() {
     let api = StandIn::tls();
     let mut request = api.aim(GSRequest::anonymous(API_KEY, "accounts.getScreenSets", ()));
     request.add_header("Authorization", "Bearer hunter2");
+    request = request.use_https(false); // over https all the same
     let log = request.send().get_log();
-    assert_eq!(api.last().header("authorization"), Some("Bearer hunter2"));
+    let sent = api.last();
+    let names = Vec::from_iter(sent.form().into_iter().map(|(name, _)| name));
+    assert_eq!(names, ["apiKey", "format", "httpStatusCodes", "sdk"]);
+    assert_eq!(sent.header("authorization"), Some("Bearer hunter2"));
     assert!(!log.contains("hunter2"), "{log}");
     request.add_header("Authorization", "Bearer a\r\nHost: evil.example");
     assert_eq!(request.send().get_error_code(), 400_006);
