@@ -1,4 +1,4 @@
-//! What the documents point to and tell to run is there.
+//! What the documents point to is there.
 
 use std::path::Path;
 
@@ -15,19 +15,6 @@ const DOCUMENTS: [&str; 11] = [
     "dev/fuzz/README.md",
     "tests/vectors/README.md",
 ];
-
-/// The folders of the packages.
-const PACKAGES: [&str; 6] = [
-    "",
-    "cli/",
-    "dev/stand-in/",
-    "dev/conformance/",
-    "dev/benches/",
-    "dev/fuzz/",
-];
-
-/// The commands of the program in `cli/`.
-const COMMANDS: &str = "call completions demo export help login man update verify";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -89,50 +76,6 @@ fn every_link_to_a_file_of_the_project_leads_somewhere() {
         }
     }
     assert!(followed >= 10, "{followed}");
-}
-
-/// The names that stand after an option of a command.
-fn named<'t>(text: &'t str, option: &str) -> impl Iterator<Item = &'t str> {
-    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
-    let names = text.split(option).skip(1);
-    let names = names.filter_map(move |rest| rest.split(|c| !is_part(c)).next());
-    names.filter(|name| !name.is_empty())
-}
-
-#[test]
-fn every_command_that_is_named_exists() {
-    let manifests = PACKAGES.map(|folder| read(format!("{folder}Cargo.toml")));
-    let manifests = manifests.concat();
-    let exists = |name: &str| {
-        let files = ["tests", "examples"].map(|kind| format!("{kind}/{name}.rs"));
-        let mut paths = PACKAGES
-            .iter()
-            .flat_map(|package| files.iter().map(move |f| [package, &**f].concat()));
-        manifests.contains(&format!("name = \"{name}\""))
-            || paths.any(|path| root().join(path).exists())
-    };
-    let mut checked = 0;
-    for document in DOCUMENTS {
-        let text = read(document);
-        for option in [
-            "--example ",
-            "--test ",
-            "--bench ",
-            "cargo test -p ",
-            "cargo bench -p ",
-            "cargo run -p ",
-        ] {
-            for name in named(&text, option) {
-                assert!(exists(name), "{document} names {option}{name}");
-                checked += 1;
-            }
-        }
-        for name in named(&text, "`gigya ").chain(named(&text, "\ngigya ")) {
-            let is_command = COMMANDS.split(' ').any(|command| command == name);
-            assert!(is_command, "{document} names gigya {name}");
-        }
-    }
-    assert!(checked >= 20, "{checked}");
 }
 
 #[test]

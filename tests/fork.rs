@@ -26,13 +26,8 @@ const HANGS: u32 = 60;
 
 /// By address: the C library's look-up has locks of its own.
 fn request(api: &StandIn) -> GSRequest {
-    let mut request = GSRequest::new(
-        API_KEY,
-        SECRET,
-        "accounts.getAccountInfo",
-        json!({"UID": UID}),
-    )
-    .use_https(api.https);
+    let (method, params) = ("accounts.getAccountInfo", json!({"UID": UID}));
+    let mut request = GSRequest::new(API_KEY, SECRET, method, params).use_https(api.https);
     request.set_host_override(format!("127.0.0.1:{}", api.address.port()));
     request
 }
@@ -92,11 +87,8 @@ fn a_child_that_is_forked_while_others_send_hangs_for_nobody() {
         statuses
     });
     assert_eq!(statuses.len(), children);
-    let failed: Vec<_> = statuses.iter().filter(|status| **status != 0).collect();
-    assert!(
-        failed.is_empty(),
-        "14: hung; else its status × 256: {failed:?}"
-    );
+    let well = statuses.iter().all(|status| *status == 0);
+    assert!(well, "14: hung; else its status × 256: {statuses:?}");
 }
 
 /// How a child ended: 0 is well, 14 is the signal of its alarm.

@@ -33,8 +33,8 @@ fn signatures_are_made_and_checked_as_in_python() {
                 continue;
             }
             "validateUserSignature" => {
-                let all = ["UID", "timestamp", "secret", "signature"].map(text);
-                let [uid, time, secret, signature] = all;
+                let [uid, time, secret, signature] =
+                    ["UID", "timestamp", "secret", "signature"].map(text);
                 let check = SigUtils::validate_user_signature_with_expiration;
                 check(uid, time, secret, signature, u64::MAX)
             }
@@ -100,22 +100,9 @@ mod client {
                 let shown = response.to_string();
                 let data = shown.strip_prefix(head).unwrap();
                 let data = data.strip_prefix("\n\tdata:").unwrap();
-                // Names, and the values that the log shows.
+                // Names, in Python's order; which values are shown is tested in log.rs.
                 let data: Map<String, Value> = serde_json::from_str(data).unwrap();
                 assert!(data.keys().eq(response.get_data().keys()), "{row}");
-                for (name, value) in &data {
-                    let is_shown = match name.as_str() {
-                        "callId" | "apiVersion" => true,
-                        name => name.starts_with("error"),
-                    };
-                    let hidden = Value::from("***");
-                    let expected = if is_shown {
-                        &response.get_data()[name]
-                    } else {
-                        &hidden
-                    };
-                    assert_eq!(value, expected, "{row}");
-                }
             }
         }
     }
@@ -130,9 +117,8 @@ mod client {
             let params = &row["params"];
             let request = GSRequest::new(api_key, secret_key, text(&row, "method"), params);
             let (response, expect) = (request.send(), &row["expect"]);
-            let message = response.get_error_message();
             assert_eq!(expect["errorCode"], response.get_error_code(), "{row}");
-            assert_eq!(expect["errorMessage"], message, "{row}");
+            assert_eq!(expect["errorMessage"], response.get_error_message());
         }
     }
 }

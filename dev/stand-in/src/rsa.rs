@@ -79,8 +79,13 @@ impl RsaKey {
     }
 
     pub fn jwt(&self, header: Value, claims: Value) -> String {
-        let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", encode(header), encode(claims));
+        self.jwt_of_text(header, &claims.to_string())
+    }
+
+    /// The same for claims that no `Value` can hold.
+    pub fn jwt_of_text(&self, header: Value, claims: &str) -> String {
+        let header = URL_SAFE_NO_PAD.encode(header.to_string());
+        let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
         format!("{signed}.{}", self.sign(&signed))
     }
 }

@@ -35,6 +35,26 @@ pub fn webhook_claims(body: &str) -> Value {
     })
 }
 
+/// The payload of an extension's call.
+pub fn extension_payload() -> Value {
+    json!({
+        "extensionPoint": "OnBeforeAccountsRegister", "callID": "c1", "apiKey": API_KEY,
+        "data": {"params": {"email": "a@b.c"}},
+    })
+}
+
+/// The claims with some of them changed; `null` takes one out.
+pub fn with(mut claims: Value, changes: Value) -> Value {
+    let all = claims.as_object_mut().expect("claims");
+    for (name, value) in changes.as_object().expect("claims") {
+        all.insert(name.clone(), value.clone());
+        if value.is_null() {
+            all.remove(name);
+        }
+    }
+    claims
+}
+
 /// The header of Gigya's tokens, for the key of this id.
 pub fn header(key_id: &str) -> Value {
     json!({"alg": "RS256", "typ": "JWT", "kid": key_id})
