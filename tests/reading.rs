@@ -97,17 +97,13 @@ fn more_than_a_million_arrays_are_kept_as_text() {
 /// One more `{` or `,` than that is an error, wherever it stands.
 #[test]
 fn a_text_of_too_many_objects_or_values_is_refused() {
-    let text = |braces: usize, commas: usize| {
-        let braces = "{".repeat(braces - 1);
-        let commas = ",".repeat(commas - 1);
-        format!(r#"{{"errorCode":0,"a":"{braces}{commas}"}}"#)
-    };
     for (braces, commas, code) in [
         (500_000, 5_000_000, 0),
         (500_001, 10, 500_000),
         (10, 5_000_001, 500_000),
     ] {
-        let text = text(braces, commas);
+        let noise = "{".repeat(braces - 1) + &",".repeat(commas - 1);
+        let text = format!(r#"{{"errorCode":0,"a":"{noise}"}}"#);
         let response = read(&text);
         assert_eq!(response.get_error_code(), code, "{response:?}");
         let is_answer = response.outcome() == Outcome::Answered;
@@ -189,12 +185,13 @@ fn half_a_surrogate_pair_is_replaced_wherever_it_stands() {
 }
 
 /// What is written, and what is read without `arbitrary_precision`.
-const NUMBERS: [(&str, &str); 6] = [
+const NUMBERS: [(&str, &str); 7] = [
     ("42", "42"),
     ("18446744073709551615", "18446744073709551615"),
     ("98765432109876543210", "9.876543210987654e+19"),
     ("-12345678901234567890123", "-1.2345678901234568e+22"),
     ("0.12345678901234567890", "0.12345678901234568"),
+    ("9007199254740993.0", "9007199254740992.0"),
     ("1.50", "1.5"),
 ];
 
@@ -202,9 +199,8 @@ const NUMBERS: [(&str, &str); 6] = [
 fn numbers_of_answers_keep_every_digit_with_arbitrary_precision() {
     for (number, rounded) in NUMBERS {
         let read_as = if KEEPS_DIGITS { number } else { rounded };
-        let response = read(&format!(
-            r#"{{"errorCode":0,"n":{number},"a":[{{"n":{number}}}]}}"#
-        ));
+        let fields = format!(r#""n":{number},"a":[{{"n":{number}}}]"#);
+        let response = read(&format!(r#"{{"errorCode":0,{fields}}}"#));
         assert_eq!(response.get_string("n").as_deref(), Some(read_as));
         assert_eq!(response.get_f64("n"), number.parse().ok());
         assert_eq!(response.get_i64("n"), number.parse().ok());
@@ -223,7 +219,7 @@ fn numbers_of_answers_keep_every_digit_with_arbitrary_precision() {
 
 #[test]
 fn typed_answers_take_numbers_of_any_kind() {
-    #[derive(Debug, Deserialize, PartialEq)]
+    #[derive(Debug, Deserialize)]
     struct Answer {
         int: i64,
         large: u64,
@@ -232,19 +228,15 @@ fn typed_answers_take_numbers_of_any_kind() {
         #[serde(flatten)]
         rest: BTreeMap<String, Value>,
     }
-    let response = read(
-        r#"{"errorCode":0,"int":-1,"large":18446744073709551615,"float":2,"single":0.1,
-            "value":{"n":[1,2.5]}}"#,
-    );
-    let rest = [("errorCode", json!(0)), ("value", json!({"n": [1, 2.5]}))];
-    let expected = Answer {
-        int: -1,
-        large: u64::MAX,
-        float: 2.0,
-        single: 0.1,
-        rest: rest.map(|(name, value)| (name.to_string(), value)).into(),
-    };
-    assert_eq!(response.parse::<Answer>().unwrap(), expected);
+    let numbers = r#""int":-1,"large":18446744073709551615,"float":2,"single":0.1"#;
+    let response = read(&format!(
+        r#"{{"errorCode":0,{numbers},"value":{{"n":[1,2.5]}}}}"#
+    ));
+    let answer: Answer = response.parse().unwrap();
+    assert_eq!((answer.int, answer.large), (-1, u64::MAX));
+    assert_eq!((answer.float, answer.single), (2.0, 0.1));
+    let rest = Value::from_iter(answer.rest);
+    assert_eq!(rest, json!({"errorCode": 0, "value": {"n": [1, 2.5]}}));
 
     let response = read(r#"{"errorCode":0,"n":98765432109876543210}"#);
     let numbers = response.parse::<BTreeMap<String, serde_json::Number>>();
@@ -268,11 +260,8 @@ fn with(params: impl serde::Serialize) -> GSRequest {
 
 #[test]
 fn an_integer_of_a_json_text_is_sent_digit_by_digit_or_refused() {
-    for number in [
-        "98765432109876543210",
-        "-9223372036854775809",
-        "18446744073709551616",
-    ] {
+    let numbers = "98765432109876543210 -9223372036854775809 18446744073709551616";
+    for number in numbers.split(' ') {
         let nested = format!("\u{feff} {{\"x\":1.5,\"n\":[{number}, {{\"a\\\"\": {number}}}]}}\n");
         let sent_nested = format!("%5B{number}%2C%20%7B%22a%5C%22%22%3A%20{number}%7D%5D");
         let flat = format!(r#"{{"\\":1,"n":{number}}}"#);
@@ -320,10 +309,16 @@ fn what_was_read_is_sent_with_the_same_digits() {
 fn floats_are_sent_as_python_sends_them() {
     for (json, expected) in [
         ("1.0", "1.0"),
+        ("0e0", "0.0"),
         ("1e5", "100000.0"),
+        ("1e15", "1000000000000000.0"),
         ("1E16", "1e%2B16"),
+        ("1.5e300", "1.5e%2B300"),
         ("1.50", "1.5"),
+        ("0.0001", "0.0001"),
         ("0.00001", "1e-05"),
+        ("1.5e-7", "1.5e-07"),
+        ("5e-324", "5e-324"),
         ("-0.0", "-0.0"),
     ] {
         let text = format!(r#"{{"n":{json},"a":[{json}]}}"#);
@@ -336,16 +331,9 @@ fn floats_are_sent_as_python_sends_them() {
 
 #[test]
 fn json_text_that_no_value_can_hold_is_refused_not_changed() {
-    for json in unreadable() {
+    let half = [r#""\ud83d""#, r#"1,"\ud83d":1"#, r#"{"\ud83d":1}"#];
+    for json in unreadable().into_iter().chain(half.map(String::from)) {
         let response = with(format!(r#"{{"x":{json}}}"#)).send();
         assert_eq!(response.get_error_code(), 400_006, "{response}");
-        assert!(!response.get_error_message().is_empty());
-    }
-    for json in [
-        r#"{"x":"\ud83d"}"#,
-        r#"{"\ud83d":1}"#,
-        r#"{"x":{"\ud83d":1}}"#,
-    ] {
-        assert_eq!(with(json).send().get_error_code(), 400_006, "{json}");
     }
 }

@@ -118,53 +118,38 @@ pub(super) fn of_error(method: &str, code: i64, message: &str) -> String {
 mod tests {
     use super::*;
 
+    /// What is inside of the root, and its error code. Each line of the second half is broken,
+    /// or looks like a child of the root and is not one.
+    const CODES: &str = r"
+<errorCode>7</errorCode> => 7
+<errorCode> <!-- x --><![CDATA[7]]> </errorCode> => 7
+<errorCode>7</errorCode><errorCode>0</errorCode> => 7
+<?x <errorCode>0</errorCode>?><errorCode>7</errorCode> => 7
+<![CDATA[<errorCode>0</errorCode>]]><errorCode>7</errorCode> => 7
+<!--<errorCode>0</errorCode>--><errorCode>7</errorCode> => 7
+<a><errorCode>0</errorCode></a><errorCode>7</errorCode> => 7
+<a><errorCode>0</errorCode></a> =>
+<errorCode>0<a>7</a></errorCode> =>
+<errorCode/> =>
+<errorCode>&e;</errorCode> =>
+<errorCode>0</error> =>
+<errorCode>0</errorCode></r><r> =>
+<errorCode>0</errorCode></r> =>";
+
     #[test]
     fn the_first_error_code_that_is_a_child_of_the_root_counts() {
         let code = |body: &str| read(body).ok().map(|(code, _)| code);
-        for (inside, expected) in [
-            ("<errorCode>7</errorCode>", Some(7)),
-            ("<errorCode> <!-- x --><![CDATA[7]]> </errorCode>", Some(7)),
-            ("<errorCode>7</errorCode><errorCode>0</errorCode>", Some(7)),
-            (
-                "<?x <errorCode>0</errorCode>?><errorCode>7</errorCode>",
-                Some(7),
-            ),
-            // What looks like a child of the root and is not one.
-            (
-                "<![CDATA[<errorCode>0</errorCode>]]><errorCode>7</errorCode>",
-                Some(7),
-            ),
-            (
-                "<!--<errorCode>0</errorCode>--><errorCode>7</errorCode>",
-                Some(7),
-            ),
-            (
-                "<a><errorCode>0</errorCode></a><errorCode>7</errorCode>",
-                Some(7),
-            ),
-            ("<a><errorCode>0</errorCode></a>", None),
-            ("<errorCode>0<a>7</a></errorCode>", None),
-            ("<errorCode/>", None),
-            ("<errorCode>&e;</errorCode>", None),
-            // Cut short or broken.
-            ("<errorCode>0</error>", None),
-            ("<errorCode>0</errorCode></r><r>", None),
-            ("<errorCode>0</errorCode></r>", None),
-        ] {
-            let body =
-                format!("<!-- x --> <r a='<errorCode>0</errorCode>'>{inside}</r> <!-- y -->\n");
-            assert_eq!(code(&body), expected, "{body}");
+        for row in CODES.lines().skip(1) {
+            let (inside, expected) = row.split_once(" =>").unwrap();
+            let root = format!("<r a='<errorCode>0</errorCode>'>{inside}</r>");
+            let body = format!("<!-- x --> {root} <!-- y -->\n");
+            assert_eq!(code(&body), expected.trim().parse().ok(), "{body}");
         }
         let good = "<r><errorCode>0</errorCode></r>";
         assert_eq!(code(good), Some(0));
-        for (before, after) in [
-            ("", "more"),
-            ("", "<![CDATA[more]]>"),
-            ("", "&amp;"),
-            ("", "<errorCode>7</errorCode>"),
-            ("<![CDATA[more]]>", ""),
-        ] {
-            assert_eq!(code(&format!("{before}{good}{after}")), None);
+        for after in ["more", "<![CDATA[more]]>", "&amp;", good] {
+            assert_eq!(code(&format!("{good}{after}")), None);
+            assert_eq!(code(&format!("{after}{good}")), None);
         }
         for end in [1, 4, 10] {
             assert_eq!(code(&good[..good.len() - end]), None, "cut short");
