@@ -17,6 +17,7 @@ use serde_json::ser::{Formatter, Serializer};
 /// Byte by byte: the pieces that the crate would find are mostly shorter than what it costs
 /// to find them.
 pub(crate) fn percent_encode(text: &[u8], out: &mut Vec<u8>) {
+    out.reserve(text.len());
     for &byte in text {
         if is_unreserved(byte) {
             out.push(byte);
@@ -27,8 +28,19 @@ pub(crate) fn percent_encode(text: &[u8], out: &mut Vec<u8>) {
 }
 
 fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+    UNRESERVED[usize::from(byte)]
 }
+
+const UNRESERVED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let c = byte as u8;
+        table[byte] = c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 /// How many bytes a text becomes.
 pub(crate) fn encoded_length(text: &str) -> usize {
@@ -37,7 +49,7 @@ pub(crate) fn encoded_length(text: &str) -> usize {
 
 /// A text percent-encoded.
 pub(crate) fn percent_encoded(text: &str) -> String {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(encoded_length(text));
     percent_encode(text.as_bytes(), &mut out);
     ascii(out)
 }

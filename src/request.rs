@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::arguments::{self, OptionalKey, Text, key};
 use crate::call::form::write_value;
+use crate::call::target::Target;
 use crate::call::{Call, Credentials, api_domain, oauth1};
 use crate::encoding::ascii;
 use crate::error::GSException;
@@ -17,6 +18,7 @@ use crate::log::address;
 use crate::pem::{ClientCert, Pem};
 use crate::response::GSResponse;
 use crate::send::{secrets_of, sender, set_ca_certs_path};
+use crate::sync::Kept;
 
 /// A request to the Gigya API.
 ///
@@ -55,6 +57,8 @@ use crate::send::{secrets_of, sender, set_ca_certs_path};
 pub struct GSRequest {
     /// Shared with the responses, whose logs are rendered from it.
     call: Arc<Call>,
+    /// Where it goes, if it has been sent since it was last changed.
+    target: Kept<Target>,
 }
 
 impl GSRequest {
@@ -114,6 +118,7 @@ impl GSRequest {
         call.secret_key = key(secret_key);
         GSRequest {
             call: Arc::new(call),
+            target: Kept::default(),
         }
     }
 
@@ -527,7 +532,7 @@ impl GSRequest {
     /// ```
     #[must_use = "only the response says whether the call failed: look at its get_error_code(), or call into_result()"]
     pub fn send(&self) -> GSResponse {
-        sender().send(&self.call, None)
+        sender().send(&self.call, &self.target, None)
     }
 
     /// Sends the request and waits for the answer.
@@ -548,7 +553,7 @@ impl GSRequest {
     /// ```
     #[must_use = "only the response says whether the call failed: look at its get_error_code(), or call into_result()"]
     pub fn send_timeout(&self, timeout: Duration) -> GSResponse {
-        sender().send(&self.call, Some(timeout))
+        sender().send(&self.call, &self.target, Some(timeout))
     }
 
     /// Signs and encodes the request for an HTTP client of your own, such as an async one.
@@ -698,6 +703,7 @@ impl GSRequest {
 
     /// What the caller has said, to be changed.
     pub(crate) fn call_mut(&mut self) -> &mut Call {
+        self.target = Kept::default();
         Arc::make_mut(&mut self.call)
     }
 }

@@ -270,14 +270,14 @@ mod tests {
             let target = Target::of(&call, call.api_domain()).unwrap();
             assert_eq!(target.url, https(url), "{row}");
 
-            let (body, signature) = target.sign(stamp);
+            let (body, signature) = target.sign(&call, stamp);
             let base_string = expect["baseString"].as_str();
             assert_eq!(signature.is_some(), base_string.is_some(), "{row}");
             let ours = |text: &str| text.replace("python_3.6.0", SDK);
             let mut expected = ours(expect["body"].as_str().unwrap());
             if let Some(theirs) = base_string {
                 let made = https(&ours(theirs));
-                assert_eq!(target.base_string(stamp), made, "{row}");
+                assert_eq!(target.base_string(&call, stamp), made, "{row}");
                 let [theirs, made] = [theirs, &made].map(|base_string| {
                     let secret = call.secret_key.as_deref().unwrap();
                     let mut pair = b"sig=".to_vec();

@@ -19,8 +19,7 @@ use super::host::{check_host, is_loopback};
 use super::oauth1;
 
 /// Where a request goes.
-pub(crate) struct Target<'c> {
-    pub(crate) call: &'c Call,
+pub(crate) struct Target {
     pub(crate) https: bool,
     /// Whether no proxy may be used: for plain http to loopback, in tests of programs that
     /// otherwise use https.
@@ -39,7 +38,7 @@ pub(crate) struct Target<'c> {
     signer: Option<Signer>,
 }
 
-impl<'c> Target<'c> {
+impl Target {
     /// Resolves where a call goes, after everything that can be checked before sending has
     /// been checked.
     ///
@@ -49,7 +48,7 @@ impl<'c> Target<'c> {
     /// 400002 when there is no method or nothing to authenticate with, also for a secret of
     /// which base64 leaves nothing; 400006 when the parameters, the secret, the method, domain,
     /// host or headers cannot be used.
-    pub(crate) fn of(call: &'c Call, api_domain: &str) -> Result<Self, GSException> {
+    pub(crate) fn of(call: &Call, api_domain: &str) -> Result<Self, GSException> {
         if let Some(what) = call.lacks() {
             return Err(GSException::missing(what));
         }
@@ -103,7 +102,6 @@ impl<'c> Target<'c> {
         let signer = call.secret_key.as_deref();
         let signer = signer.map(|secret| oauth1::signer(secret, &base_string));
         Ok(Target {
-            call,
             signer: signer.transpose()?,
             https,
             direct,
@@ -116,8 +114,10 @@ impl<'c> Target<'c> {
     }
 
     /// The body of one attempt and its signature, which a request without a secret has not.
-    pub(crate) fn sign(&self, stamp: Stamp) -> (String, Option<String>) {
-        let form = Form::of(self.call, stamp);
+    ///
+    /// * `call`: whose target this is.
+    pub(crate) fn sign(&self, call: &Call, stamp: Stamp) -> (String, Option<String>) {
+        let form = Form::of(call, stamp);
         let signature = self.signer.clone();
         match signature.map(|signer| oauth1::sign(signer, &form.text)) {
             Some(signature) => (form.signed(&signature), Some(signature)),
@@ -126,8 +126,8 @@ impl<'c> Target<'c> {
     }
 
     /// The base string of one attempt.
-    pub(crate) fn base_string(&self, stamp: Stamp) -> String {
-        oauth1::base_string(&self.base_string, &Form::of(self.call, stamp).text)
+    pub(crate) fn base_string(&self, call: &Call, stamp: Stamp) -> String {
+        oauth1::base_string(&self.base_string, &Form::of(call, stamp).text)
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) struct Attempt {
 
 impl History {
     /// The target of an attempt, or of the call if there was none.
-    fn target(&self, attempt: Option<&Attempt>) -> Option<Target<'_>> {
+    fn target(&self, attempt: Option<&Attempt>) -> Option<Target> {
         let domain = attempt.and_then(|attempt| attempt.domain.as_deref());
         Target::of(&self.call, domain.unwrap_or(self.call.api_domain())).ok()
     }
@@ -147,10 +147,13 @@ impl response::History for History {
                     continue;
                 };
                 if call.is_signed() {
-                    log.text("baseString", &shown(&target.base_string(attempt.stamp)));
+                    log.text(
+                        "baseString",
+                        &shown(&target.base_string(call, attempt.stamp)),
+                    );
                 }
                 log.text("URL", &target.url);
-                log.text("postData", &shown(&target.sign(attempt.stamp).0));
+                log.text("postData", &shown(&target.sign(call, attempt.stamp).0));
             }
         } else if let Some(target) = self.target(self.attempts.last()) {
             log.text("URL", &target.url);

@@ -48,7 +48,7 @@ use crate::log::{self, Came};
 use crate::pem::Pem;
 use crate::reading::Reply;
 use crate::response::GSResponse;
-use crate::sync::{LruMap, PerProcess};
+use crate::sync::{Kept, LruMap, PerProcess};
 use crate::transport::{Limits, Transport, TransportError, TrustId};
 use attempts::{Attempts, Transmission};
 use clock::{ClockId, Clocks};
@@ -164,7 +164,14 @@ impl Sender {
     }
 
     /// Sends a call. Errors of the SDK are returned as responses, too.
-    pub(crate) fn send(&self, call: &Arc<Call>, timeout: Option<Duration>) -> GSResponse {
+    ///
+    /// * `target`: where the caller has said that the call goes.
+    pub(crate) fn send(
+        &self,
+        call: &Arc<Call>,
+        target: &Kept<Target>,
+        timeout: Option<Duration>,
+    ) -> GSResponse {
         // `Instant` cannot count much further: a century means no limit.
         let timeout = timeout.map(|timeout| timeout.min(Duration::from_secs(3_000_000_000)));
         let limits = limits(timeout, Instant::now());
@@ -182,7 +189,7 @@ impl Sender {
             retries: 0,
         };
         loop {
-            if let Err(error) = self.attempt(call, limits, &mut progress) {
+            if let Err(error) = self.attempt(call, target, limits, &mut progress) {
                 progress.history.missing = error.hint().map(str::to_string);
                 progress.attempts.push(Reply::of_exception(&error, call));
                 break;
@@ -212,20 +219,23 @@ impl Sender {
     fn attempt(
         &self,
         call: &Call,
+        target: &Kept<Target>,
         limits: Limits,
         progress: &mut Progress,
     ) -> Result<(), GSException> {
         progress.attempts.begin();
-        let domain = progress.domain.as_deref();
-        let target = Target::of(call, domain.unwrap_or(call.api_domain()))?;
-        let route = (self.state.transport).route(&target, self.ca_certs_of(call))?;
+        let target = match &progress.domain {
+            None => target.get(|| Target::of(call, call.api_domain()))?,
+            Some(domain) => Arc::new(Target::of(call, domain)?),
+        };
+        let route = (self.state.transport).route(call, &target, self.ca_certs_of(call))?;
         let clock = ClockId {
             host: target.host.clone(),
             trust: route.trust,
         };
         let stamp = self.state.clocks.stamp(Some(&clock));
         let authorization = authorization(call, stamp)?;
-        let (body, _) = target.sign(stamp);
+        let (body, _) = target.sign(call, stamp);
         let mut request = Request::new(body.as_bytes());
         *request.uri_mut() = target.uri.clone();
         *request.headers_mut() = target.headers.clone();
@@ -347,7 +357,7 @@ impl Sender {
             trust: trust.flatten(),
         });
         let stamp = self.state.clocks.stamp(clock.as_ref());
-        let (body, _) = target.sign(stamp);
+        let (body, _) = target.sign(call, stamp);
         let form = "application/x-www-form-urlencoded".to_string();
         let mut headers = vec![("Content-Type".to_string(), form)];
         if let Some(value) = authorization(call, stamp)? {

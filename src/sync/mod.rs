@@ -4,7 +4,7 @@ mod per_process;
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 pub(crate) use per_process::{PerProcess, process_id};
@@ -27,6 +27,40 @@ pub(crate) fn now() -> Moment {
 pub(crate) fn between(since: Moment, now: Moment) -> Duration {
     let wall = now.1.duration_since(since.1).unwrap_or_default();
     wall.max(now.0.saturating_duration_since(since.0))
+}
+
+/// A value that can be made again. Whoever changes what it is made of takes a new one; so does a
+/// clone.
+pub(crate) struct Kept<T>(Mutex<Option<Arc<T>>>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Kept(Mutex::new(None))
+    }
+}
+
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Kept::default()
+    }
+}
+
+impl<T> Kept<T> {
+    /// The value, made now if there is none. In a process that was forked, the lock may be
+    /// held for ever: nobody waits for it.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(crate) fn get<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
+        if let Some(value) = self.0.try_lock().ok().and_then(|kept| kept.clone()) {
+            return Ok(value);
+        }
+        let value = Arc::new(make()?);
+        if let Ok(mut kept) = self.0.try_lock() {
+            *kept = Some(Arc::clone(&value));
+        }
+        Ok(value)
+    }
 }
 
 /// A bounded map for data that can be learned again. When it is full, a new entry takes the

@@ -29,6 +29,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, Error};
 
+use crate::call::Call;
 use crate::call::target::Target;
 use crate::error::GSException;
 use crate::pem::Pem;
@@ -92,10 +93,11 @@ impl Transport {
     /// used.
     pub(crate) fn route(
         &self,
+        call: &Call,
         target: &Target,
         ca_certs: Option<&Pem>,
     ) -> Result<Arc<Route>, GSException> {
-        let proxy = match &target.call.proxy {
+        let proxy = match &call.proxy {
             _ if target.direct => None,
             Some(text) => Some(Proxy::parse(text, "")?),
             None => Proxy::of_environment(target.https, &target.host)?,
@@ -105,7 +107,7 @@ impl Transport {
             config.transpose().map(Option::unzip)
         };
         let (_, proxy_tls) = config(proxy.as_ref().is_some_and(|proxy| proxy.https), None)?;
-        let (trust, tls) = config(target.https, target.call.client_cert.as_ref())?;
+        let (trust, tls) = config(target.https, call.client_cert.as_ref())?;
         Ok(Arc::new(Route {
             host: target.host.clone(),
             proxy,
