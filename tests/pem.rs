@@ -273,17 +273,20 @@ fn the_error_for_a_key_that_cannot_be_used_says_why_and_which_can() {
     };
     let identity = ca().issue(client_params("us"));
     let (api, request) = mtls(&identity);
-    let rsa_1024 = "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024";
-    let rsa_pss = "genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048";
-    let p521 = "ecparam -genkey -noout -name secp521r1";
     let supported = "2048, 3072 or 4096 bits, P-256, P-384 or Ed25519";
     let encrypted = "is encrypted: decrypt it, as with `openssl pkey";
-    for (arguments, words) in [
-        (rsa_1024, supported),
-        (rsa_pss, supported),
-        (p521, supported),
-        ("pkcs8 -topk8 -passout pass:hunter2", encrypted),
-        ("rsa -traditional -aes128 -passout pass:hunter2", encrypted),
+    for (words, arguments) in [
+        (
+            supported,
+            "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024",
+        ),
+        (
+            supported,
+            "genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048",
+        ),
+        (supported, "ecparam -genkey -noout -name secp521r1"),
+        (encrypted, "pkcs8 -topk8 -passout pass:hunter2"),
+        (encrypted, "rsa -traditional -aes128 -passout pass:hunter2"),
     ] {
         let pem = make(arguments, &rsa_2048).unwrap();
         for pem in [joined(&pem, r"\n"), pem] {
@@ -315,14 +318,10 @@ fn what_could_be_a_key_is_in_no_error_and_in_no_debug_form() {
     for text in [key, &key.replace("9w", "9w\n"), &key.replace("9w", "9w\\n")] {
         assert_eq!(format!("{:?}", Pem::from(text)), "Pem(content)", "{text}");
     }
-    for path in [
-        "M",
-        "client.pem\n",
-        "/etc/ssl/client.pem",
-        "/etc/pki/tls2/private/client-key",
-        "Client-Certificate-2026.pem",
-        "MyKeys/of/the/site-that-we-have/made/for/the/test/and/more.pem",
-    ] {
+    let paths = "M|client.pem\n|/etc/ssl/client.pem|/etc/pki/tls2/private/client-key|\
+        Client-Certificate-2026.pem|\
+        MyKeys/of/the/site-that-we-have/made/for/the/test/and/more.pem";
+    for path in paths.split('|') {
         let shown = format!("{:?}", Pem::from(path));
         assert_eq!(shown, format!("Pem(\"{path}\")"));
     }
@@ -353,13 +352,9 @@ fn what_could_be_a_key_is_in_no_error_and_in_no_debug_form() {
         for request in [by_token, by_certificate, request.ca_certs(path())] {
             let response = request.send();
             let error = response.clone().into_result().unwrap_err();
-            for shown in [
-                format!("{request:?} {response:?} {response} {error:?} {error}"),
-                response.get_log(),
-                response.get_full_log(),
-            ] {
-                assert!(!shown.contains(secret.trim_end()), "{shown}");
-            }
+            let logs = response.get_log() + &response.get_full_log();
+            let shown = format!("{request:?} {response:?} {response} {error:?} {error} {logs}");
+            assert!(!shown.contains(secret.trim_end()), "{shown}");
             assert!(error.to_string().contains("not shown"), "{error}");
         }
         let error = JwtUtils::get_dynamic_session_signature("token", 300, USER_KEY, path());

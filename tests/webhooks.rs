@@ -192,15 +192,9 @@ fn each_check_of_a_webhook_refuses_alone() {
 #[test]
 fn a_webhook_body_that_is_not_json_is_called_that() {
     let Some(gigya) = Gigya::new() else { return };
-    for body in [
-        "{\"nonce\":\"n-1\",\"name\":\"a\tb\"}",
-        "{\"nonce\":\"n-1\",\"name\":[\"a\tb\"]}",
-        "[\"\t\"]",
-        "{\"nonce\":\"n-1\"",
-        "{\"nonce\":\"n-1\"}}",
-        "no JSON",
-        "",
-    ] {
+    let tab = r#"{"nonce":"n-1","name":"aTb"};{"nonce":"n-1","name":["aTb"]};["T"]"#;
+    let more = r#";{"nonce":"n-1";{"nonce":"n-1"}};no JSON;"#;
+    for body in (tab.replace('T', "\t") + more).split(';') {
         refused(gigya.webhook_of(body, "n-1"), "a body that is not JSON");
     }
     // Half a surrogate pair is JSON, in a name as elsewhere, and so is what no map can hold.
@@ -250,10 +244,8 @@ fn each_check_of_an_extension_refuses_alone() {
         .to_string()
         .replace("a@b.c", r"Joe \ud83d");
     let half = half.replacen('{', r#"{"\ud83d":1,"#, 1);
-    let body = format!(
-        r#"{{"\ud83d":"\udE00","jws":"{}"}}"#,
-        gigya.sign_text(&half)
-    );
+    let token = gigya.sign_text(&half);
+    let body = format!(r#"{{"\ud83d":"\udE00","jws":"{token}"}}"#);
     let believed = gigya.extension(&body).unwrap();
     assert_eq!(believed["data"]["params"]["email"], "Joe \u{fffd}");
     assert_eq!(believed["\u{fffd}"], 1);
@@ -304,10 +296,6 @@ fn an_absent_argument_is_named() {
         (validate_signature(jwt, json!(true), domain), "api_key"),
         (validate_signature(jwt, key, none), "api_domain"),
         (validate_webhook_with_keys(body, none, key, &keys), "jwt"),
-        (
-            validate_webhook_with_keys(body, jwt, none, &keys),
-            "api_key",
-        ),
         (validate_webhook(body, none, key, domain), "jwt"),
         (validate_webhook(body, jwt, none, domain), "api_key"),
         (validate_webhook(body, jwt, key, none), "api_domain"),

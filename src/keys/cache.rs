@@ -193,6 +193,7 @@ mod tests {
     const NOW: Duration = Duration::ZERO;
     const TICK: Duration = Duration::from_millis(1);
     const SECOND: Duration = Duration::from_secs(1);
+    const HOUR: Duration = Duration::from_secs(3_600);
     const STILL_FETCHING: &str = "Request Timeout: the site's keys are still being fetched";
 
     /// What fetching brings: keys by their name, or the failure of this name.
@@ -216,15 +217,14 @@ mod tests {
     }
 
     impl World {
-        fn new() -> Self {
-            World {
-                cache: KeyCache {
-                    wait: Duration::from_secs(600),
-                    ..Default::default()
-                },
-                start: crate::sync::now(),
-                now: Mutex::default(),
-            }
+        /// One whose callers wait for a fetch for so long.
+        fn new(wait: Duration) -> Self {
+            let cache = KeyCache {
+                wait,
+                ..Default::default()
+            };
+            let (start, now) = (crate::sync::now(), Mutex::default());
+            World { cache, start, now }
         }
 
         fn pass(&self, time: Duration) {
@@ -238,12 +238,10 @@ mod tests {
             token: &str,
             fetch: impl FnOnce() -> Result<Keys, GSException>,
         ) -> String {
-            let verify = |keys: &Keys, age: Duration| match keys.0[0].id.as_deref() {
-                Some(id) if id == token => Ok("valid".to_string()),
-                id => {
-                    let why = format!("refused by {} of {age:?}", id.unwrap());
-                    Err(GSException::new(400_006, why))
-                }
+            let verify = |keys: &Keys, age: Duration| {
+                let id = keys.0[0].id.as_deref().unwrap();
+                let refusal = GSException::new(400_006, format!("refused by {id} of {age:?}"));
+                (id == token).then(|| "valid".into()).ok_or(refusal)
             };
             // Only the wall clock goes on: the machine sleeps.
             let now = || (self.start.0, self.start.1 + *lock(&self.now));
@@ -261,7 +259,7 @@ mod tests {
     type Step = (Duration, &'static str, &'static str, &'static str);
 
     fn run(steps: &[Step]) {
-        let world = World::new();
+        let world = World::new(HOUR);
         for (number, (time, token, fetch, expected)) in steps.iter().enumerate() {
             world.pass(*time);
             let has_fetched = Cell::new(false);
@@ -323,13 +321,9 @@ mod tests {
 
     /// Starts a fetch for a token of "new", and calls `meanwhile` while it is in flight; then it
     /// ends with `result`. Returns what its caller is told.
-    fn in_flight<T>(
-        world: &World,
-        result: &'static str,
-        meanwhile: impl FnOnce() -> T,
-    ) -> (String, T) {
+    fn in_flight<T>(world: &World, result: &str, meanwhile: impl FnOnce() -> T) -> (String, T) {
+        let ((started, wait_for_start), (end, wait_for_end)) = (channel(), channel());
         thread::scope(|scope| {
-            let ((started, wait_for_start), (end, wait_for_end)) = (channel(), channel());
             let fetch = move || {
                 started.send(()).unwrap();
                 wait_for_end.recv().unwrap();
@@ -349,24 +343,20 @@ mod tests {
     #[test]
     fn callers_during_a_fetch_share_its_outcome() {
         for (result, said) in [("new", "valid"), ("offline", "offline")] {
-            let world = World::new();
+            let world = World::new(HOUR);
             thread::scope(|scope| {
-                let (told, callers) = in_flight(&world, result, || {
-                    let call = || scope.spawn(|| world.check("new", "never"));
-                    Vec::from_iter((0..5).map(|_| call()))
-                });
-                assert_eq!(told, said);
-                for caller in callers {
-                    assert_eq!(caller.join().unwrap(), said);
-                }
+                let call = |_| scope.spawn(|| world.check("new", "never"));
+                let meanwhile = || Vec::from_iter((0..5).map(call));
+                let (told, callers) = in_flight(&world, result, meanwhile);
+                let shared = callers.into_iter().map(|caller| caller.join().unwrap());
+                assert!(shared.chain([told]).all(|told| told == said));
             });
         }
     }
 
     #[test]
     fn a_caller_does_not_wait_for_longer_than_it_may_nor_for_a_fetch_that_panicked() {
-        let mut world = World::new();
-        world.cache.wait = Duration::ZERO;
+        let world = World::new(NOW);
         assert_eq!(world.check("a", "offline"), "offline");
         world.pass(SECOND);
         let (told, seen) = in_flight(&world, "panic", || world.check("a", "never"));
@@ -385,7 +375,7 @@ mod tests {
     #[test]
     fn a_token_that_the_keys_verify_waits_for_no_fetch() {
         for age in [QUIET, REFRESH + SECOND] {
-            let world = &World::new();
+            let world = &World::new(HOUR);
             assert_eq!(world.check("a", "a"), "valid");
             world.pass(age);
             thread::scope(|scope| {
@@ -401,7 +391,7 @@ mod tests {
     /// A logger may check tokens, and is called while keys are fetched.
     #[test]
     fn a_fetch_does_not_wait_for_itself() {
-        let world = World::new();
+        let world = World::new(HOUR);
         let fetch = || {
             assert_eq!(world.check("a", "never"), STILL_FETCHING);
             fetched("a")
@@ -418,7 +408,7 @@ mod tests {
 
     #[test]
     fn sites_share_nothing_and_cost_a_site_in_use_nothing() {
-        let world = World::new();
+        let world = World::new(HOUR);
         let check = |site, fetch: &str| world.check_with(site, "a", || fetched(fetch));
         assert_eq!(check(1, "offline"), "offline");
         assert_eq!(check(2, "a"), "valid");
