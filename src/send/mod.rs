@@ -236,12 +236,15 @@ impl Sender {
         let stamp = self.state.clocks.stamp(Some(&clock));
         let authorization = authorization(call, stamp)?;
         let (body, _) = target.sign(call, stamp);
-        let mut request = Request::new(body.as_bytes());
-        *request.uri_mut() = target.uri.clone();
-        *request.headers_mut() = target.headers.clone();
-        if let Some(value) = &authorization {
-            request.headers_mut().insert(AUTHORIZATION, value.clone());
-        }
+        let request = || {
+            let mut request = Request::new(body.as_bytes());
+            *request.uri_mut() = target.uri.clone();
+            *request.headers_mut() = target.headers.clone();
+            if let Some(value) = &authorization {
+                request.headers_mut().insert(AUTHORIZATION, value.clone());
+            }
+            request
+        };
 
         let limits = within(limits, call.try_timeout, Instant::now());
         let (mut a, mut b) = (call.is_signed() || call.idempotent, true);
@@ -249,7 +252,7 @@ impl Sender {
         while !call.is_cancelled_within(Duration::ZERO) {
             let started = Instant::now();
             let transport = &self.state.transport;
-            let answer = transport.exchange(&route, request.clone(), limits, fresh);
+            let answer = transport.exchange(&route, request(), limits, fresh);
             fresh = answer
                 .as_ref()
                 .is_err_and(|error| goes_out_again(error, &mut a, &mut b));
