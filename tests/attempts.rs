@@ -91,12 +91,3 @@ fn the_apis_own_time_counts_and_not_that_of_a_gateway() {
         }
     }
 }
-
-#[test]
-fn a_request_that_carries_no_time_has_no_clock_to_learn() {
-    let api = StandIn::tls();
-    api.state.refusals.lock().unwrap().push_back(403_002);
-    *api.state.time.lock().unwrap() = Some("1994-11-06T08:49:37Z".into());
-    expect(&api, &api.get_account_by_token(), 403_002, 1);
-    expect(&api, &api.set_status(), 0, 1);
-}

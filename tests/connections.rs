@@ -129,7 +129,7 @@ fn what_follows_the_last_gzip_member_costs_nothing() {
 }
 
 #[test]
-fn a_word_that_is_no_coding_costs_nothing_unless_reading_fails() {
+fn a_word_that_is_no_coding_costs_nothing_unless_reading_fails_and_another_coding_is_named() {
     let api = StandIn::plain();
     for word in ["utf-8", "UTF-8", "none", "json", "binary", "identity", ""] {
         answer(&api, word, GOOD.as_bytes(), 0, "");
@@ -139,19 +139,13 @@ fn a_word_that_is_no_coding_costs_nothing_unless_reading_fails() {
     for body in [&b"<html>"[..], b"\xff\xfe", b"{\"errorCode\""] {
         answer(&api, "UTF-8", body, 500_000, named);
     }
+    for coding in ["br", "zstd", "Deflate", "x-compress"] {
+        let named = format!("{:?}", coding.to_lowercase());
+        answer(&api, coding, GOOD.as_bytes(), 500_000, &named);
+    }
     // What could be anything is not repeated.
     let response = answer(&api, &"x".repeat(40), b"<html>", 500_000, "");
     assert!(!response.get_error_message().contains("xxx"), "{response}");
-}
-
-#[test]
-fn another_coding_is_named() {
-    let api = StandIn::plain();
-    for coding in ["br", "zstd", "Deflate", "x-compress"] {
-        let named = format!("{:?}", coding.to_lowercase());
-        let response = answer(&api, coding, GOOD.as_bytes(), 500_000, &named);
-        assert_eq!(response.outcome(), Outcome::Unknown);
-    }
 }
 
 #[test]

@@ -181,20 +181,6 @@ fn the_environment_chooses_the_proxy() {
 }
 
 #[test]
-fn loopback_goes_through_no_proxy_that_the_environment_names() {
-    for api in [StandIn::plain(), StandIn::tls()] {
-        for proxy in ["http://127.0.0.1:1", "a b"] {
-            send_with(api.https, &api.host(), &[("ALL_PROXY", proxy)], "0 ");
-        }
-        assert_eq!(api.executed(), 2);
-        // One that the caller names is used.
-        let proxy = Proxy::start();
-        succeeds(&through(&api, proxy.host()));
-        assert_eq!(proxy.requests().len(), 1);
-    }
-}
-
-#[test]
 fn a_connect_tells_the_callers_user_agent() {
     let api = StandIn::tls();
     for set in [None, Some("shop/1.0 (nightly)")] {

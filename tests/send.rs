@@ -71,26 +71,6 @@ fn the_whole_request_is_as_promised() {
 }
 
 #[test]
-fn the_apis_own_errors_come_through() {
-    let api = StandIn::plain();
-    let with = |api_key: &str, secret: &str| {
-        let request = GSRequest::new(api_key, secret, "socialize.setStatus", ());
-        api.aim(request)
-    };
-    let (unknown, strange) = (with("3_unknown", SECRET), with(API_KEY, USER_SECRET));
-    let no_method = api.request("socialize.unknown", ());
-    for (request, code, message) in [
-        (unknown, 400_093, "Invalid ApiKey parameter"),
-        (strange, 403_003, "Invalid request signature"),
-        (with(API_KEY, SECRET), 400_002, "Missing required parameter"),
-        (no_method, 400_124, "Method not found"),
-    ] {
-        let error = request.send().into_result().unwrap_err();
-        assert_eq!((error.error_code(), error.error_message()), (code, message));
-    }
-}
-
-#[test]
 fn a_user_key_signs_with_its_own_secret_and_a_token_goes_over_https_unsigned() {
     let api = StandIn::tls();
     let params = json!({"UID": UID});

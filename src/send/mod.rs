@@ -460,15 +460,12 @@ mod tests {
     #[test]
     fn limits_are_the_callers_or_the_default_ones_and_no_attempt_exceeds_them() {
         let now = Instant::now();
+        let (ten, twenty) = (10 * SECOND, 20 * SECOND);
         for (timeout, of_attempt, expected) in [
             (None, None, (TOTAL, Some(CONNECT), Some(IO))),
-            (None, Some(20 * SECOND), (20 * SECOND, None, None)),
-            (Some(10 * SECOND), None, (10 * SECOND, None, None)),
-            (
-                Some(10 * SECOND),
-                Some(20 * SECOND),
-                (10 * SECOND, None, None),
-            ),
+            (None, Some(twenty), (twenty, None, None)),
+            (Some(ten), None, (ten, None, None)),
+            (Some(ten), Some(twenty), (ten, None, None)),
         ] {
             let found = within(limits(timeout, now), of_attempt, now);
             assert_eq!((found.deadline - now, found.connect, found.io), expected);
@@ -489,16 +486,13 @@ mod tests {
         let unanswered = || TransportError::Unanswered(String::new());
         let untouched = || TransportError::Untouched(String::new());
         let lost = || TransportError::Lost(String::new());
+        let both = || vec![untouched(), unanswered(), untouched()];
         for (may_arrive_twice, failures, expected) in [
             (true, vec![lost()], &[false][..]),
             (false, vec![unanswered()], &[false]),
             (true, vec![unanswered(), unanswered()], &[true, false]),
             (false, vec![untouched(), untouched()], &[true, false]),
-            (
-                true,
-                vec![untouched(), unanswered(), untouched()],
-                &[true, true, false],
-            ),
+            (true, both(), &[true, true, false]),
         ] {
             let (mut a, mut b) = (may_arrive_twice, true);
             let again = failures

@@ -403,7 +403,8 @@ mod tests {
     fn a_broken_connection_means_what_the_table_says() {
         let untouched = ["Untouched"; 2];
         let ended = ["Lost(\"the connection was", "Unanswered"];
-        let timeout = |sent: &'static str| [sent; 2];
+        let unsent = ["Timeout { sent: false }"; 2];
+        let sent = ["Timeout { sent: true }"; 2];
         let stray = Ok("HTTP/1.1 408 x\r\n\r\n"); // no answer to it
         for (writes, reads, expected) in [
             (&[Err(BrokenPipe)][..], &[stray][..], untouched),
@@ -420,21 +421,14 @@ mod tests {
             (&[Ok(3), Err(BrokenPipe)], &[Err(InvalidData)], ["Lost"; 2]),
             (&[], &[Ok("HTTP"), Ok("")], ["Lost"; 2]),
             (&[], &[Ok("HTTP"), Err(ConnectionReset)], ["Lost"; 2]),
-            (&[Err(TimedOut)], &[], timeout("Timeout { sent: false }")),
-            (
-                &[Ok(3), Err(TimedOut)],
-                &[],
-                timeout("Timeout { sent: true }"),
-            ),
-            (&[], &[Err(TimedOut)], timeout("Timeout { sent: true }")),
+            (&[Err(TimedOut)], &[], unsent),
+            (&[Ok(3), Err(TimedOut)], &[], sent),
+            (&[], &[Err(TimedOut)], sent),
         ] {
             for (reused, expected) in [false, true].into_iter().zip(expected) {
                 let failure = run(&mut exchange(reused, writes, reads)).unwrap_err();
-                let failure = format!("{failure:?}");
-                assert!(
-                    failure.starts_with(expected),
-                    "{failure}: {writes:?}, {reads:?}"
-                );
+                let failure = format!("{failure:?} {writes:?} {reads:?}");
+                assert!(failure.starts_with(expected), "{failure}");
             }
         }
     }
