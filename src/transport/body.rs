@@ -28,6 +28,7 @@ const MAX_MEMBERS: usize = 10_000;
 /// | --- | --- |
 /// | 204, 304: they have no body, whatever their headers say (RFC 9112, 6.3), and one that came all the same would be the next answer | none |
 /// | both a length and a coding, several lengths, any coding but `chunked`: whose end a proxy on the way may see elsewhere | none |
+/// | neither a length nor a coding: ureq, where another crate enables its `gzip`, takes away the length of what it has decoded; it closes the connection of a body that ends with it | 15 s |
 /// | `Keep-Alive: timeout=` | its seconds less one, 15 s at most |
 /// | any other | 15 s |
 pub(super) fn idle_life(status: StatusCode, headers: &HeaderMap) -> Duration {
@@ -36,6 +37,7 @@ pub(super) fn idle_life(status: StatusCode, headers: &HeaderMap) -> Duration {
     let is_clear = match (lengths.as_slice(), codings.as_slice()) {
         ([length], []) => length.trim_ascii().iter().all(u8::is_ascii_digit),
         ([], [coding]) => coding.trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        ([], []) => true,
         _ => false,
     };
     if !is_clear || matches!(status.as_u16(), 204 | 304) {
@@ -135,4 +137,15 @@ pub(super) fn too_large() -> String {
         "it is larger than the {} MB that are read",
         MAX_BODY / 1024 / 1024
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The other rows are in tests/connections.rs.
+    #[test]
+    fn an_answer_whose_length_ureq_has_taken_away_lets_its_connection_serve_again() {
+        assert_eq!(idle_life(StatusCode::OK, &HeaderMap::new()), MAX_IDLE);
+    }
 }
