@@ -19,8 +19,8 @@ mkdir -p "$out"
 tests_of() {
     case $1 in
         src/send/history.rs | src/log/*) echo gssdk log errors ;;
-        src/send/*) echo gssdk,gssdk-conformance attempts outcomes answers model ;;
-        src/call/* | src/encoding.rs) echo gssdk vectors send sessions beyond arguments ;;
+        src/send/*) echo gssdk,gssdk-conformance attempts outcomes learned answers model ;;
+        src/call/* | src/encoding.rs) echo gssdk vectors send sessions beyond arguments learned ;;
         src/sig_utils.rs) echo gssdk sig_utils vectors ;;
         src/jwt_utils.rs | src/keys/*) echo gssdk webhooks sessions beyond ;;
         *) echo gssdk,gssdk-conformance model ;;
