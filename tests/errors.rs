@@ -88,31 +88,6 @@ fn advice_fits_the_call() {
     assert!(answered(&signed, 403_003).contains("check the secret key"));
 }
 
-#[test]
-fn an_error_of_the_network_is_a_sentence_that_names_an_address_once() {
-    let plain = unreachable();
-    let mut by_proxy = plain.clone();
-    by_proxy.set_proxy("http://127.0.0.1:2");
-    for (request, address) in [(plain, "127.0.0.1:1"), (by_proxy, "127.0.0.1:2")] {
-        for request in [request.clone(), request.use_https(true)] {
-            let said = request.send().into_result().unwrap_err().to_string();
-            assert_eq!(said.matches(address).count(), 1, "{said}");
-            assert!(!said.contains("?."), "{said}");
-        }
-    }
-    // Plain http to a port of https, and an end without an answer.
-    let api = StandIn::tls();
-    let mut plain = unreachable();
-    plain.set_host_override(api.host());
-    let ended = StandIn::plain();
-    ended.fault(Fault::CloseAfterBody);
-    for request in [plain, ended.set_status()] {
-        let error = request.send().into_result().unwrap_err();
-        let said = format!("{error} {}", error.error_message());
-        assert!(!said.contains("?."), "{said}");
-    }
-}
-
 // Pages -----------------------------------------------------------------------
 
 #[test]

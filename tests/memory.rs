@@ -9,14 +9,12 @@ use gssdk::*;
 use support::*;
 
 /// The most memory that this process has had, in MB.
-fn peak() -> usize {
-    memory("VmHWM:")
-}
+const PEAK: &str = "VmHWM:";
 
 /// Forgets earlier peaks, where the system can.
 fn peak_from_now() -> usize {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
-    peak()
+    memory(PEAK)
 }
 
 fn memory(name: &str) -> usize {
@@ -44,7 +42,7 @@ fn costs(answer: Fault, limit: usize) -> (i64, String) {
     api.fault(answer);
     let before = peak_from_now();
     let response = api.set_status().send();
-    let grown = peak() - before;
+    let grown = memory(PEAK) - before;
     let message = response.get_error_message().to_string();
     assert!(grown < limit, "it took {grown} MB: {message}");
     assert!(response.get_response_text().len() <= 50 * 1024 * 1024);
@@ -103,7 +101,7 @@ fn no_answer_costs_more_than_it_may() {
     let before = peak_from_now();
     let rows = search_all(api.request("accounts.search", json!({"query": "x"})));
     assert_eq!(rows.map(Result::unwrap).collect::<Vec<_>>(), [1, 2]);
-    let grown = peak() - before;
+    let grown = memory(PEAK) - before;
     assert!(grown < 120, "a page of many fields took {grown} MB");
 
     // Of the answers of a call, one is kept: the last.

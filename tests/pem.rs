@@ -210,11 +210,9 @@ fn a_block_that_cannot_be_read_is_named_by_number_and_reason() {
     ];
     let utf16_le = utf16(&with_mark(&other), u16::to_le_bytes);
     let utf16_be = utf16(&other, u16::to_be_bytes);
+    let utf16 = [("UTF-16", utf16_le), ("UTF-16", utf16_be)];
     let texts = texts.map(|(words, text)| (words, text.into_bytes()));
-    for (words, bad) in texts
-        .into_iter()
-        .chain([("UTF-16", utf16_le), ("UTF-16", utf16_be)])
-    {
+    for (words, bad) in texts.into_iter().chain(utf16) {
         let request = api.set_status().ca_certs(bad.as_slice());
         refused(&request, 400_003, &[words, "block 1 "]);
         let request = api.set_status().ca_certs([good.as_bytes(), &bad].concat());

@@ -17,8 +17,6 @@ use gssdk::*;
 
 type Anything = Result<(), Box<dyn std::error::Error>>;
 
-fn items(_: impl Iterator<Item = Result<Value, GSException>>) {}
-fn texts(_: impl Iterator<Item = Result<String, GSException>>) {}
 fn shared(_: impl Send + Sync + Clone + std::fmt::Debug) {}
 
 fn call(method: &str, params: Value) -> GSResponse {
@@ -124,8 +122,7 @@ fn responses(response: GSResponse, text: String) -> Anything {
         println!("{name}: {value}");
     }
     let has = response.pointer("/profile/email").is_some();
-    let value = serde_json::from_str::<Value>(&text)?;
-    println!("{} {value:#}", value.to_string());
+    println!("{:#}", serde_json::from_str::<Value>(&text)?);
     if response.get_array("results").len() > 1 {
         let uid = response.get_array("results")[0]["UID"].as_str();
     }
@@ -148,11 +145,8 @@ fn errors(response: GSResponse, text: String) -> Result<(), GSException> {
 }
 
 fn searches(request: GSRequest) {
-    let results: SearchResults = search_all(request.clone()).timeout(Duration::from_secs(1));
+    let results: SearchResults = search_all(request).timeout(Duration::from_secs(1));
     let rows: TextRows = results.text_rows();
-    let (cursor, count): (Option<&str>, Option<u64>) = (rows.cursor(), rows.total_count());
-    texts(rows);
-    items(SearchResults::resume(request, "cursor"));
 }
 
 fn signatures(form: HashMap<String, String>) -> Result<(), GSException> {
@@ -187,17 +181,9 @@ fn signatures_and_tokens_take_texts_of_any_kind() {
     assert_eq!(valid, [false; 3]);
     assert!(SigUtils::get_dynamic_session_signature(absent, -1i64, "c2VjcmV0").is_err());
     assert!(JwtUtils::get_dynamic_session_signature(&some, 1, Some("x"), "none.pem").is_err());
-    let keys = json!({"keys": []});
-    let claims: [Result<Map<String, Value>, GSException>; 6] = [
-        JwtUtils::validate_signature(&some, &value, absent),
-        JwtUtils::validate_signature_with_keys("a.b.c", Some("x"), &keys),
-        JwtUtils::validate_webhook(b"{}", &value, "x", absent),
-        JwtUtils::validate_webhook_with_keys(b"{}", absent, "x", &keys),
-        JwtUtils::validate_extension(b"{}", &some, absent),
-        JwtUtils::validate_extension_with_keys(b"{}", &some, &keys),
-    ];
-    assert!(claims.iter().all(Result::is_err));
-    let _: Result<(), GSException> = JwtUtils::prefetch_keys("x", absent);
+    let claims: Result<Map<String, Value>, _> = JwtUtils::validate_extension(b"{}", &some, absent);
+    assert!(claims.is_err());
+    assert!(JwtUtils::validate_webhook(b"{}", &value, cow(), absent).is_err());
 }
 
 #[test]
