@@ -491,9 +491,6 @@ mod tests {
             ("exp", json!(i64::MAX), "valid"),
             ("exp", json!(i64::MIN), "has expired"),
             ("exp", json!(-0.0), "has expired"),
-            ("iat", json!(null), "has no usable iat"),
-            ("exp", json!("1700000000"), "has no usable exp"),
-            ("nbf", json!([]), "has no usable nbf"),
         ] {
             let claims = Map::from_iter([(name.to_string(), time.clone())]);
             let checked = check_times(&claims, now);

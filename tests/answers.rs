@@ -227,11 +227,8 @@ fn interim_answers_are_passed_over_whatever_their_headers_look_like() {
     assert_eq!(response.get_error_code(), 0, "{response}");
     // Only `1xx ` is one.
     for line in ["1234 x", "10x x", "101 Switching"] {
-        let answer = [
-            format!("HTTP/1.1 {line}\r\n\r\n").into(),
-            http("200 OK", GOOD),
-        ]
-        .concat();
+        let mut answer = format!("HTTP/1.1 {line}\r\n\r\n").into_bytes();
+        answer.extend(http("200 OK", GOOD));
         let response = expect(&StandIn::plain(), Fault::Raw(answer), 500_000, "");
         assert_eq!(response.outcome(), Outcome::Unknown, "{line}");
     }

@@ -85,7 +85,15 @@ fn advice_fits_the_call() {
         assert!(is_said && !said.contains("check the secret key"), "{said}");
         assert!(!answered(&signed, code).contains("access token"));
     }
-    assert!(answered(&signed, 403_003).contains("check the secret key"));
+    let anonymous = api.aim(GSRequest::anonymous(API_KEY, "x.y", ()));
+    let session = api.aim(GSRequest::with_session("token", SECRET, "x.y", ()));
+    for request in [signed, anonymous, session] {
+        let said = answered(&request, 403_003);
+        assert!(
+            said.starts_with("m (error 403003): check the secret key"),
+            "{said}"
+        );
+    }
 }
 
 // Pages -----------------------------------------------------------------------
