@@ -26,7 +26,7 @@ const MAX_MEMBERS: usize = 10_000;
 ///
 /// | the answer | life |
 /// | --- | --- |
-/// | 204, 304: they have no body, whatever their headers say (RFC 9112, 6.3), and one that came all the same would be the next answer | none |
+/// | 1xx, 204, 304: they have no body, whatever their headers say (RFC 9112, 6.3), and one that came all the same would be the next answer | none |
 /// | both a length and a coding, several lengths, any coding but `chunked`: whose end a proxy on the way may see elsewhere | none |
 /// | neither a length nor a coding: ureq, where another crate enables its `gzip`, takes away the length of what it has decoded; it closes the connection of a body that ends with it | 15 s |
 /// | `Keep-Alive: timeout=` | its seconds less one, 15 s at most |
@@ -40,7 +40,7 @@ pub(super) fn idle_life(status: StatusCode, headers: &HeaderMap) -> Duration {
         ([], []) => true,
         _ => false,
     };
-    if !is_clear || matches!(status.as_u16(), 204 | 304) {
+    if !is_clear || matches!(status.as_u16(), 100..200 | 204 | 304) {
         return Duration::ZERO;
     }
     let values = headers.get_all("keep-alive").iter();
@@ -146,6 +146,8 @@ mod tests {
     /// The other rows are in tests/connections.rs.
     #[test]
     fn an_answer_whose_length_ureq_has_taken_away_lets_its_connection_serve_again() {
-        assert_eq!(idle_life(StatusCode::OK, &HeaderMap::new()), MAX_IDLE);
+        let life = |status| idle_life(status, &HeaderMap::new());
+        assert_eq!(life(StatusCode::OK), MAX_IDLE);
+        assert_eq!(life(StatusCode::SWITCHING_PROTOCOLS), Duration::ZERO);
     }
 }
