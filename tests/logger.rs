@@ -99,9 +99,10 @@ fn lines_are_written_and_a_logger_may_send() {
     // What a server chose is not text of a line: numbers, and ids that look like one.
     for (answer, said) in [
         (r#"{"errorCode":7,"callId":"a-1"}"#, "7, callId a-1"),
+        (r#"{"errorCode":7,"callId":"a.b_c"}"#, "7, callId unknown"),
         (
             r#"{"errorCode":"hunter2","callId":"a hunter2"}"#,
-            "500000, callId ***",
+            "500000, callId unknown",
         ),
         (
             r#"{"errorCode":1.5,"callId":{"hunter2":1}}"#,

@@ -221,13 +221,14 @@ pub(crate) fn transmitted(method: &str, host: &str, took: Duration, reply: &Repl
         return ::log::debug!("{method} at {host}: {milliseconds} ms, failed: {why}");
     };
     let call_id = reply.data.get("callId").and_then(Value::as_str);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-'; // a token has dots
     ::log::debug!(
         "{method} at {host}: {milliseconds} ms, HTTP {status}, errorCode {}, callId {}, {} bytes, \
          {} connection",
         reply.code,
         call_id
-            .filter(|id| id.len() <= 64)
-            .map_or("unknown", address::name),
+            .filter(|id| id.len() <= 64 && id.bytes().all(is_plain))
+            .unwrap_or("unknown"),
         reply.text.len(),
         if reply.reused { "reused" } else { "new" },
     );

@@ -75,7 +75,7 @@ struct State {
     clocks: Clocks,
     /// API key and who vouches for the answers → API domain, for keys that were refused
     /// elsewhere.
-    data_centers: LruMap<(String, TrustId), String, 256>,
+    data_centers: LruMap<(String, TrustId), String, 1000>,
     transport: Transport,
     keys: KeyCache<Site>,
 }
