@@ -113,5 +113,6 @@ fn no_answer_costs_more_than_it_may() {
     let grown = memory("VmRSS:") - before;
     assert_eq!(response.get_response_text().len(), 43 * MB);
     assert_eq!(api.received().len(), 3);
-    assert!(grown < 80, "three answers of 43 MB keep {grown} MB");
+    // glibc keeps up to 64 MB that have been freed.
+    assert!(grown < 120, "three answers of 43 MB keep {grown} MB");
 }
