@@ -18,7 +18,7 @@ mkdir -p "$out"
 # The packages, and their tests that can see a file.
 tests_of() {
     case $1 in
-        src/send/history.rs | src/log/*) echo gssdk log errors ;;
+        src/send/history.rs | src/log/*) echo gssdk log errors send ;;
         src/send/*) echo gssdk,gssdk-conformance attempts outcomes learned answers model ;;
         src/call/* | src/encoding.rs) echo gssdk vectors send sessions beyond arguments learned ;;
         src/sig_utils.rs) echo gssdk sig_utils vectors ;;

@@ -191,8 +191,10 @@ fn a_secret_of_the_request_hides_nothing_else() {
     (0..50).for_each(|i| request.add_header("Cookie", format!("cookie-{i}=value")));
     let answer = r#"{"errorCode":7,"errorMessage":"Error code: 503, abc"}"#;
     api.will_answer("200 OK", answer);
-    let log = request.send().get_log();
+    let response = request.send();
+    let log = response.get_log();
     assert!(log.contains("apiMethod='accounts.login'"), "{log}");
+    assert!(format!("{response:?}").contains(r#"method: "accounts.login""#));
     assert!(log.contains("Error code: 503, abc"), "{log}");
 }
 
