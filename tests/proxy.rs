@@ -176,8 +176,8 @@ fn the_environment_chooses_the_proxy() {
         send_with(api.https, name, &direct, failed);
         assert_eq!(proxy.requests().len(), 2);
     }
-    let strange = [("ALL_PROXY", "socks5://127.0.0.1:1")];
-    send_with(true, name, &strange, "400006 ALL_PROXY");
+    let strange = [("all_proxy", "socks5://127.0.0.1:1")];
+    send_with(true, name, &strange, "400006 all_proxy");
 }
 
 #[test]
