@@ -54,14 +54,14 @@ const LEEWAY: f64 = 120.0;
 /// * `api_domain`: the site's data center, as in `"eu1.gigya.com"`.
 ///
 /// The keys come from `accounts.getJWTPublicKey` over https and are kept for the process,
-/// per data center and API key. A token that they do not verify causes a new fetch, at most
-/// once per minute and site: a rotated key is picked up, and a flood of forged tokens does
-/// not cause a flood of requests. Keys older than a day are fetched again in any case, so
+/// per data center, API key and CA certificates. A token that they do not verify causes a new
+/// fetch, at most once per minute and site, after a failed one once per second: a rotated key is
+/// picked up, and a flood of forged tokens does not cause a flood of requests. Keys older than a day are fetched again in any case, so
 /// that a withdrawn key is not accepted for longer, unless fetching fails, and then for
 /// three days at most.
 ///
-/// A call takes 10 s at most. Concurrent calls for the same keys wait for the fetch in
-/// flight.
+/// A call takes 10 s at most. Calls whose tokens the present keys do not verify wait for the
+/// fetch in flight.
 ///
 /// # Errors
 /// 400006 that names the check that failed: form, algorithm, key, signature, `iss`, purpose

@@ -63,8 +63,8 @@
 //!
 //! # What is logged
 //!
-//! The crate `log` gets a `debug!` line per attempt (method, host, code, call id, time,
-//! size), and a `warn!` for events that no return value reports: a clock corrected by
+//! The crate `log` gets a `debug!` line per transmission (method, host, code, call id if it has
+//! only letters, digits and `-`, time, size), and a `warn!` for events that no return value reports: a clock corrected by
 //! more than a minute, a request sent again. Neither contains secrets. Dependencies log
 //! on their own: at `trace!` level they show headers.
 #![forbid(unsafe_code)]

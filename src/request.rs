@@ -313,8 +313,8 @@ impl GSRequest {
     /// * `cert`: the certificate, followed by any intermediate certificates.
     /// * `key`: its private key, PKCS#8, PKCS#1 or SEC1, not encrypted.
     ///
-    /// Both may be file paths or content, see [`Pem`]; files are read at each send, so that
-    /// renewed files are used.
+    /// Both may be file paths or content, see [`Pem`]; a file that has changed is read again at
+    /// the next send.
     ///
     /// Mirrors the constructor's `certFile` and `keyFile`.
     ///

@@ -64,7 +64,7 @@ pub(super) fn build(
             return refused("is the SDK's own and cannot be set");
         }
         let value = HeaderValue::from_str(text).ok();
-        // Control characters of Unicode and tabs are none of HTTP's.
+        // `HeaderValue` takes tabs, and control characters that are not ASCII.
         let Some(value) = value.filter(|_| !text.chars().any(char::is_control)) else {
             return refused("has a value with control characters");
         };

@@ -36,7 +36,8 @@ const REFRESH: Duration = Duration::from_secs(24 * 3600);
 /// Age up to which keys are used while fetching newer ones fails.
 const TOO_OLD: Duration = Duration::from_secs(3 * 24 * 3600);
 
-/// Age at which a fetch is none: it has panicked, for it takes [`WAIT`] at most.
+/// Age at which a fetch no longer counts as in flight: it takes [`WAIT`] at most, so it has
+/// panicked.
 const LOST: Duration = Duration::from_secs(20);
 
 /// How many sites are kept.

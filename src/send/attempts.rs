@@ -175,7 +175,7 @@ mod tests {
     }
 
     /// Attempts between `;`, each of one transmission or of two copies of the same bytes. The
-    /// model (`dev/conformance/tests/model.rs`) tries all pairs and triples.
+    /// model (`dev/conformance/tests/model.rs`) tries others at random.
     #[test]
     fn a_copy_that_may_have_been_executed_is_settled_by_success_alone() {
         let not_received = "was not received: gone";

@@ -2,7 +2,7 @@
 //! vocabulary of HTTP, the crate `http`.)
 //!
 //! [`Transport::route`] chooses the route to a target: proxy and TLS settings.
-//! [`Transport::exchange`] takes a connection out of the [`pool`] or [`dial`]s one, and has
+//! [`Transport::exchange`] takes a connection out of the [`pool`] or [`dial()`]s one, and has
 //! ureq write the request and read the answer through a [`wire`]. A connection is made of
 //! [`stream`]s.
 

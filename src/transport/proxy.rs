@@ -147,7 +147,7 @@ impl Proxy {
     }
 }
 
-/// `host` as it may be shown: without the password.
+/// Host and port, without user and password.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
