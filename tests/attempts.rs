@@ -80,6 +80,18 @@ fn the_apis_clock_is_learned_once_and_never_in_a_loop() {
     expect(&api, &request(&api), 0, 1);
 }
 
+/// Row e may follow row c, and no second row c follows that.
+#[test]
+fn a_clock_is_corrected_once_in_a_call_whatever_else_is_repeated() {
+    let api = StandIn::tls();
+    for _ in 0..4 {
+        let head = "503 x\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT";
+        api.will_answer(head, r#"{"errorCode": 403002}"#);
+    }
+    let request = api.set_status().idempotent(true).retries(1);
+    expect(&api, &request, 403_002, 3);
+}
+
 /// A gateway in front of it may have another clock, or none.
 #[test]
 fn the_apis_own_time_counts_and_not_that_of_a_gateway() {

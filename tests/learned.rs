@@ -162,6 +162,29 @@ fn a_clock_is_corrected_for_requests_that_have_a_time() {
     }
 }
 
+/// Rows c, f and again 403002: what the first data center's clock was is not the second one's.
+#[test]
+fn a_clock_that_the_call_has_not_corrected_stays_as_it_was_learned() {
+    let (old, new) = ("accounts.old.gigya.com", "accounts.new.gigya.com");
+    let gateway = Gateway::start(&[old, new], |seen| {
+        let is_late = seen.param("late") == "True" || seen.ahead() < HOUR;
+        match seen.host.as_str() {
+            "accounts.old.gigya.com" if seen.ahead() > HOUR => moved_to("new.gigya.com"),
+            _ if is_late => (tomorrow(), code(403_002).1),
+            _ => code(0),
+        }
+    });
+    let request = |domain: &str, late: bool| {
+        let params = json!({"late": late});
+        request(&gateway, domain, domain, params)
+    };
+    let direct = request("new.gigya.com", false);
+    assert_eq!(hosts(&gateway, &direct, 0), [new, new]);
+    let moved = request("old.gigya.com", true);
+    assert_eq!(hosts(&gateway, &moved, 403_002), [old, old, new]);
+    assert_eq!(hosts(&gateway, &direct, 0), [new]);
+}
+
 /// Where the caller says where to go, nothing that was learned says otherwise.
 #[test]
 fn a_host_override_is_final() {

@@ -182,7 +182,6 @@ fn quoted(text: &str) -> String {
 }
 
 /// What became of an attempt, in numbers.
-#[derive(Clone, Copy)]
 pub(crate) struct Came {
     code: i64,
     status: Option<u16>,
@@ -201,7 +200,7 @@ impl Came {
     }
 
     /// As JSON.
-    pub(crate) fn json(self) -> String {
+    pub(crate) fn json(&self) -> String {
         let Came { code, bytes, .. } = self;
         match self.status {
             None => format!(r#"{{"failure": "{}"}}"#, self.failure),

@@ -46,8 +46,7 @@ pub(super) struct Attempt {
     pub(super) authorization: Option<HeaderValue>,
     /// The value of `Proxy-Authorization`, whoever named the proxy.
     pub(super) proxy_authorization: Option<HeaderValue>,
-    /// `None` if it was cancelled before.
-    pub(super) came: Option<Came>,
+    pub(super) came: Came,
 }
 
 impl History {
@@ -159,8 +158,8 @@ impl response::History for History {
             log.text("URL", &target.url);
         }
         if self.attempts.len() > 1 {
-            let came = self.attempts.iter().filter_map(|attempt| attempt.came);
-            let came: Vec<String> = came.map(Came::json).collect();
+            let came = self.attempts.iter().map(|attempt| attempt.came.json());
+            let came: Vec<String> = came.collect();
             log.raw("attempts", &format!("[{}]", came.join(", ")));
         }
         log

@@ -109,8 +109,8 @@ struct Progress {
     domain: Option<String>,
     /// Whether (f) has happened.
     moved: bool,
-    /// The clock's offset before (c) has happened.
-    offset_before: Option<i64>,
+    /// The clock that (c) has corrected, and its offset before.
+    corrected: Option<(ClockId, i64)>,
     /// How often (d) and (e) have happened.
     retries: u32,
 }
@@ -185,27 +185,26 @@ impl Sender {
             attempts: Attempts::default(),
             domain: self.data_center(call),
             moved: false,
-            offset_before: None,
+            corrected: None,
             retries: 0,
         };
-        loop {
+        let mut pause = Duration::ZERO;
+        while !call.is_cancelled_within(pause) {
             if let Err(error) = self.attempt(call, target, limits, &mut progress) {
                 progress.history.missing = error.hint().map(str::to_string);
                 progress.attempts.push(Reply::of_exception(&error, call));
                 break;
             }
-            let Some(pause) = self.next_attempt(call, &mut progress) else {
+            let Some(next) = self.next_attempt(call, &mut progress) else {
                 break;
             };
+            pause = next;
             let end = Instant::now().checked_add(pause);
             if end.is_none_or(|end| end >= limits.deadline) {
                 break;
             }
             let code = progress.attempts.last().map_or(0, |reply| reply.code);
             warn!("{}: sent again after error {code}", call.api_method);
-            if call.is_cancelled_within(pause) {
-                break;
-            }
         }
         let (reply, outcome) = progress.attempts.finish();
         GSResponse::of(reply, outcome, Arc::new(progress.history))
@@ -249,7 +248,7 @@ impl Sender {
         let limits = within(limits, call.try_timeout, Instant::now());
         let (mut a, mut b) = (call.is_signed() || call.idempotent, true);
         let mut fresh = false;
-        while !call.is_cancelled_within(Duration::ZERO) {
+        let came = loop {
             let started = Instant::now();
             let transport = &self.state.transport;
             let answer = transport.exchange(&route, request(), limits, fresh);
@@ -261,19 +260,20 @@ impl Sender {
                 Err(error) => Reply::of_failure(&route.failure(error), call),
             };
             log::transmitted(&call.api_method, &target.host, started.elapsed(), &reply);
+            let came = Came::of(&reply);
             progress.attempts.push(reply);
-            if !fresh {
-                break;
+            if !fresh || call.is_cancelled_within(Duration::ZERO) {
+                break came;
             }
             warn!("{}: sent again, a connection had ended", call.api_method);
-        }
+        };
         progress.history.attempts.push(Attempt {
             stamp,
             clock,
             domain: progress.domain.clone(),
             authorization,
             proxy_authorization: route.proxy_authorization().cloned(),
-            came: progress.attempts.last().map(Came::of),
+            came,
         });
         Ok(())
     }
@@ -299,7 +299,7 @@ impl Sender {
         }
         let is_refused = |code| last == Transmission::NotExecuted && reply.code == code;
         let c = is_refused(REQUEST_HAS_EXPIRED)
-            && self.correct_clock(call, this, reply, &mut progress.offset_before);
+            && self.correct_clock(call, this, reply, &mut progress.corrected);
         let named = named_data_center(reply, call)
             .filter(|_| is_refused(INVALID_DATA_CENTER) && !progress.moved);
         let f = named.is_some();
@@ -330,17 +330,19 @@ impl Sender {
         call: &Call,
         this: &Attempt,
         refusal: &Reply,
-        offset_before: &mut Option<i64>,
+        corrected: &mut Option<(ClockId, i64)>,
     ) -> bool {
         let Attempt { clock, stamp, .. } = this;
-        if let Some(before) = offset_before.take() {
+        if let Some((corrected, before)) = corrected {
             // What the refusal gave did not help: later requests must not use it.
-            self.state.clocks.correct(clock, stamp, before);
+            if corrected == clock {
+                self.state.clocks.correct(clock, stamp, *before);
+            }
             return false;
         }
         let time = clock::time_of(refusal).filter(|_| call.has_time());
         let is_learned = time.is_some_and(|time| self.state.clocks.learn(clock, stamp, time));
-        *offset_before = is_learned.then_some(stamp.offset);
+        *corrected = is_learned.then(|| (clock.clone(), stamp.offset));
         is_learned
     }
 
