@@ -10,6 +10,7 @@
 //! than [`TOO_OLD`] are none. No lock is held while keys are fetched or a token is verified.
 
 use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -35,10 +36,6 @@ const REFRESH: Duration = Duration::from_secs(24 * 3600);
 
 /// Age up to which keys are used while fetching newer ones fails.
 const TOO_OLD: Duration = Duration::from_secs(3 * 24 * 3600);
-
-/// Age at which a fetch no longer counts as in flight: it takes [`WAIT`] at most, so it has
-/// panicked.
-const LOST: Duration = Duration::from_secs(20);
 
 /// How many sites are kept.
 const CAPACITY: usize = 1000;
@@ -108,8 +105,8 @@ struct Site {
 #[derive(Default)]
 struct State {
     keys: Option<Arc<Fetched>>,
-    /// Who is fetching keys, and since when.
-    fetching: Option<(ThreadId, Moment)>,
+    /// Who is fetching keys.
+    fetching: Option<ThreadId>,
     /// When the last fetch ended.
     ended_at: Option<Moment>,
     /// Why there are no newer keys than these.
@@ -138,15 +135,11 @@ impl Site {
         fetch: impl FnOnce() -> Result<Keys, GSException>,
     ) {
         let mut state = lock(&self.state);
-        let start = now();
-        let has_passed = |time: Duration, since: Moment| between(since, start) >= time;
-        let in_flight = state
-            .fetching
-            .filter(|(_, since)| !has_passed(LOST, *since));
-        if let Some((thread, _)) = in_flight {
+        let last_end = state.ended_at;
+        if let Some(thread) = state.fetching {
             // A logger that checks tokens may be called by the fetch itself.
             if !is_valid && thread != thread::current().id() {
-                let is_in_flight = |state: &mut State| state.fetching == in_flight;
+                let is_in_flight = |state: &mut State| state.ended_at == last_end;
                 let _ = self.ended.wait_timeout_while(state, wait, is_in_flight);
             }
             return;
@@ -155,26 +148,28 @@ impl Site {
             Some(_) if !is_valid => QUIET_AFTER_FAILURE,
             _ => QUIET,
         };
-        if state.ended_at.is_some_and(|end| !has_passed(quiet, end)) {
+        if last_end.is_some_and(|end| between(end, now()) < quiet) {
             return;
         }
-        state.fetching = Some((thread::current().id(), start));
+        state.fetching = Some(thread::current().id());
         state.failure = Some(still_fetching());
         drop(state);
-        let fetched = fetch();
+        // A caller's logger may panic in it.
+        let fetched = catch_unwind(AssertUnwindSafe(fetch));
         let mut state = lock(&self.state);
         let at = now();
         state.fetching = None;
         state.ended_at = Some(at);
-        state.failure = match fetched {
+        let ended = fetched.map(|fetched| match fetched {
             Ok(keys) => {
                 state.keys = Some(Arc::new(Fetched { keys, at }));
-                None
+                state.failure = None;
             }
-            Err(failure) => Some(failure),
-        };
+            Err(failure) => state.failure = Some(failure),
+        });
         drop(state);
         self.ended.notify_all();
+        ended.unwrap_or_else(|panic| resume_unwind(panic));
     }
 }
 
@@ -188,7 +183,6 @@ mod tests {
     use super::super::Key;
     use super::*;
     use std::cell::Cell;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::mpsc::channel;
 
     const NOW: Duration = Duration::ZERO;
@@ -343,14 +337,19 @@ mod tests {
 
     #[test]
     fn callers_during_a_fetch_share_its_outcome() {
-        for (result, said) in [("new", "valid"), ("offline", "offline")] {
+        for (result, to_first, to_others) in [
+            ("new", "valid", "valid"),
+            ("offline", "offline", "offline"),
+            ("panic", "panicked", STILL_FETCHING),
+        ] {
             let world = World::new(HOUR);
             thread::scope(|scope| {
                 let call = |_| scope.spawn(|| world.check("new", "never"));
                 let meanwhile = || Vec::from_iter((0..5).map(call));
                 let (told, callers) = in_flight(&world, result, meanwhile);
-                let shared = callers.into_iter().map(|caller| caller.join().unwrap());
-                assert!(shared.chain([told]).all(|told| told == said));
+                assert_eq!(told, to_first);
+                let mut shared = callers.into_iter().map(|caller| caller.join().unwrap());
+                assert!(shared.all(|told| told == to_others));
             });
         }
     }
@@ -362,7 +361,7 @@ mod tests {
         world.pass(SECOND);
         let (told, seen) = in_flight(&world, "panic", || world.check("a", "never"));
         assert_eq!((&*told, &*seen), ("panicked", STILL_FETCHING));
-        world.pass(LOST - TICK);
+        world.pass(SECOND - TICK);
         assert_eq!(world.check("a", "never"), STILL_FETCHING);
         world.pass(TICK);
         assert_eq!(world.check("a", "a"), "valid");
