@@ -69,7 +69,7 @@ impl Reply {
     /// message that says what it is.
     pub(crate) fn read(text: String) -> Self {
         let not_an_answer = |why| format!("The response is not a Gigya response: {why}");
-        let reply = read(&text).unwrap_or_else(|why| failure(not_an_answer(why)));
+        let reply = read(&text).unwrap_or_else(|why| Self::failed(not_an_answer(why)));
         Reply { text, ..reply }
     }
 
@@ -82,6 +82,15 @@ impl Reply {
                 text,
                 ..answer(data)
             },
+        }
+    }
+
+    /// Error 500000 without a text.
+    pub(crate) fn failed(message: String) -> Self {
+        Reply {
+            code: NETWORK_OR_PROTOCOL_FAILURE,
+            message,
+            ..Default::default()
         }
     }
 
@@ -229,8 +238,7 @@ fn page(text: &str) -> Option<(Map<String, Value>, Range<usize>)> {
 /// What the text has too much of.
 fn check_size(text: &str) -> Result<(), String> {
     if text.len() > MAX_SIZE {
-        let limit = MAX_SIZE / 1024 / 1024;
-        return Err(format!("it is larger than the {limit} MB that are read"));
+        return Err(too_large());
     }
     for (sign, most) in [(b'{', MAX_OBJECTS), (b',', MAX_COMMAS)] {
         if text.len() > most && json::count(text, sign) > most {
@@ -240,12 +248,17 @@ fn check_size(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+pub(crate) fn too_large() -> String {
+    let limit = MAX_SIZE / 1024 / 1024;
+    format!("it is larger than the {limit} MB that are read")
+}
+
 /// The reply for the fields of a JSON object.
 fn answer(data: Map<String, Value>) -> Reply {
     let code = data.get("errorCode").and_then(Value::as_i64);
     let message = data.get("errorMessage").and_then(Value::as_str);
     let reply = match code {
-        None => failure("The response has no usable errorCode".into()),
+        None => Reply::failed("The response has no usable errorCode".into()),
         Some(code) => Reply {
             code,
             message: message.unwrap_or_default().to_string(),
@@ -257,14 +270,6 @@ fn answer(data: Map<String, Value>) -> Reply {
         data,
         kind: Kind::Json,
         ..reply
-    }
-}
-
-fn failure(message: String) -> Reply {
-    Reply {
-        code: NETWORK_OR_PROTOCOL_FAILURE,
-        message,
-        ..Default::default()
     }
 }
 

@@ -130,10 +130,7 @@ impl Attempts {
             (Some(sent), _) => sent,
             (None, Some(not_sent)) => not_sent,
             // Cancelled, before anything was attempted.
-            (None, None) => Reply {
-                code: NETWORK_OR_PROTOCOL_FAILURE,
-                ..Default::default()
-            },
+            (None, None) => Reply::failed(String::new()),
         };
         (reply, self.all.outcome())
     }

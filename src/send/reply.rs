@@ -23,7 +23,7 @@ impl Reply {
         let mut reply = match flaw {
             Some(why) => Reply {
                 text,
-                ..failed(format!("The response cannot be read: {why}"))
+                ..Reply::failed(format!("The response cannot be read: {why}"))
             },
             None if call.rows_apart => Reply::read_page(text),
             None => Reply::read(text),
@@ -46,7 +46,7 @@ impl Reply {
                 let location = location.and_then(|at| std::str::from_utf8(at.as_bytes()).ok());
                 reply = Reply {
                     text: reply.text,
-                    ..failed(redirect(status, reason, location))
+                    ..Reply::failed(redirect(status, reason, location))
                 };
             }
             400.. if !reply.is_answer => {
@@ -93,7 +93,6 @@ impl Reply {
     pub(super) fn of_exception(error: &GSException, call: &Call) -> Self {
         Reply {
             not_sent: true,
-            failure: "nothing was sent",
             ..Self::of_error(error.error_code(), error.error_message(), call.xml_method())
         }
     }
@@ -130,14 +129,6 @@ impl Reply {
 
     pub(super) fn is_timeout(&self) -> bool {
         self.status.is_none() && self.code == REQUEST_TIMEOUT
-    }
-}
-
-fn failed(message: String) -> Reply {
-    Reply {
-        code: NETWORK_OR_PROTOCOL_FAILURE,
-        message,
-        ..Default::default()
     }
 }
 

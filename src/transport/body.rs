@@ -6,10 +6,12 @@ use std::time::Duration;
 use ureq::http::StatusCode;
 use ureq::http::header::{self, HeaderMap, HeaderValue};
 
+use crate::reading::{MAX_SIZE, too_large};
+
 use super::pool::MAX_IDLE;
 
 /// The largest body that is read, in bytes, and the most that it may decode to.
-pub(super) const MAX_BODY: u64 = 50 * 1024 * 1024;
+pub(super) const MAX_BODY: u64 = MAX_SIZE as u64;
 
 /// The codings of HTTP that are not asked for (IANA's registry of content codings).
 const OTHER_CODINGS: &str =
@@ -77,7 +79,7 @@ pub(crate) fn body_text(headers: &HeaderMap, body: Vec<u8>) -> (String, Option<S
             let why = flaw.unwrap_or(why + &unknown_coding(headers));
             // Each byte that is no UTF-8 becomes U+FFFD, which is three bytes.
             let bytes = error.as_bytes();
-            let shown = bytes.get(..MAX_BODY as usize / 3).unwrap_or(bytes);
+            let shown = bytes.get(..MAX_SIZE / 3).unwrap_or(bytes);
             (String::from_utf8_lossy(shown).into_owned(), Some(why))
         }
     }
@@ -130,13 +132,6 @@ fn gunzip(body: &[u8]) -> Result<Vec<u8>, String> {
     Err(format!(
         "its compressed body has more than {MAX_MEMBERS} members"
     ))
-}
-
-pub(super) fn too_large() -> String {
-    format!(
-        "it is larger than the {} MB that are read",
-        MAX_BODY / 1024 / 1024
-    )
 }
 
 #[cfg(test)]

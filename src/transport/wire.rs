@@ -30,9 +30,9 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
 
+use crate::reading::too_large;
 use crate::sync::lock;
 
-use super::body::too_large;
 use super::error::{TransportError, describe, is_end, is_timeout};
 use super::pool::{Connection, buffers};
 use super::stream::Limits;
