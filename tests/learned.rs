@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -138,6 +139,31 @@ fn a_data_center_is_forgotten_when_it_cannot_be_reached_and_not_before() {
     let retrying = request("at home").idempotent(true).retries(1);
     assert_eq!(hosts(&gateway, &retrying, 0), [home]);
     assert_eq!(hosts(&gateway, &request("at home"), 0), [home]);
+}
+
+/// Who has waited in vain for a data center that is gone knows nothing of its successor.
+#[test]
+fn a_data_center_that_another_thread_has_learned_meanwhile_is_not_forgotten() {
+    let [first, gone, next] =
+        ["first", "gone", "next"].map(|name| format!("accounts.{name}.gigya.com"));
+    let gateway = Gateway::start(&[&first, &gone, &next], |seen| match &*seen.host {
+        "accounts.first.gigya.com" => moved_to("gone.gigya.com"),
+        "accounts.gone.gigya.com" => moved_to("next.gigya.com"),
+        _ => code(0),
+    });
+    let request = request(&gateway, "3_first", "first.gigya.com", json!({}));
+    assert_eq!(hosts(&gateway, &request, 301_001), [&*first, &gone]);
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut late = request.clone();
+    late.set_proxy(proxy.local_addr().unwrap().to_string());
+    thread::scope(|scope| {
+        let late = scope.spawn(move || late.send());
+        let tunnel = proxy.accept().unwrap();
+        assert_eq!(hosts(&gateway, &request, 0), [gone, next.clone()]);
+        drop(tunnel);
+        assert_eq!(late.join().unwrap().outcome(), Outcome::NotSent);
+    });
+    assert_eq!(hosts(&gateway, &request, 0), [next]);
 }
 
 /// Row c: a clock can be wrong only where a request has a time: in its signature or its token.

@@ -152,14 +152,18 @@ impl Sender {
         self.state.data_centers.get(&site)
     }
 
-    /// Remembers the data center that serves a call, or forgets it.
+    /// Changes what is remembered of the data center that serves a call.
     ///
     /// * `trust`: who vouches for that; over http, anyone on the wire could send later requests
     ///   elsewhere.
-    fn set_data_center(&self, call: &Call, trust: Option<TrustId>, domain: Option<&str>) {
+    fn change_data_center(
+        &self,
+        call: &Call,
+        trust: Option<TrustId>,
+        change: impl FnOnce(&mut Option<String>),
+    ) {
         if let Some(site) = call.api_key.clone().zip(trust) {
-            let set = |known: &mut Option<String>| *known = domain.map(str::to_string);
-            self.state.data_centers.update(site, set);
+            self.state.data_centers.update(site, change);
         }
     }
 
@@ -287,9 +291,13 @@ impl Sender {
         if last == Transmission::Executed || last == Transmission::Answered && !is_busy {
             return None; // that settles it, whatever went before
         }
-        if last == Transmission::NotSent && progress.domain.take().is_some() {
-            // By what it was learned by, if that is still the trust of now.
-            self.set_data_center(call, self.trust_of(call), None);
+        if last == Transmission::NotSent {
+            // By what it was learned by, if that is still the trust of now; not another one that
+            // a thread has learned meanwhile.
+            let gone = progress.domain.take();
+            self.change_data_center(call, self.trust_of(call), |known| {
+                known.take_if(|known| Some(&*known) == gone.as_ref());
+            });
         }
 
         let may_retry = progress.retries < call.retries;
@@ -304,7 +312,8 @@ impl Sender {
             .filter(|_| is_refused(INVALID_DATA_CENTER) && !progress.moved);
         let f = named.is_some();
         if f {
-            self.set_data_center(call, this.clock.trust, named.as_deref());
+            let learn = |known: &mut Option<String>| known.clone_from(&named);
+            self.change_data_center(call, this.clock.trust, learn);
             (progress.moved, progress.domain) = (true, named);
         }
         if (c || f) && !attempts.is_open() {
