@@ -148,7 +148,7 @@ impl GSResponse {
     /// ```
     pub fn from_text(method: &str, response_text: &str) -> Self {
         let reply = Reply::read(response_text.to_string());
-        let outcome = if reply.is_answer {
+        let outcome = if reply.is_definite() {
             Outcome::Answered
         } else {
             Outcome::Unknown

@@ -169,3 +169,20 @@ fn headers_of_the_answer_are_there() {
         assert_eq!(response.get_header(name), values.first().copied());
     }
 }
+
+/// What a client of the caller's own has posted: the text alone says it.
+#[test]
+fn a_text_that_does_not_say_whether_the_call_was_executed_leaves_that_open() {
+    for (code, outcome) in [
+        (0, Outcome::Answered),
+        (400_006, Outcome::Answered),
+        (403_048, Outcome::Answered),
+        (500_001, Outcome::Unknown),
+        (504_001, Outcome::Unknown),
+        (409_030, Outcome::Unknown),
+    ] {
+        let text = json!({"errorCode": code}).to_string();
+        let response = GSResponse::from_text("accounts.register", &text);
+        assert_eq!(response.outcome(), outcome, "{code}");
+    }
+}

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value};
 use ureq::http::HeaderMap;
 
-use crate::error_codes::NETWORK_OR_PROTOCOL_FAILURE;
+use crate::error_codes::*;
 
 /// The largest text that is read, in bytes.
 pub(crate) const MAX_SIZE: usize = 50 * 1024 * 1024;
@@ -26,6 +26,10 @@ pub(crate) const MAX_SIZE: usize = 50 * 1024 * 1024;
 /// The most `{` and `,` of a text: what they delimit takes a hundred times their size.
 const MAX_OBJECTS: usize = 500_000;
 const MAX_COMMAS: usize = 5_000_000;
+
+/// General server error, timeout inside the API, lock inside the API: the call may have been
+/// executed, and a little later the cause may be gone.
+const UNKNOWN_CODES: [i64; 3] = [GENERAL_SERVER_ERROR, TIMEOUT, 409_030];
 
 /// What a request came to: an answer, or the reason why there is none.
 #[derive(Clone, Default)]
@@ -83,6 +87,11 @@ impl Reply {
                 ..answer(data)
             },
         }
+    }
+
+    /// Whether this is an answer of the API that says whether it executed the request.
+    pub(crate) fn is_definite(&self) -> bool {
+        self.is_answer && !UNKNOWN_CODES.contains(&self.code)
     }
 
     /// Error 500000 without a text.

@@ -30,10 +30,6 @@ const NOT_EXECUTED_CODES: [i64; 4] = [
     INVALID_DATA_CENTER,
 ];
 
-/// General server error, timeout inside the API, lock inside the API: the call may have been
-/// executed, and a little later the cause may be gone.
-const UNKNOWN_CODES: [i64; 3] = [GENERAL_SERVER_ERROR, TIMEOUT, 409_030];
-
 /// What became of a transmission; a later one in this order prevails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Transmission {
@@ -52,7 +48,7 @@ impl Transmission {
             Transmission::NotSent
         } else if reply.is_rate_limit() {
             Transmission::NotExecuted
-        } else if !reply.is_answer || UNKNOWN_CODES.contains(&code) {
+        } else if !reply.is_definite() {
             Transmission::Unknown
         } else if NOT_EXECUTED_CODES.contains(&code) {
             Transmission::NotExecuted
