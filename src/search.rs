@@ -1,8 +1,9 @@
 //! Whole result sets: `accounts.search` and `ds.search`, page by page.
 
 use std::fmt;
+use std::mem;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::reading::{fields, json};
 use crate::request::GSRequest;
 use crate::response::GSResponse;
 use crate::response::Outcome;
+use crate::sync::process_id;
 
 /// The default time limit of one attempt to fetch a page.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -73,13 +75,13 @@ pub struct SearchResults {
     cursor: Option<String>,
     total: Option<u64>,
     page: Page,
-    /// The fetch of the next page, in flight.
-    ahead: Option<JoinHandle<GSResponse>>,
+    /// The fetch of the next page, in flight, and the process whose thread it is.
+    ahead: Option<(u32, JoinHandle<GSResponse>)>,
     is_first: bool,
     empty_pages: u32,
     ended: bool,
     /// Whoever drops the search wants no more requests.
-    _cancel: mpsc::Sender<()>,
+    _purpose: Arc<()>,
 }
 
 /// The text of a page, and the range of the results that have not been taken.
@@ -92,10 +94,10 @@ struct Page {
 impl SearchResults {
     fn new(mut request: GSRequest, cursor: Option<&str>) -> Self {
         request.set_page(cursor);
-        let (cancel, cancelled) = mpsc::channel();
+        let purpose = Arc::default();
         let call = request.call_mut();
         call.try_timeout = Some(TIMEOUT);
-        call.cancelled = Some(Arc::new(Mutex::new(cancelled)));
+        call.purpose = Some(Arc::downgrade(&purpose));
         SearchResults {
             request,
             cursor: cursor.map(str::to_string),
@@ -105,7 +107,7 @@ impl SearchResults {
             is_first: true,
             empty_pages: 0,
             ended: false,
-            _cancel: cancel,
+            _purpose: purpose,
         }
     }
 
@@ -208,10 +210,14 @@ impl SearchResults {
     /// Takes the next page, whose fetch may already be in flight.
     fn fetch_page(&mut self) -> Result<(), GSException> {
         let response = match self.ahead.take() {
-            None => self.request.send(),
-            Some(ahead) => ahead
+            Some((process, ahead)) if process == process_id() => ahead
                 .join()
                 .map_err(|_| fault("The thread of the search panicked"))?,
+            gone => {
+                // A child has none of its parent's threads, and no use for their handles.
+                mem::forget(gone);
+                self.request.send()
+            }
         };
         let response = response.into_result()?;
         if let Some(total) = response.get_object("totalCount").and_then(Value::as_u64) {
@@ -258,7 +264,8 @@ impl SearchResults {
         let request = self.request.clone();
         let thread = thread::Builder::new().name("gssdk-search".into());
         // If no thread can be started, the page is fetched when it is needed.
-        self.ahead = thread.spawn(move || request.send()).ok();
+        let ahead = thread.spawn(move || request.send()).ok();
+        self.ahead = ahead.map(|ahead| (process_id(), ahead));
     }
 }
 

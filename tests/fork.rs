@@ -4,11 +4,14 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
 use gssdk::*;
+use support::answers::serve;
 use support::*;
 
 unsafe extern "C" {
@@ -74,13 +77,7 @@ fn a_child_that_is_forked_while_others_send_hangs_for_nobody() {
             if running.len() == AT_A_TIME {
                 statuses.push(wait(running.remove(0)));
             }
-            match fork() {
-                0 => {
-                    alarm(HANGS);
-                    _exit(child(&apis))
-                }
-                process => running.push(process),
-            }
+            running.push(forked(|| child(&apis)));
         }
         statuses.extend(running.into_iter().map(wait));
         stop.store(true, SeqCst);
@@ -89,6 +86,47 @@ fn a_child_that_is_forked_while_others_send_hangs_for_nobody() {
     assert_eq!(statuses.len(), children);
     let well = statuses.iter().all(|status| *status == 0);
     assert!(well, "14: hung; else its status × 256: {statuses:?}");
+}
+
+/// Its next page is on the way, by a thread that a child does not have.
+#[test]
+fn a_search_that_is_forked_goes_on_in_the_child() {
+    let (told, hears) = channel();
+    let count = AtomicUsize::new(0);
+    let address = serve(move |_| match count.fetch_add(1, SeqCst) {
+        0 => http(
+            "200 OK",
+            r#"{"errorCode":0,"results":[1,2],"nextCursorId":"c"}"#,
+        ),
+        1 => {
+            told.send(()).unwrap();
+            http("429 Too Many Requests\r\nRetry-After: 600", "")
+        }
+        _ => http("200 OK", r#"{"errorCode":0,"results":[3]}"#),
+    });
+    let mut request = GSRequest::new(API_KEY, SECRET, "accounts.search", ()).retries(1);
+    request.set_host_override(address.to_string());
+    let mut rows = search_all(request);
+    assert_eq!(rows.next().unwrap().unwrap(), 1);
+    hears.recv().unwrap();
+    let process = forked(|| {
+        let rest: Vec<_> = rows.map_while(Result::ok).collect();
+        i32::from(rest != [2, 3])
+    });
+    let status = wait(process);
+    assert_eq!(status, 0, "14: hung; else its status × 256");
+}
+
+/// Forks, and returns the child. It ends with the status that `work` returns, or 101 if that
+/// panics: where only this thread is left, a test that panics would end well.
+fn forked(work: impl FnOnce() -> i32) -> i32 {
+    match fork() {
+        0 => {
+            alarm(HANGS);
+            _exit(catch_unwind(AssertUnwindSafe(work)).unwrap_or(101))
+        }
+        process => process,
+    }
 }
 
 /// How a child ended: 0 is well, 14 is the signal of its alarm.

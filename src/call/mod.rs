@@ -11,8 +11,8 @@ pub(crate) mod host;
 pub(crate) mod oauth1;
 pub(crate) mod target;
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex};
+use std::sync::Weak;
+use std::thread::sleep;
 use std::time::Duration;
 
 use serde_core::Serialize;
@@ -21,7 +21,9 @@ use serde_json::{Map, Value};
 use crate::arguments;
 use crate::pem::{ClientCert, Pem};
 use crate::reading::json;
-use crate::sync::lock;
+
+/// How long it may take until a pause sees that the call is cancelled.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How a request authenticates, together with the keys that are present.
 #[derive(Clone, Default)]
@@ -63,8 +65,8 @@ pub(crate) struct Call {
     pub(crate) idempotent: bool,
     /// Whether the rows of the answer are parsed later, one by one.
     pub(crate) rows_apart: bool,
-    /// Nothing more is sent once the other end of this channel is dropped.
-    pub(crate) cancelled: Option<Arc<Mutex<Receiver<()>>>>,
+    /// Nothing more is sent once that for which the call is made is gone.
+    pub(crate) purpose: Option<Weak<()>>,
     /// Whether to follow error 301001 to the data center that it names.
     pub(crate) follows_data_center: bool,
     /// The caller's headers.
@@ -175,18 +177,19 @@ impl Call {
         self.headers.push((name.to_string(), value.to_string()));
     }
 
-    /// Waits for so long, but not longer than until the call is cancelled; returns whether it
-    /// is.
-    pub(crate) fn is_cancelled_within(&self, time: Duration) -> bool {
-        match &self.cancelled {
-            Some(cancelled) => {
-                lock(cancelled).recv_timeout(time) == Err(RecvTimeoutError::Disconnected)
-            }
-            None => {
-                std::thread::sleep(time);
-                false
-            }
+    /// Waits for so long, but not much longer than until the call is cancelled; returns
+    /// whether it is. There is no lock that a forked process could find held.
+    pub(crate) fn is_cancelled_within(&self, mut time: Duration) -> bool {
+        let Some(purpose) = &self.purpose else {
+            sleep(time);
+            return false;
+        };
+        while purpose.strong_count() > 0 && !time.is_zero() {
+            let slice = time.min(PATIENCE);
+            sleep(slice);
+            time -= slice;
         }
+        purpose.strong_count() == 0
     }
 
     /// The API method, if errors of the SDK are written as XML.
