@@ -7,7 +7,6 @@
 
 use std::io::{self, Write};
 
-use percent_encoding::percent_encode_byte;
 use serde_core::Serialize;
 use serde_json::Value;
 use serde_json::ser::{Formatter, Serializer};
@@ -17,12 +16,14 @@ use serde_json::ser::{Formatter, Serializer};
 /// Byte by byte: the pieces that the crate would find are mostly shorter than what it costs
 /// to find them.
 pub(crate) fn percent_encode(text: &[u8], out: &mut Vec<u8>) {
+    const HEX: [u8; 16] = *b"0123456789ABCDEF";
     out.reserve(text.len());
     for &byte in text {
         if is_unreserved(byte) {
             out.push(byte);
         } else {
-            out.extend_from_slice(percent_encode_byte(byte).as_bytes());
+            let [high, low] = [byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]);
+            out.extend_from_slice(&[b'%', high, low]);
         }
     }
 }
@@ -98,10 +99,11 @@ pub(crate) fn write_json(value: &Value, out: &mut impl Write) {
 /// | `0.12345678901234567890`, `1e+400` | as it is |
 pub(crate) fn write_number<W: Write + ?Sized>(number: &str, out: &mut W) -> io::Result<()> {
     let is_integer = !number.contains(['.', 'e', 'E']);
+    if is_integer {
+        return out.write_all(number.as_bytes());
+    }
     match number.parse::<f64>() {
-        Ok(float) if !is_integer && digits(&format!("{float:e}")) == digits(number) => {
-            write_float(float, out)
-        }
+        Ok(float) if digits(&format!("{float:e}")) == digits(number) => write_float(float, out),
         _ => out.write_all(number.as_bytes()),
     }
 }
@@ -157,8 +159,9 @@ impl Formatter for Python {
         fragment: &str,
     ) -> io::Result<()> {
         let mut rest = fragment;
-        while let Some((plain, special)) = rest.find(|c| c >= '\u{7f}').map(|at| rest.split_at(at))
-        {
+        // A byte of 0x80 or more that follows ASCII begins a character.
+        while let Some(at) = rest.bytes().position(|byte| byte >= 0x7f) {
+            let (plain, special) = rest.split_at(at);
             out.write_all(plain.as_bytes())?;
             let mut chars = special.chars();
             for unit in chars.next().unwrap_or_default().encode_utf16(&mut [0; 2]) {

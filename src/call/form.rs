@@ -35,53 +35,62 @@ pub(crate) struct Form {
 impl Form {
     /// The form of one attempt.
     pub(crate) fn of(call: &Call, stamp: Stamp) -> Self {
-        let mut own = vec![("httpStatusCodes", "false".into()), ("sdk", SDK.into())];
-        if call.params.get("format").is_none_or(Value::is_null) {
-            own.push(("format", "json".into()));
-        }
+        let is_signed = call.is_signed();
+        let api_key = call.api_key.as_deref();
+        let (api_key, token) = match call.has_token() {
+            true => (None, api_key),
+            false => (api_key, None),
+        };
+        let has_format = call.params.get("format").is_some_and(|it| !it.is_null());
         // A bearer token already names the user key.
         let is_bearer = matches!(call.credentials, Credentials::PrivateKey(_));
-        if let Some(user_key) = call.user_key.as_deref().filter(|_| !is_bearer) {
-            own.push(("userKey", user_key.into()));
-        }
-        if let Some(api_key) = call.api_key.as_deref() {
-            let name = if call.has_token() {
-                "oauth_token"
-            } else {
-                "apiKey"
-            };
-            own.push((name, api_key.into()));
-        }
-        if call.is_signed() {
-            own.push(("timestamp", stamp.timestamp.into()));
-            own.push(("nonce", stamp.nonce.to_string().into()));
-        }
-        Form::encode(&call.params, &own, call.is_signed().then_some(SIGNATURE))
+        let (nonce, timestamp) = (stamp.nonce.to_string(), stamp.timestamp.to_string());
+        let own = [
+            ("apiKey", api_key),
+            ("format", (!has_format).then_some("json")),
+            ("httpStatusCodes", Some("false")),
+            ("nonce", is_signed.then_some(&nonce)),
+            ("oauth_token", token),
+            ("sdk", Some(SDK)),
+            ("timestamp", is_signed.then_some(&timestamp)),
+            ("userKey", call.user_key.as_deref().filter(|_| !is_bearer)),
+        ];
+        Form::encode(&call.params, &own, is_signed.then_some(SIGNATURE))
     }
 
-    /// * `own`: the SDK's parameters; they replace the caller's parameters of the same name.
+    /// * `own`: the SDK's parameters; those that have a value replace the caller's of the
+    ///   same name.
     /// * `without`: the name of a parameter that is left out.
     pub(crate) fn encode(
         params: &Map<String, Value>,
-        own: &[(&str, Value)],
+        own: &[(&str, Option<&str>)],
         without: Option<&str>,
     ) -> Self {
         let callers = params.iter().filter(|(name, value)| {
-            let is_replaced = own.iter().any(|(own, _)| own == name);
+            let is_replaced = own
+                .iter()
+                .any(|(own, value)| value.is_some() && own == name);
             // null is left out, as Python leaves out None.
             !value.is_null() && !is_replaced && without != Some(name)
         });
-        let own = own.iter().map(|(name, value)| (*name, value));
-        let mut fields = Vec::from_iter(own);
-        fields.extend(callers.map(|(name, value)| (name.as_str(), value)));
+        let mut fields = Vec::with_capacity(own.len() + params.len());
+        let own = own.iter();
+        fields.extend(own.filter_map(|(name, value)| Some((*name, Field::Text((*value)?)))));
+        fields.extend(callers.map(|(name, value)| match value {
+            Value::String(text) => (name.as_str(), Field::Text(text)),
+            _ => (name.as_str(), Field::Other(value)),
+        }));
         fields.sort_unstable_by_key(|(name, _)| *name);
 
         // Long texts are what makes a form large: with room for them it need not grow.
-        let texts = fields.iter().filter_map(|(_, value)| value.as_str());
-        let room = 512 + texts.map(encoded_length).sum::<usize>();
+        let lengths = fields.iter().map(|(_, field)| match field {
+            Field::Text(text) => encoded_length(text),
+            Field::Other(_) => 0,
+        });
+        let room = 512 + lengths.sum::<usize>();
         let mut out = Vec::with_capacity(room);
         let mut signature_at = None;
-        for (name, value) in &fields {
+        for (name, field) in &fields {
             if signature_at.is_none() && *name > SIGNATURE {
                 signature_at = Some(out.len());
             }
@@ -90,7 +99,10 @@ impl Form {
             }
             percent_encode(name.as_bytes(), &mut out);
             out.push(b'=');
-            write_value(value, &mut out);
+            match field {
+                Field::Text(text) => percent_encode(text.as_bytes(), &mut out),
+                Field::Other(value) => write_value(value, &mut out),
+            }
         }
         Form {
             signature_at: signature_at.unwrap_or(out.len()),
@@ -100,16 +112,25 @@ impl Form {
 
     /// The form with its signature.
     pub(crate) fn signed(mut self, signature: &str) -> String {
-        let mut pair = format!("{SIGNATURE}=").into_bytes();
-        percent_encode(signature.as_bytes(), &mut pair);
+        let mut pair = Vec::with_capacity(64);
         if self.signature_at > 0 {
-            pair.insert(0, b'&');
-        } else if !self.text.is_empty() {
+            pair.push(b'&');
+        }
+        pair.extend_from_slice(SIGNATURE.as_bytes());
+        pair.push(b'=');
+        percent_encode(signature.as_bytes(), &mut pair);
+        if self.signature_at == 0 && !self.text.is_empty() {
             pair.push(b'&');
         }
         self.text.insert_str(self.signature_at, &ascii(pair));
         self.text
     }
+}
+
+/// The value of a parameter.
+enum Field<'a> {
+    Text(&'a str),
+    Other(&'a Value),
 }
 
 /// A value as it goes on the wire: text percent-encoded, numbers in decimal,

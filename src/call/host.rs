@@ -63,8 +63,6 @@ pub(crate) fn without_brackets(host: &str) -> &str {
 /// Whether a host is certainly this machine.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let (name, _) = split_port(host);
-    match without_brackets(name).parse::<IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => name.eq_ignore_ascii_case("localhost"),
-    }
+    let address = || without_brackets(name).parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address().is_ok_and(|it| it.is_loopback())
 }

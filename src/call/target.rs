@@ -4,6 +4,7 @@
 //! No string from a caller can make more of a URL than a plain host and a plain path:
 //! anything else is refused before anything is signed or sent.
 
+use ureq::http::header::{HOST, HeaderValue};
 use ureq::http::{HeaderMap, Uri};
 
 use crate::crypto::hmac::Signer;
@@ -56,7 +57,7 @@ impl Target {
             return Err(GSException::invalid(why));
         }
         let is_anonymous = matches!(call.credentials, Credentials::Anonymous);
-        let headers = headers::build(&call.headers, is_anonymous)?;
+        let mut headers = headers::build(&call.headers, is_anonymous)?;
         let method = call.api_method.strip_prefix('/');
         let method = method.unwrap_or(&call.api_method);
         if method.is_empty() {
@@ -96,8 +97,12 @@ impl Target {
         };
         let scheme = if https { "https://" } else { "http://" };
         let url = [scheme, &host, &path].concat();
-        let uri = url.parse();
-        let uri = uri.map_err(|why| GSException::invalid(format_args!("the URL: {why}")))?;
+        let of_url = |why| GSException::invalid(format_args!("the URL: {why}"));
+        let uri = url.parse().map_err(ureq::http::Error::from);
+        let uri = uri.map_err(of_url)?;
+        // ureq would make it of the URL, anew for each attempt.
+        let value = HeaderValue::from_str(&host).map_err(ureq::http::Error::from);
+        headers.insert(HOST, value.map_err(of_url)?);
         let base_string = oauth1::beginning("POST", &url, https)?;
         let signer = call.secret_key.as_deref();
         let signer = signer.map(|secret| oauth1::signer(secret, &base_string));

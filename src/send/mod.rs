@@ -147,8 +147,8 @@ impl Sender {
 
     /// The data center that serves a call, if it has been learned.
     fn data_center(&self, call: &Call) -> Option<String> {
-        let api_key = call.api_key.clone().filter(|_| may_follow(call))?;
-        let site = (api_key, self.trust_of(call)?);
+        let api_key = call.api_key.as_ref().filter(|_| may_follow(call))?;
+        let site = (api_key.clone(), self.trust_of(call)?);
         self.state.data_centers.get(&site)
     }
 

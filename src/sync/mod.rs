@@ -100,7 +100,11 @@ impl<K, V, const CAPACITY: usize> LruMap<K, V, CAPACITY> {
 
 impl<K: Clone + Eq + Hash, V: Clone, const CAPACITY: usize> LruMap<K, V, CAPACITY> {
     pub(crate) fn get(&self, key: &K) -> Option<V> {
-        self.update(key.clone(), |value| value.clone())
+        let entries = &mut *lock(&self.entries);
+        let (last_use, value) = entries.by_key.get_mut(key)?;
+        entries.uses += 1;
+        *last_use = entries.uses;
+        Some(value.clone())
     }
 
     /// Returns an entry; creates it if there is none.

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use ureq::http::StatusCode;
-use ureq::http::header::{self, HeaderMap, HeaderValue};
+use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::reading::{MAX_SIZE, too_large};
 
@@ -16,6 +16,8 @@ pub(super) const MAX_BODY: u64 = MAX_SIZE as u64;
 /// The codings of HTTP that are not asked for (IANA's registry of content codings).
 const OTHER_CODINGS: &str =
     "aes128gcm br compress dcb dcz deflate exi pack200-gzip x-compress zstd";
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// How a member of a gzip file begins (RFC 1952, 2.3.1).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -34,18 +36,21 @@ const MAX_MEMBERS: usize = 10_000;
 /// | `Keep-Alive: timeout=` | its seconds less one, 15 s at most |
 /// | any other | 15 s |
 pub(super) fn idle_life(status: StatusCode, headers: &HeaderMap) -> Duration {
-    let all = |name| Vec::from_iter(headers.get_all(name).iter().map(HeaderValue::as_bytes));
-    let (lengths, codings) = (all(header::CONTENT_LENGTH), all(header::TRANSFER_ENCODING));
-    let is_clear = match (lengths.as_slice(), codings.as_slice()) {
-        ([length], []) => length.trim_ascii().iter().all(u8::is_ascii_digit),
-        ([], [coding]) => coding.trim_ascii().eq_ignore_ascii_case(b"chunked"),
-        ([], []) => true,
+    let two = |name| {
+        let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        [values.next(), values.next()]
+    };
+    let (lengths, codings) = (two(header::CONTENT_LENGTH), two(header::TRANSFER_ENCODING));
+    let is_clear = match (lengths, codings) {
+        ([Some(length), None], [None, _]) => length.trim_ascii().iter().all(u8::is_ascii_digit),
+        ([None, _], [Some(coding), None]) => coding.trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        ([None, _], [None, _]) => true,
         _ => false,
     };
     if !is_clear || matches!(status.as_u16(), 100..200 | 204 | 304) {
         return Duration::ZERO;
     }
-    let values = headers.get_all("keep-alive").iter();
+    let values = headers.get_all(KEEP_ALIVE).iter();
     let params = values.filter_map(|value| value.to_str().ok());
     let params = params.flat_map(|value| value.split([',', ';']));
     let lives = params.filter_map(|param| {

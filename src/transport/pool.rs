@@ -111,7 +111,10 @@ impl Pool {
     pub(super) fn check_in(&self, mut connection: Connection, life: Duration, now: Moment) {
         connection.stream.socket().read_budget = MAX_IDLE_INPUT;
         let mut state = lock(&self.0);
-        let mut closed = state.take_expired(now);
+        let mut closed = match state.has_closer {
+            true => Vec::new(),
+            false => state.take_expired(now),
+        };
         if state.idle.len() >= CAPACITY {
             closed.push(state.idle.remove(0));
         }

@@ -81,7 +81,7 @@ impl Exchange {
             connection,
             reused,
             is_complete: false,
-            unsent: Vec::new(),
+            unsent: Vec::with_capacity(1024),
             stopped: false,
             write_failed: false,
             answered: false,
