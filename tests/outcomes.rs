@@ -5,6 +5,7 @@
 mod support;
 
 use std::net::TcpStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use gssdk::*;
@@ -79,7 +80,7 @@ fn send_timeout_returns_in_time_whatever_stalls_and_says_whether_anything_was_se
     let long = Duration::from_secs(2);
     let short = Duration::from_millis(300);
     let (nothing, open) = ("nothing was sent", "the outcome is unknown");
-    for start in [StandIn::plain, StandIn::tls] {
+    let each = |start: fn() -> StandIn| {
         let stalling = |fault: Fault| {
             let api = start();
             api.fault(fault);
@@ -108,7 +109,11 @@ fn send_timeout_returns_in_time_whatever_stalls_and_says_whether_anything_was_se
         times_out(&api.set_status(), Duration::ZERO, Outcome::NotSent, nothing);
         let forever = api.set_status().send_timeout(Duration::MAX);
         assert_eq!(forever.get_error_code(), 0, "{forever}");
-    }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| each(StandIn::plain));
+        each(StandIn::tls);
+    });
     // A listener with a full queue does not even accept.
     if let Ok(full) = Blackhole::at(([127, 0, 0, 1], 0).into()) {
         let mut request = StandIn::plain().set_status();
