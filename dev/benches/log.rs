@@ -47,7 +47,16 @@ const LARGE: usize = 50_000_000;
 fn main() {
     let head = "{\"errorCode\":0,\"a\":";
     let repeat = |unit: &str, size: usize| unit.repeat(size / unit.len());
-    let json = |unit: &str, size| format!("{head}[{}0]}}", repeat(&format!("{unit},"), size));
+    // An answer may have 500,000 `{` and 5 million `,`.
+    let json = |unit: &str, size: usize| {
+        let most = if unit.contains('{') {
+            400_000
+        } else {
+            4_000_000
+        };
+        let count = (size / (unit.len() + 1)).min(most);
+        format!("{head}[{}0]}}", format!("{unit},").repeat(count))
+    };
     let text = |unit: &str, size| format!("{head}\"{}\"}}", repeat(unit, size));
     let xml = |unit: &str, size| format!("<r><errorCode>0</errorCode>{}</r>", repeat(unit, size));
     // The longest text that is shown.
