@@ -75,13 +75,32 @@ pub struct SearchResults {
     cursor: Option<String>,
     total: Option<u64>,
     page: Page,
-    /// The fetch of the next page, in flight, and the process whose thread it is.
-    ahead: Option<(u32, JoinHandle<GSResponse>)>,
+    /// The fetch of the next page, in flight.
+    ahead: Option<Ahead>,
     is_first: bool,
     empty_pages: u32,
     ended: bool,
     /// Whoever drops the search wants no more requests.
     _purpose: Arc<()>,
+}
+
+/// The fetch of a page by a thread of the process with this id. A child that is forked has none
+/// of its parent's threads; another one may be where its handle says.
+struct Ahead(u32, Option<JoinHandle<GSResponse>>);
+
+impl Ahead {
+    fn own_thread(mut self) -> Option<JoinHandle<GSResponse>> {
+        self.1.take_if(|_| self.0 == process_id())
+    }
+}
+
+/// Dropping a handle detaches its thread.
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        if self.0 != process_id() {
+            mem::forget(self.1.take());
+        }
+    }
 }
 
 /// The text of a page, and the range of the results that have not been taken.
@@ -209,15 +228,11 @@ impl SearchResults {
 
     /// Takes the next page, whose fetch may already be in flight.
     fn fetch_page(&mut self) -> Result<(), GSException> {
-        let response = match self.ahead.take() {
-            Some((process, ahead)) if process == process_id() => ahead
+        let response = match self.ahead.take().and_then(Ahead::own_thread) {
+            None => self.request.send(),
+            Some(ahead) => ahead
                 .join()
                 .map_err(|_| fault("The thread of the search panicked"))?,
-            gone => {
-                // A child has none of its parent's threads, and no use for their handles.
-                mem::forget(gone);
-                self.request.send()
-            }
         };
         let response = response.into_result()?;
         if let Some(total) = response.get_object("totalCount").and_then(Value::as_u64) {
@@ -265,7 +280,7 @@ impl SearchResults {
         let thread = thread::Builder::new().name("gssdk-search".into());
         // If no thread can be started, the page is fetched when it is needed.
         let ahead = thread.spawn(move || request.send()).ok();
-        self.ahead = ahead.map(|ahead| (process_id(), ahead));
+        self.ahead = ahead.map(|thread| Ahead(process_id(), Some(thread)));
     }
 }
 

@@ -109,12 +109,23 @@ fn a_search_that_is_forked_goes_on_in_the_child() {
     let mut rows = search_all(request);
     assert_eq!(rows.next().unwrap().unwrap(), 1);
     hears.recv().unwrap();
-    let process = forked(|| {
-        let rest: Vec<_> = rows.map_while(Result::ok).collect();
+    let goes_on = forked(|| {
+        let rest: Vec<_> = rows.by_ref().map_while(Result::ok).collect();
         i32::from(rest != [2, 3])
     });
-    let status = wait(process);
-    assert_eq!(status, 0, "14: hung; else its status × 256");
+    // The threads of this child may be where that of its parent was.
+    let ends = forked(|| {
+        let (stop, stopped) = channel();
+        let others: Vec<_> = (0..8).map(|_| thread::spawn(|| 1)).collect();
+        let waits = thread::spawn(move || stopped.recv());
+        drop(rows);
+        stop.send(()).unwrap();
+        let done = others.into_iter().map(|other| other.join().unwrap());
+        i32::from(done.sum::<i32>() != 8 || waits.join().unwrap().is_err())
+    });
+    for child in [goes_on, ends] {
+        assert_eq!(wait(child), 0, "14: hung; else its status × 256");
+    }
 }
 
 /// Forks, and returns the child. It ends with the status that `work` returns, or 101 if that

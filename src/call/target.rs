@@ -57,7 +57,7 @@ impl Target {
             return Err(GSException::invalid(why));
         }
         let is_anonymous = matches!(call.credentials, Credentials::Anonymous);
-        let mut headers = headers::build(&call.headers, is_anonymous)?;
+        let others = headers::build(&call.headers, is_anonymous)?;
         let method = call.api_method.strip_prefix('/');
         let method = method.unwrap_or(&call.api_method);
         if method.is_empty() {
@@ -98,11 +98,19 @@ impl Target {
         let scheme = if https { "https://" } else { "http://" };
         let url = [scheme, &host, &path].concat();
         let of_url = |why| GSException::invalid(format_args!("the URL: {why}"));
-        let uri = url.parse().map_err(ureq::http::Error::from);
+        let uri: Result<Uri, _> = url.parse().map_err(ureq::http::Error::from);
         let uri = uri.map_err(of_url)?;
-        // ureq would make it of the URL, anew for each attempt.
-        let value = HeaderValue::from_str(&host).map_err(ureq::http::Error::from);
+        // ureq would make the header of the URL, anew for each attempt.
+        let name = uri.host().unwrap_or_default();
+        let value = match uri.port_u16() {
+            Some(port) if port != if https { 443 } else { 80 } => format!("{name}:{port}"),
+            _ => name.to_string(),
+        };
+        let value = HeaderValue::from_str(&value).map_err(ureq::http::Error::from);
+        // The first header (RFC 9110, 7.2).
+        let mut headers = HeaderMap::with_capacity(8);
         headers.insert(HOST, value.map_err(of_url)?);
+        headers.extend(others);
         let base_string = oauth1::beginning("POST", &url, https)?;
         let signer = call.secret_key.as_deref();
         let signer = signer.map(|secret| oauth1::signer(secret, &base_string));
@@ -192,6 +200,30 @@ mod tests {
         ] {
             let expected = Ok(format!("https://{expected}"));
             assert_eq!(url(method, domain, None, mtls), expected);
+        }
+    }
+
+    #[test]
+    fn the_first_header_is_the_host_without_a_default_port() {
+        for (host, expected) in [
+            ("a.example:443", "a.example"),
+            ("a.example:80", "a.example:80"),
+            ("http://127.0.0.1:80", "127.0.0.1"),
+            ("http://127.0.0.1:443", "127.0.0.1:443"),
+            ("[2001:DB8::1]:443", "[2001:DB8::1]"),
+            ("a.example:08443", "a.example:8443"),
+        ] {
+            let call = Call {
+                api_key: Some("key".into()),
+                secret_key: Some("c2VjcmV0".into()),
+                use_https: true,
+                host_override: Some(host.into()),
+                headers: vec![("X-Any".into(), "1".into())],
+                ..Call::new("x.y", ())
+            };
+            let target = Target::of(&call, "us1.gigya.com").unwrap();
+            let first = target.headers.iter().next().unwrap();
+            assert_eq!(first, (&HOST, &HeaderValue::from_static(expected)));
         }
     }
 
