@@ -92,11 +92,12 @@ fn main() {
 /// Nothing but requests of one client, for callgrind and strace.
 fn send(client: &str, url: &str, ca: Option<String>, count: usize) {
     let (scheme, host) = url.split_once("://").expect("http:// or https://");
-    let ca = ca.map(|path| std::fs::read_to_string(path).expect("the CA"));
+    let ca_file = PathBuf::from(ca.expect("--ca"));
     let target = Target {
         https: scheme == "https",
         host: host.to_string(),
-        ca: ca.unwrap_or_default(),
+        ca: std::fs::read_to_string(&ca_file).expect("the CA"),
+        ca_file,
     };
     let mut clients = target.clients();
     let (_, send) = clients
@@ -358,6 +359,8 @@ struct Target {
     https: bool,
     host: String,
     ca: String,
+    /// The same in a file.
+    ca_file: PathBuf,
 }
 
 impl Drop for Server {
@@ -392,6 +395,7 @@ impl Server {
                 https,
                 host: format!("localhost:{port}"),
                 ca: ca.clone(),
+                ca_file: dir.join("ca.pem"),
             }
         };
         let [plain, tls, slow] = [target(false), target(true), target(false)];
@@ -472,6 +476,13 @@ impl Target {
             "gssdk",
             Box::new(move || assert_eq!(request.send().get_error_code(), 0)),
         )];
+        if self.https {
+            let request = self.request().ca_certs(self.ca_file.as_path());
+            clients.push((
+                "… a CA file",
+                Box::new(move || assert_eq!(request.send().get_error_code(), 0)),
+            ));
+        }
 
         let ca = ureq::tls::Certificate::from_pem(self.ca.as_bytes()).expect("the CA");
         let tls = ureq::tls::TlsConfig::builder()
@@ -504,7 +515,9 @@ impl Target {
 /// What no client can beat: bytes made once, one write, one read, and nothing
 /// looked at but their end.
 fn bare_socket(target: &Target, body: &str) -> Box<dyn FnMut()> {
-    let Target { https, host, ca } = target;
+    let Target {
+        https, host, ca, ..
+    } = target;
     let request = format!(
         "POST /accounts.setAccountInfo HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
