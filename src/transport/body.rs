@@ -143,7 +143,7 @@ fn gunzip(body: &[u8]) -> Result<Vec<u8>, String> {
 mod tests {
     use super::*;
 
-    /// The other rows are in tests/connections.rs.
+    /// The other rows are in tests/client/connections.rs.
     #[test]
     fn an_answer_whose_length_ureq_has_taken_away_lets_its_connection_serve_again() {
         let life = |status| idle_life(status, &HeaderMap::new());

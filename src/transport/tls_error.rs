@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    /// Includes errors that tests/tls_errors.rs cannot cause.
+    /// Includes errors that tests/client/tls_errors.rs cannot cause.
     #[test]
     fn every_error_is_one_short_sentence_without_debug_forms() {
         let time = UnixTime::since_unix_epoch(Duration::MAX);

@@ -1,7 +1,10 @@
 //! System calls of a request on a pooled connection, counted by strace.
 #![cfg(target_os = "linux")]
 
+use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use gssdk::*;
 use stand_in::{API_KEY, Folder, SECRET, StandIn, UID, certs};
@@ -13,15 +16,15 @@ const MOST: u64 = 5;
 /// How many requests the second of two processes sends more than the first.
 const MORE: u64 = 400;
 
-/// * `by_path`: whether each request names the file of CA certificates.
-fn requests(api: &StandIn, by_path: bool, count: u64) -> Option<u64> {
+/// A file of CA certificates that is younger is read each time.
+const SETTLED: Duration = Duration::from_millis(3100);
+
+/// How many system calls a process takes that sends so many requests.
+///
+/// * `ca`: a file of CA certificates, which each request names if `by_path`.
+fn requests(api: &StandIn, ca: &Path, by_path: bool, count: u64) -> Option<u64> {
     let folder = Folder::new();
-    let (summary, ca) = (folder.path().join("strace"), folder.path().join("ca.pem"));
-    std::fs::write(&ca, certs::ca_pem()).unwrap();
-    if by_path {
-        // A younger file is read each time.
-        std::thread::sleep(std::time::Duration::from_millis(3100));
-    }
+    let summary = folder.path().join("strace");
     let mut strace = Command::new("strace");
     strace.args(["--follow-forks", "--summary-only", "--output"]);
     strace.arg(&summary).arg(std::env::current_exe().unwrap());
@@ -33,7 +36,7 @@ fn requests(api: &StandIn, by_path: bool, count: u64) -> Option<u64> {
     ]);
     strace.env("GSSDK_TEST_HOST", api.host());
     strace.env("GSSDK_TEST_HTTPS", api.https.to_string());
-    strace.env("GSSDK_TEST_CA", &ca);
+    strace.env("GSSDK_TEST_CA", ca);
     strace.env("GSSDK_TEST_BY_PATH", by_path.to_string());
     strace.env("GSSDK_TEST_COUNT", count.to_string());
     let before = api.executed() as u64;
@@ -80,12 +83,20 @@ fn a_request_on_a_pooled_connection_takes_few_system_calls() {
         eprintln!("skipped: strace is not installed");
         return;
     }
+    let folder = Folder::new();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, certs::ca_pem()).unwrap();
+    let written = Instant::now();
     for (api, by_path, stats) in [
         (StandIn::plain(), false, 0),
         (StandIn::tls(), false, 0),
         (StandIn::tls(), true, 1), // whether the file has changed
     ] {
-        let counted = requests(&api, by_path, 100).zip(requests(&api, by_path, 100 + MORE));
+        if by_path {
+            thread::sleep(SETTLED.saturating_sub(written.elapsed()));
+        }
+        let requests = |count| requests(&api, &ca, by_path, count);
+        let counted = requests(100).zip(requests(100 + MORE));
         let Some((few, many)) = counted else {
             eprintln!("skipped: strace may not trace here");
             return;

@@ -167,13 +167,14 @@ impl World {
         let threads = std::mem::take(&mut truth.threads);
         drop(truth);
         self.changed.notify_all();
-        // Wakes up the thread that accepts.
-        if let Ok(last) = TcpStream::connect(self.address) {
-            let _ = SockRef::from(&last).set_linger(Some(Duration::ZERO));
-        }
+        // Wakes up the thread that accepts, and stays until it has: one that was reset before
+        // would never be accepted on some systems.
+        let last = TcpStream::connect(self.address).expect("a connection");
+        let _ = SockRef::from(&last).set_linger(Some(Duration::ZERO));
         for thread in threads {
             thread.join().expect("a sound server");
         }
+        drop(last);
         let threads = std::mem::take(&mut self.truth().threads);
         for thread in threads {
             thread.join().expect("a sound server");

@@ -1,14 +1,11 @@
 //! In the name of a user: sessions and their cookies; headers, prepared requests.
-#![cfg(feature = "client")]
 
-mod support;
-
+use crate::support::rsa::RsaKey;
+use crate::support::*;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gssdk::*;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
-use support::rsa::RsaKey;
-use support::*;
 
 #[test]
 fn a_session_signs_for_its_user() {

@@ -1,14 +1,11 @@
 //! What Gigya sends: id_tokens, webhooks and calls of extensions, and how each is forged.
-#![cfg(feature = "client")]
 
-mod support;
-
+use crate::support::rsa::RsaKey;
+use crate::support::sender::*;
+use crate::support::*;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gssdk::*;
-use support::rsa::RsaKey;
-use support::sender::*;
-use support::*;
 
 type Checked = Result<Map, GSException>;
 

@@ -1,16 +1,13 @@
 //! What became of a request where no connection, no time or no answer of the API is to be had;
 //! all else of it is in the model (`dev/conformance/tests/model.rs`).
-#![cfg(feature = "client")]
-
-mod support;
 
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::proxy::Proxy;
+use crate::support::*;
 use gssdk::*;
-use support::proxy::Proxy;
-use support::*;
 
 /// Demands this code, this outcome and these words of the error.
 #[track_caller]

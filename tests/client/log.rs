@@ -1,16 +1,13 @@
 //! `get_log()`, `get_full_log()`, `Debug` and `Display`: names, not values. Random requests and
 //! answers are in `dev/conformance/tests/log.rs`.
-#![cfg(feature = "client")]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::answers::serve;
+use crate::support::child::in_a_child;
+use crate::support::rsa::RsaKey;
+use crate::support::*;
 use gssdk::*;
-use support::answers::serve;
-use support::child::in_a_child;
-use support::rsa::RsaKey;
-use support::*;
 
 /// In every test: what must not be shown.
 const LEAK: &str = "Zq9LeakedVx";
@@ -209,7 +206,7 @@ fn a_proxys_password_is_hidden() {
     });
     let proxy = format!("http://joe:p%40ss-Zq9@{proxy}/");
     for name in ["http_proxy", "EXPLICIT"] {
-        in_a_child("child_hides_the_password", &[(name, &proxy)]);
+        in_a_child("log::child_hides_the_password", &[(name, &proxy)]);
     }
 }
 

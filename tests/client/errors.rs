@@ -1,15 +1,12 @@
 //! What an error says, and to whom: `Display`, `parse`, HTTP's part of a response.
-#![cfg(feature = "client")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::support::*;
 use gssdk::*;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use support::*;
 
 /// In every test: what must not be shown.
 const LEAK: &str = "Zq9LeakedVx";

@@ -1,5 +1,4 @@
 //! Answers and parameters of any shape: what is read of them, digit by digit.
-#![cfg(feature = "client")]
 
 use std::collections::BTreeMap;
 

@@ -1,16 +1,13 @@
 //! HTTP answers: how they are framed and coded, and what those that are not the API's own come
 //! to. What random servers do with them is in the model (`dev/conformance/tests/model.rs`).
-#![cfg(feature = "client")]
-
-mod support;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::answers::{chunked, flooding};
+use crate::support::proxy::Proxy;
+use crate::support::*;
 use gssdk::*;
-use support::answers::{chunked, flooding};
-use support::proxy::Proxy;
-use support::*;
 
 const GOOD: &str = r#"{"errorCode":0}"#;
 

@@ -1,12 +1,9 @@
 //! Client certificates: every form of key, and every way to get one wrong.
-#![cfg(feature = "client")]
 
-mod support;
-
+use crate::support::certs::{Ca, Identity, ca, client_params, server_config};
+use crate::support::workshop::Workshop;
+use crate::support::*;
 use gssdk::*;
-use support::certs::{Ca, Identity, ca, client_params, server_config};
-use support::workshop::Workshop;
-use support::*;
 
 fn mtls(client_ca: &Ca) -> StandIn {
     StandIn::with_tls(server_config(&certs::server(), Some(&client_ca.pem)))

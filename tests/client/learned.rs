@@ -1,18 +1,15 @@
 //! What a process learns from answers, and for whom: clocks and data centers. What it does not
 //! send any more: a search that is dropped. The model (`dev/conformance/tests/model.rs`) has
 //! what is learned in the usual way.
-#![cfg(feature = "client")]
-
-mod support;
 
 use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::support::gateway::{Gateway, Seen};
+use crate::support::rsa::RsaKey;
+use crate::support::*;
 use gssdk::*;
-use support::gateway::{Gateway, Seen};
-use support::rsa::RsaKey;
-use support::*;
 
 const HOUR: i64 = 3600;
 

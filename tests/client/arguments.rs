@@ -1,5 +1,4 @@
 //! What parameters and keys may be, and what of them goes on the wire.
-#![cfg(feature = "client")]
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,8 +7,7 @@ use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::value::RawValue;
 
-mod support;
-use support::*;
+use crate::support::*;
 
 fn with(params: impl Serialize) -> GSRequest {
     GSRequest::new("key", "c2VjcmV0", "x.y", params)

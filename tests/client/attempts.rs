@@ -1,14 +1,11 @@
 //! What is sent again, in numbers: the clock, rate limits, HTTP 503. All else of it is in the
 //! model (`dev/conformance/tests/model.rs`).
-#![cfg(feature = "client")]
-
-mod support;
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use gssdk::*;
-use support::*;
 
 /// Sends, and demands this code and so many copies.
 #[track_caller]

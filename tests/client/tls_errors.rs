@@ -1,13 +1,10 @@
 //! What is said of a server that cannot be trusted: one sentence per reason, and what
 //! to do. The certificates are made by openssl, as people make them.
-#![cfg(feature = "client")]
 
-mod support;
-
+use crate::support::certs::{ca, ca_pem, server_config, server_params};
+use crate::support::workshop::{CA, P256, P521, RSA_1024, Workshop};
+use crate::support::*;
 use gssdk::*;
-use support::certs::{ca, ca_pem, server_config, server_params};
-use support::workshop::{CA, P256, P521, RSA_1024, Workshop};
-use support::*;
 
 const LOCALHOST: &str = "subjectAltName=DNS:localhost";
 const SUPPORTED: &str = "RSA from 2048 bits, P-256 and P-384 with SHA-256 or SHA-384, and Ed25519";

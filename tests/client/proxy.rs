@@ -1,12 +1,9 @@
 //! Proxies: which one, in what form, and what they cannot do.
-#![cfg(feature = "client")]
 
-mod support;
-
+use crate::support::child::{in_a_child, variable};
+use crate::support::proxy::Proxy;
+use crate::support::*;
 use gssdk::*;
-use support::child::{in_a_child, variable};
-use support::proxy::Proxy;
-use support::*;
 
 fn through(api: &StandIn, proxy: impl AsRef<str>) -> GSRequest {
     let mut request = api.set_status();
@@ -150,7 +147,7 @@ fn send_with(https: bool, host: &str, proxies: &[(&str, &str)], expected: &str) 
         ("GSSDK_TEST_EXPECTED", expected),
     ];
     variables.extend(proxies);
-    in_a_child("child_sends_one_request", &variables);
+    in_a_child("proxy::child_sends_one_request", &variables);
 }
 
 #[test]

@@ -1,12 +1,9 @@
 //! Certificates and keys in every form that people have them in, for every use.
-#![cfg(feature = "client")]
 
-mod support;
-
+use crate::support::certs::{Ca, Identity, ca, ca_pem, client_params, server_config};
+use crate::support::rsa::{RsaKey, openssl};
+use crate::support::*;
 use gssdk::*;
-use support::certs::{Ca, Identity, ca, ca_pem, client_params, server_config};
-use support::rsa::{RsaKey, openssl};
-use support::*;
 
 /// The lines of a PEM text, joined otherwise.
 fn joined(pem: &str, line_end: &str) -> String {

@@ -1,15 +1,12 @@
 //! Connections: how one is made, which answers let it serve again and for how long, and what
 //! a body is.
-#![cfg(feature = "client")]
-
-mod support;
 
 use std::thread;
 use std::time::Duration;
 
+use crate::support::child::{in_a_child, variable};
+use crate::support::*;
 use gssdk::*;
-use support::child::{in_a_child, variable};
-use support::*;
 
 const GOOD: &str = r#"{"errorCode": 0}"#;
 const LENGTH: &str = "Content-Length: 16";
@@ -53,7 +50,7 @@ fn a_request_is_sent_where_no_thread_can_be_started() {
         ("GSSDK_TEST_HOST", &host),
         ("RUST_TEST_THREADS", "1"),
     ];
-    in_a_child("child_sends_without_threads", &variables);
+    in_a_child("connections::child_sends_without_threads", &variables);
 }
 
 // Serving again --------------------------------------------------------------

@@ -1,18 +1,15 @@
 //! What GSSDK.py does not have: bearer tokens, anonymous calls, id_tokens,
 //! webhooks, whole result sets, retries.
-#![cfg(feature = "client")]
-
-mod support;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use crate::support::child::variable;
+use crate::support::rsa::RsaKey;
+use crate::support::*;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gssdk::*;
-use support::child::variable;
-use support::rsa::RsaKey;
-use support::*;
 
 // Bearer ----------------------------------------------------------------------
 
@@ -85,7 +82,7 @@ fn encode(part: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(part)
 }
 
-/// The checks of the claims have their tests in tests/webhooks.rs.
+/// The checks of the claims have their tests in webhooks.rs.
 #[test]
 fn an_id_token_is_accepted_only_if_its_form_algorithm_and_key_are_right() {
     let Some(key) = RsaKey::generate() else {
@@ -235,7 +232,7 @@ type Step<'a> = (u32, &'a str, &'a str, &'a str, &'a str);
 /// for the keys to the stand-in. Returns the requests.
 fn in_a_child(server: &KeyServer, steps: &[Step]) -> Vec<Received> {
     let steps = serde_json::to_string(steps).unwrap();
-    server.run("child_checks_tokens", ("GSSDK_TEST_STEPS", &steps));
+    server.run("beyond::child_checks_tokens", ("GSSDK_TEST_STEPS", &steps));
     server.api.received()
 }
 
