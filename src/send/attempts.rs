@@ -1,4 +1,5 @@
-//! What became of each transmission of a call: the only place that decides an [`Outcome`].
+//! What became of each transmission of a call: the only place that decides the [`Outcome`] of
+//! a request. (A text without a request has that of its code: `GSResponse::from_text`.)
 //!
 //! The rule: *a copy that may have been executed is settled by success alone*. So the outcome
 //! of a call is a fold: that of the greatest of its transmissions, in the order of this table.
