@@ -316,7 +316,7 @@ fn signals_end_an_update_that_goes_on_with_the_same_command() {
         api.forget_requests();
         let folder = Folder::new();
         let path = input(&folder, 200);
-        let child = at(&api, &["update", &path, "--rate", "50"]).start();
+        let child = at(&api, &["update", &path, "--rate", "20"]).start();
         while api.executed() < 10 {
             std::thread::yield_now();
         }
