@@ -482,6 +482,8 @@ fn text_rows_are_the_json_that_came_each_on_one_line() {
     );
     answer(&api, page);
     answer(&api, r#""results":[[1e400]],"nextCursorId":"failing""#);
+    // It is asked for before the rows of the second page are taken.
+    api.will_answer("200 OK", r#"{"errorCode":403007}"#);
     let mut rows = search(&api).text_rows();
     assert_eq!((rows.total_count(), rows.cursor()), (None, None));
     assert_eq!(rows.next().unwrap().unwrap(), r#"{"n": 1.50}"#);
@@ -495,7 +497,6 @@ fn text_rows_are_the_json_that_came_each_on_one_line() {
         assert_eq!(rows.next().unwrap().unwrap(), row);
     }
     // An error ends them, too, and says where to go on.
-    api.state.refusals.lock().unwrap().push_back(403_007);
     assert_eq!(rows.next().unwrap().unwrap_err().error_code(), 403_007);
     assert!(rows.next().is_none());
     assert_eq!(rows.total_count(), Some(5));
