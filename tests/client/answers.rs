@@ -98,7 +98,8 @@ fn http_429_is_a_rate_limit_whatever_its_body() {
     let api = StandIn::plain();
     let head = "HTTP/1.1 429 x\r\nContent-Length: 9\r\n\r\nslow";
     api.fault(Fault::RawKeep(head.into()));
-    let response = api.set_status().send_timeout(Duration::from_secs(2));
+    let request = api.by_address(api.set_status());
+    let response = request.send_timeout(Duration::from_secs(2));
     assert_eq!(response.get_error_code(), 403_048, "{response}");
     assert_eq!(response.get_response_text(), "slow");
 }

@@ -153,7 +153,7 @@ fn more_than_one_attempt_is_listed_with_the_last() {
     // An attempt of a search has a limit of its own.
     let silent = StandIn::plain();
     (0..2).for_each(|_| silent.fault(Fault::Stall));
-    let search = silent.request("accounts.search", ()).retries(1);
+    let search = silent.by_address(silent.request("accounts.search", ()).retries(1));
     let mut results = search_all(search).timeout(Duration::from_secs(1));
     let error = results.next().unwrap().unwrap_err();
     let log = error.response().unwrap().get_log();
