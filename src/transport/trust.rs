@@ -278,7 +278,8 @@ mod tests {
         assert!(trust.read(&source, later()).is_err(), "there is no file");
 
         fs::write(&file, "one").unwrap();
-        let first = trust.read(&source, SystemTime::now()).unwrap();
+        let written = fs::metadata(&file).unwrap().modified().unwrap();
+        let first = trust.read(&source, written).unwrap();
         let kept = |trust: &Trust| trust.files.get(&file).is_some();
         assert!(!kept(&trust), "its times could be those of another content");
         assert_eq!(trust.read(&source, later()).unwrap().id, first.id);
