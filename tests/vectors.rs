@@ -100,7 +100,7 @@ mod client {
                 let shown = response.to_string();
                 let data = shown.strip_prefix(head).unwrap();
                 let data = data.strip_prefix("\n\tdata:").unwrap();
-                // Names, in Python's order; which values are shown is tested in log.rs.
+                // Names, in Python's order; which values are shown is tested in tests/client/log.rs.
                 let data: Map<String, Value> = serde_json::from_str(data).unwrap();
                 assert!(data.keys().eq(response.get_data().keys()), "{row}");
             }

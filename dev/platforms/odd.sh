@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The tests on odd machines: one core, a resolver that takes six seconds per name, a clock
-# that jumps ten seconds ahead and back. (A longer jump is a machine that has slept: idle
-# connections end.) Usage: odd.sh [cpu] [lookup] [clock] [-- arguments of
-# cargo test]. Needs gcc and taskset; builds into the checkout's own target/.
+# that jumps ten seconds ahead and back. (After a jump of more than 15 s, as by a machine that
+# has slept, idle connections are closed.) Needs gcc and taskset; builds into the checkout's own
+# target/.
+# Usage: odd.sh [cpu] [lookup] [clock] [-- arguments of cargo test]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 kinds=()

@@ -7,8 +7,8 @@ target=x86_64-unknown-linux-gnu
 runtime=$(cd "$root" && ls usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.tsan-x86_64.a | head -n 1)
 
 # Debian's Rust brings no sanitizer: clang's is linked in its place. ring's assembly is
-# not instrumented, and holds no locks. A child of a fork may start threads, of which
-# ThreadSanitizer makes a fatal error by default. What is skipped measures memory.
+# not instrumented, and holds no locks. A child of a fork may start threads, which
+# ThreadSanitizer takes for a fatal error by default. What is skipped measures memory.
 inside env RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=/build/target/tsan \
     RUSTFLAGS="-Zsanitizer=thread -Zexternal-clangrt -Clink-arg=-Wl,--whole-archive,/$runtime,--no-whole-archive -Clink-arg=-lresolv -Clink-arg=-fuse-ld=lld" \
     TSAN_OPTIONS="halt_on_error=0 exitcode=66 die_after_fork=0" \

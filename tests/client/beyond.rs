@@ -415,8 +415,11 @@ fn a_search_ends_with_its_first_error_and_can_be_resumed() {
 fn a_page_that_is_lost_or_stalls_is_fetched_again_with_retries() {
     let api = with_accounts(StandIn::tls(), 300);
     let search = || api.by_address(api.request("accounts.search", json!({"query": "x"})));
-    let limit = Duration::from_secs(2);
-    for (fault, code) in [(Fault::HalfAnswer, 500_000), (Fault::Stall, 504_002)] {
+    let (long, limit) = (Duration::from_secs(60), Duration::from_secs(2));
+    for (fault, code, limit) in [
+        (Fault::HalfAnswer, 500_000, long),
+        (Fault::Stall, 504_002, limit),
+    ] {
         api.fault(fault.clone());
         let mut results = search_all(search()).timeout(limit);
         let error = results.next().unwrap().unwrap_err();

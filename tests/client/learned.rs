@@ -6,6 +6,8 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+#[cfg(target_os = "linux")]
+use crate::support::child::in_a_child;
 use crate::support::gateway::{Gateway, Seen};
 use crate::support::rsa::RsaKey;
 use crate::support::*;
@@ -264,10 +266,18 @@ fn a_refusal_is_followed_to_a_data_center_of_gigyas_alone() {
     }
 }
 
-/// It would wait for an hour, nearly. No other test of this file searches.
+/// It would wait for an hour, nearly.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_search_that_is_dropped_sends_nothing_more_also_while_it_waits() {
+    // Where no other test searches.
+    in_a_child("learned::child_drops_a_search", &[]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "run by a_search_that_is_dropped_sends_nothing_more_also_while_it_waits"]
+fn child_drops_a_search() {
     let looks_ahead = || {
         let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
         let names = threads.filter_map(|thread| std::fs::read(thread.path().join("comm")).ok());

@@ -1,5 +1,5 @@
-//! The feature `client`: what needs no process of its own, in one program that compiles once and
-//! whose tests wait beside each other. Each test has its own servers and files.
+//! The tests of the feature `client` that need no process of their own, in one program: they
+//! wait for their peers side by side. Each has its own servers and files.
 #![cfg(feature = "client")]
 
 #[path = "../support/mod.rs"]

@@ -297,7 +297,7 @@ fn a_torn_last_line_is_cut_off_and_a_damaged_journal_refused() {
 }
 
 /// Whether these tests were started so that a hang-up does not end them, as by nohup: then it
-/// does not end what they start.
+/// does not end what they start. Linux says so; elsewhere, do not start them by nohup.
 #[cfg(unix)]
 fn hang_ups_are_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -310,6 +310,7 @@ fn hang_ups_are_ignored() -> bool {
 fn signals_end_an_update_that_goes_on_with_the_same_command() {
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         if name == "HUP" && hang_ups_are_ignored() {
+            eprintln!("skipped: hang-ups are ignored here, as under nohup");
             continue;
         }
         let api = StandIn::plain();

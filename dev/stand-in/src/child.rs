@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
-/// Runs one ignored test of this file again, in a process with these variables and with none
+/// Runs one ignored test of this program again, in a process with these variables and with none
 /// that names a proxy.
+///
+/// * `test`: its name with its modules, as `proxy::child_sends_one_request`.
 #[track_caller]
 pub fn in_a_child(test: &str, variables: &[(&str, &str)]) {
     let mut command = Command::new(std::env::current_exe().unwrap());
