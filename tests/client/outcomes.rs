@@ -107,7 +107,7 @@ fn send_timeout_returns_in_time_whatever_stalls_and_says_whether_anything_was_se
         let api = start();
         api.fault(Fault::StallBody);
         let mut large = api.set_status();
-        large.set_param("status", "x".repeat(8 * 1024 * 1024));
+        large.set_param("status", "x".repeat(4 * 1024 * 1024));
         times_out(&api.by_address(large), longer, Outcome::Unknown, open);
     };
     thread::scope(|scope| {
