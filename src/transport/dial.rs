@@ -227,7 +227,12 @@ mod tests {
             // A share of the time for each would be minutes.
             let started = Instant::now();
             assert_eq!(dial_name(&[dead, &[live]].concat(), MINUTES).unwrap(), live);
-            assert!(started.elapsed() < Duration::from_millis(MINUTES / 4));
+            let took = started.elapsed();
+            println!(
+                "{took:?} where the first of the addresses are dead: {}",
+                dead.len()
+            );
+            assert!(took < Duration::from_millis(MINUTES / 4));
         }
     }
 
